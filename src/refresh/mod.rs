@@ -1,0 +1,101 @@
+//! The refresh exchange: what is sent to `auth/refresh_access_token`, and what comes back.
+//!
+//! [`Refresh`] is the seam. The endpoint as TeamUp documents it stands behind
+//! [`CredentialsBuilder::refresh_over`](crate::CredentialsBuilder::refresh_over); a program that
+//! mints its tokens another way (through a broker of its own, say) implements the trait and hands
+//! it to [`CredentialsBuilder::refresh_with`](crate::CredentialsBuilder::refresh_with).
+//!
+//! ```
+//! use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
+//! use tower_teamup_auth::token::AccessToken;
+//!
+//! struct Broker;
+//!
+//! impl Refresh for Broker {
+//!     async fn refresh(&self, request: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
+//!         // … ask the broker for a token of `request.mode()` …
+//!         let minted = AccessToken::new("minted-by-the-broker")
+//!             .map_err(|error| RefreshError::protocol("the broker's answer").with_source(error))?;
+//!         Ok(RefreshResponse::new(minted, None, request.refresh_token().clone()))
+//!     }
+//! }
+//! ```
+
+mod erased;
+mod error;
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+pub(crate) use erased::DynRefresh;
+pub use error::{ApiError, FailureClass, RefreshError};
+
+use crate::headers::RequestMode;
+use crate::token::{AccessToken, RefreshToken};
+
+/// Exchanges a refresh token for an access token and the next refresh token.
+///
+/// The credential calls it in a task of its own, never twice at a time, and decides itself what is
+/// tried again: an implementation sends one exchange and classes its failure.
+pub trait Refresh: Send + Sync + 'static {
+    /// Sends one exchange.
+    ///
+    /// # Errors
+    ///
+    /// Classed by what the credential may do next; see [`FailureClass`].
+    fn refresh(
+        &self,
+        request: RefreshRequest,
+    ) -> impl Future<Output = Result<RefreshResponse, RefreshError>> + Send;
+}
+
+/// What one exchange asks for.
+#[derive(Clone, Debug)]
+pub struct RefreshRequest {
+    refresh_token: RefreshToken,
+    mode: RequestMode,
+}
+
+impl RefreshRequest {
+    pub(crate) fn new(refresh_token: RefreshToken, mode: RequestMode) -> Self {
+        RefreshRequest { refresh_token, mode }
+    }
+
+    /// The refresh token that is spent by this exchange.
+    pub fn refresh_token(&self) -> &RefreshToken {
+        &self.refresh_token
+    }
+
+    /// The type of access token that is asked for: `new_access_token_type`.
+    pub fn mode(&self) -> RequestMode {
+        self.mode
+    }
+}
+
+/// What one exchange brought.
+pub struct RefreshResponse {
+    pub(crate) access_token: AccessToken,
+    pub(crate) expires_in: Option<Duration>,
+    pub(crate) refresh_token: RefreshToken,
+}
+
+impl RefreshResponse {
+    /// An access token that lives for `expires_in` (`None`: not known), and the rotated refresh
+    /// token.
+    pub fn new(
+        access_token: AccessToken,
+        expires_in: Option<Duration>,
+        refresh_token: RefreshToken,
+    ) -> Self {
+        RefreshResponse { access_token, expires_in, refresh_token }
+    }
+}
+
+impl fmt::Debug for RefreshResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefreshResponse")
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,93 @@
+//! Why a store could not do what it was asked.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::error::BoxError;
+
+/// Why a [`TokenStore`](super::TokenStore) could not load, lock, save or clear.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: Kind,
+    message: Box<str>,
+    source: Option<BoxError>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Unavailable,
+    Conflict,
+    Unreadable,
+}
+
+impl StoreError {
+    /// The store can't be reached or written at the moment; the same call may succeed later.
+    ///
+    /// `message` says what was tried, and on what: it must name no secret.
+    pub fn unavailable(message: impl Into<Box<str>>, source: impl Into<BoxError>) -> Self {
+        StoreError {
+            kind: Kind::Unavailable,
+            message: message.into(),
+            source: Some(source.into()),
+        }
+    }
+
+    /// The store holds another revision than the one that was to be replaced: somebody else has
+    /// saved in the meantime.
+    pub fn conflict() -> Self {
+        StoreError {
+            kind: Kind::Conflict,
+            message: "the store holds tokens of another revision than the one to be replaced: \
+                      another process has saved in the meantime"
+                .into(),
+            source: None,
+        }
+    }
+
+    /// The store holds something that is no token set; it is left where it is.
+    ///
+    /// `message` says what was found, and what to do: it must name no secret.
+    pub fn unreadable(message: impl Into<Box<str>>) -> Self {
+        StoreError { kind: Kind::Unreadable, message: message.into(), source: None }
+    }
+
+    /// The call took longer than the credential waits for its store.
+    pub(crate) fn timed_out(call: &str, limit: std::time::Duration) -> Self {
+        StoreError {
+            kind: Kind::Unavailable,
+            message: format!("the store did not {call} within {limit:?}").into(),
+            source: None,
+        }
+    }
+
+    /// A store of a user's own panicked; it counts as a store that is not available.
+    pub(crate) fn panicked(call: &str) -> Self {
+        StoreError {
+            kind: Kind::Unavailable,
+            message: format!("the store panicked in `{call}`").into(),
+            source: None,
+        }
+    }
+
+    /// Has somebody else saved in the meantime?
+    pub fn is_conflict(&self) -> bool {
+        self.kind == Kind::Conflict
+    }
+
+    /// Does the store hold something that is no token set, or that this process must not trust?
+    pub fn is_unreadable(&self) -> bool {
+        self.kind == Kind::Unreadable
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
