@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod body;
+mod client;
 mod error;
 mod headers;
 pub mod refresh;

@@ -21,15 +21,26 @@
 //! }
 //! ```
 
+mod answer;
+mod decode;
+mod encode;
+mod endpoint;
 mod erased;
 mod error;
+mod retry_after;
+mod strike;
+mod transport;
 
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+pub use encode::RefreshEncoding;
+pub use endpoint::AnswerFormat;
+pub(crate) use endpoint::Endpoint;
 pub(crate) use erased::DynRefresh;
 pub use error::{ApiError, FailureClass, RefreshError};
+pub(crate) use transport::{Transport, is_exchange};
 
 use crate::headers::RequestMode;
 use crate::token::{AccessToken, RefreshToken};
@@ -78,6 +89,9 @@ pub struct RefreshResponse {
     pub(crate) access_token: AccessToken,
     pub(crate) expires_in: Option<Duration>,
     pub(crate) refresh_token: RefreshToken,
+    /// The answer's `expires_in` was neither null nor a positive number, and `expires_in` is
+    /// `None` for that reason. Worth an event: the token is then used until a 401.
+    pub(crate) odd_lifetime: bool,
 }
 
 impl RefreshResponse {
@@ -88,7 +102,7 @@ impl RefreshResponse {
         expires_in: Option<Duration>,
         refresh_token: RefreshToken,
     ) -> Self {
-        RefreshResponse { access_token, expires_in, refresh_token }
+        RefreshResponse { access_token, expires_in, refresh_token, odd_lifetime: false }
     }
 }
 
