@@ -23,6 +23,7 @@ pub(crate) trait DynTokenStore: Send + Sync + 'static {
         over: Option<u64>,
         tokens: &'a TokenSet,
     ) -> BoxFuture<'a, ()>;
+    fn is_held(&self, lease: &DynLease) -> bool;
     fn clear<'a>(&'a self, lease: &'a DynLease) -> BoxFuture<'a, ()>;
 }
 
@@ -46,6 +47,10 @@ impl<S: TokenStore> DynTokenStore for S {
         tokens: &'a TokenSet,
     ) -> BoxFuture<'a, ()> {
         Box::pin(TokenStore::save(self, own_lease::<S>(lease), over, tokens))
+    }
+
+    fn is_held(&self, lease: &DynLease) -> bool {
+        TokenStore::is_held(self, own_lease::<S>(lease))
     }
 
     fn clear<'a>(&'a self, lease: &'a DynLease) -> BoxFuture<'a, ()> {

@@ -59,8 +59,8 @@
 //! }
 //! ```
 
-mod error;
 mod erased;
+mod error;
 #[cfg(feature = "encryption")]
 mod key;
 mod memory;
@@ -68,8 +68,8 @@ mod seal;
 
 use std::future::Future;
 
-pub use error::StoreError;
 pub(crate) use erased::{DynLease, DynTokenStore};
+pub use error::StoreError;
 #[cfg(feature = "encryption")]
 #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
 pub use key::EncryptionKey;
@@ -142,6 +142,16 @@ pub trait TokenStore: Send + Sync + 'static {
         over: Option<u64>,
         tokens: &TokenSet,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Is the right still this holder's, as far as can be told without asking anybody?
+    ///
+    /// Asked right before the exchange. A lease with a lifetime says `false` when it could not be
+    /// renewed in time (the process was suspended, say): then the refresh starts over with a new
+    /// lease instead of spending a token that another process may have spent by now.
+    fn is_held(&self, lease: &Self::Lease) -> bool {
+        let _ = lease;
+        true
+    }
 
     /// Forgets the tokens; a store without any is left as it is.
     ///
