@@ -1,7 +1,17 @@
-//! What this crate knows of particular HTTP clients.
+//! Thin adapters for particular HTTP clients, and what this crate knows of their errors.
+//!
+//! The layer itself needs none of it: any tower service from `http::Request` to `http::Response`
+//! will do.
+
+#[cfg(feature = "hyper")]
+mod hyper;
 
 use std::error::Error as StdError;
 use std::{io, iter};
+
+#[cfg(feature = "hyper")]
+#[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
+pub use self::hyper::{HyperClient, https_connector, hyper_client};
 
 /// Does this error of a client prove that its request never left?
 ///

@@ -59,21 +59,23 @@ use crate::token::{AccessToken, Clock, Moment, TokenSet};
 /// A clone is the same credential, never a copy of it: hand clones to as many layers, services and
 /// tasks as there are. While it is idle it costs no task and no timer.
 ///
-/// ```no_run
-/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-/// use tower_teamup_auth::{Credentials, RequestMode, TokenSet};
+/// ```
+/// use tower::service_fn;
+/// use tower_teamup_auth::{BoxError, Credentials, RequestMode, TokenSet};
 ///
-/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let http_client = Client::builder(TokioExecutor::new())
-///     .build::<_, http_body_util::Full<bytes::Bytes>>(tower_teamup_auth::client::https());
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # let http_client = service_fn(|_: http::Request<String>| async {
+/// #     Err::<http::Response<String>, BoxError>("no network here".into())
+/// # });
 /// let credentials = Credentials::builder(RequestMode::Provider)
 ///     .provider_id(54664)
-///     .tokens(TokenSet::new(std::env::var("TEAMUP_REFRESH_TOKEN")?.parse()?))
-///     .refresh_over(http_client)
+///     .tokens(TokenSet::new("a-refresh-token".parse()?))
+///     .refresh_over(http_client) // any tower HTTP client
 ///     .build()
 ///     .await?;
-/// # Ok(())
-/// # }
+/// # Ok::<(), BoxError>(())
+/// # })?;
+/// # Ok::<(), BoxError>(())
 /// ```
 #[derive(Clone)]
 pub struct Credentials {
