@@ -34,7 +34,7 @@ use std::time::Duration;
 use arc_swap::Guard;
 
 pub use builder::CredentialsBuilder;
-pub(crate) use cell::{Cell, Generation, Held, Snapshot, Verdict};
+pub(crate) use cell::{Cell, Generation, Held, Slot, Snapshot, Verdict};
 use completion::{Outcome, Wait};
 pub(crate) use desk::Reason;
 use desk::{Answer, Desk};
