@@ -18,6 +18,8 @@ mod json;
 mod lifetime;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "xml")]
+mod xml;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
@@ -111,6 +113,8 @@ fn read(answer: &Answer, fields: &mut TokenFields) -> Result<(), RefreshError> {
         None => {
             // The answer is refused, yet a rotated token in it would be the only copy.
             let _ = json::tokens(&answer.body, fields);
+            #[cfg(feature = "xml")]
+            let _ = xml::tokens(&answer.body, fields);
             Err(RefreshError::protocol(
                 "what answered is neither JSON nor XML by its Content-Type; check the base URL, \
                  and whether something stands between this program and the API",
@@ -119,6 +123,14 @@ fn read(answer: &Answer, fields: &mut TokenFields) -> Result<(), RefreshError> {
     }
 }
 
+#[cfg(feature = "xml")]
+fn read_xml(body: &[u8], fields: &mut TokenFields) -> Result<(), RefreshError> {
+    xml::tokens(body, fields).map_err(|Malformed(at)| {
+        RefreshError::outcome_unknown(format!("the endpoint's answer is not an XML document{at}"))
+    })
+}
+
+#[cfg(not(feature = "xml"))]
 fn read_xml(_body: &[u8], _fields: &mut TokenFields) -> Result<(), RefreshError> {
     Err(RefreshError::protocol(
         "the endpoint answered in XML, which this build can't read; switch the feature `xml` of \
@@ -175,6 +187,9 @@ fn rotated(fields: &TokenFields, sent: &RefreshToken) -> Option<RefreshToken> {
 fn reasons(answer: &Answer, strikeout: &Strikeout<'_>) -> Option<ApiError> {
     let said = match Format::of(&answer.headers)? {
         Format::Json => json::api_error(&answer.body),
+        #[cfg(feature = "xml")]
+        Format::Xml => xml::api_error(&answer.body),
+        #[cfg(not(feature = "xml"))]
         Format::Xml => return None,
     };
     api_error::presentable(said, strikeout)
