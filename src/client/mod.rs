@@ -1,5 +1,8 @@
 //! What this crate knows of particular HTTP clients.
 
+#[cfg(test)]
+mod tests;
+
 use std::error::Error as StdError;
 use std::{io, iter};
 

@@ -1,15 +1,6 @@
 //! What an answer of the endpoint means.
 //!
-//! | answer | class |
-//! | --- | --- |
-//! | 200 with the three fields | the exchange took place |
-//! | 200 that is garbled, cut off, over 64 KiB, or lacks a field | outcome unknown: the token has probably rotated |
-//! | 200 in another format, HTML from a captive portal for instance | protocol: something else than TeamUp answered |
-//! | 400, 401, 403 | rejected |
-//! | 408, 425, 429, 5xx | transient, with `Retry-After` |
-//! | 3xx | protocol; not followed, for the request holds a secret |
-//! | any other | protocol |
-//!
+//! The table stands in the documentation of [`refresh`](super), for callers see it in the errors.
 //! A rotated refresh token that stands in a faulty 2xx answer goes along with the error.
 
 mod api_error;

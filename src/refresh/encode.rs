@@ -8,6 +8,8 @@
 
 #[cfg(feature = "multipart")]
 mod multipart;
+#[cfg(test)]
+mod tests;
 
 use std::iter;
 

@@ -1,5 +1,8 @@
 //! TeamUp's refresh endpoint, over any client.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use bytes::Bytes;
