@@ -7,8 +7,6 @@ use std::time::Duration;
 use http::Response;
 use http::header::RETRY_AFTER;
 use http_body_util::{BodyExt, Full};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 use tower::service_fn;
 
 use super::*;
@@ -140,55 +138,71 @@ async fn p5_a_client_that_quotes_the_request_in_its_error_does_not_get_it_throug
 }
 
 /// hyper-util's client, as a user hands it in.
-fn hyper_util() -> Transport {
-    use hyper_util::client::legacy::Client;
+#[cfg(any(feature = "hyper", feature = "testing"))]
+mod over_hyper_util {
+    use http_body_util::Full;
+    use hyper_util::client::legacy::{Client, Error};
     use hyper_util::rt::TokioExecutor;
-    Transport::over(Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>())
-}
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
-#[tokio::test]
-async fn p5_hyper_with_nobody_listening_has_sent_nothing_and_shows_nothing() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}/api/v2", listener.local_addr().unwrap());
-    drop(listener);
-    let error = endpoint(hyper_util(), &base).refresh(request()).await.unwrap_err();
-    assert_eq!(error.class(), FailureClass::Transient, "{error:?}");
-    let source = error.source().unwrap().downcast_ref::<hyper_util::client::legacy::Error>();
-    assert!(source.unwrap().is_connect());
-    assert!(!format!("{error:?}").contains(SENT), "{error:?}");
-}
+    use super::*;
 
-#[tokio::test]
-async fn p5_hyper_cut_off_after_the_request_leaves_the_outcome_unknown_and_shows_nothing() {
-    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
-    for (answer, rotated) in [
-        (String::new(), None),
-        ("HTTP/1.1 200 O".to_owned(), None),
-        ("nonsense\r\n\r\n".to_owned(), None),
-        (format!("{HEAD}Content-Length: 999\r\n\r\n{GRANTED}"), Some("r-2")),
-        (format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n3e\r\n{GRANTED}\r\n"), Some("r-2")),
-        (format!("{HEAD}Content-Length: 999\r\n\r\n"), None),
-    ] {
-        assert_eq!(GRANTED.len(), 0x3e);
+    fn hyper_util() -> Transport {
+        Transport::over(Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>())
+    }
+
+    #[tokio::test]
+    async fn p5_hyper_with_nobody_listening_has_sent_nothing_and_shows_nothing() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}/api/v2", listener.local_addr().unwrap());
-        let reply = answer.clone();
-        let server = tokio::spawn(async move {
-            let (mut connection, _) = listener.accept().await.unwrap();
-            let mut seen = Vec::new();
-            while !seen.ends_with(b"provider\"}") {
-                assert_ne!(connection.read_buf(&mut seen).await.unwrap(), 0);
-            }
-            connection.write_all(reply.as_bytes()).await.unwrap();
-            seen
-        });
-        let mut error = endpoint(hyper_util(), &base).refresh(request()).await.unwrap_err();
-        assert_eq!(error.class(), FailureClass::OutcomeUnknown, "{answer:?} {error:?}");
-        assert!(error.source().is_some());
-        let shown = format!("{error} {error:?}");
-        assert!(!shown.contains(SENT) && !shown.contains("r-2"), "{shown}");
-        assert_eq!(error.take_rotated().as_ref().map(RefreshToken::expose), rotated, "{answer:?}");
-        let seen = String::from_utf8(server.await.unwrap()).unwrap();
-        assert!(seen.starts_with("POST /api/v2/auth/refresh_access_token HTTP/1.1\r\n"), "{seen}");
+        drop(listener);
+        let error = endpoint(hyper_util(), &base).refresh(request()).await.unwrap_err();
+        assert_eq!(error.class(), FailureClass::Transient, "{error:?}");
+        let source = error.source().unwrap().downcast_ref::<Error>();
+        assert!(source.unwrap().is_connect());
+        assert!(!format!("{error:?}").contains(SENT), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn p5_hyper_cut_off_after_the_request_leaves_the_outcome_unknown_and_shows_nothing() {
+        const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+        for (answer, rotated) in [
+            (String::new(), None),
+            ("HTTP/1.1 200 O".to_owned(), None),
+            ("nonsense\r\n\r\n".to_owned(), None),
+            (format!("{HEAD}Content-Length: 999\r\n\r\n{GRANTED}"), Some("r-2")),
+            (format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n3e\r\n{GRANTED}\r\n"), Some("r-2")),
+            (format!("{HEAD}Content-Length: 999\r\n\r\n"), None),
+        ] {
+            assert_eq!(GRANTED.len(), 0x3e);
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let base = format!("http://{}/api/v2", listener.local_addr().unwrap());
+            let reply = answer.clone();
+            let server = tokio::spawn(async move {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                let mut seen = Vec::new();
+                while !seen.ends_with(b"provider\"}") {
+                    assert_ne!(connection.read_buf(&mut seen).await.unwrap(), 0);
+                }
+                connection.write_all(reply.as_bytes()).await.unwrap();
+                seen
+            });
+            let mut error = endpoint(hyper_util(), &base).refresh(request()).await.unwrap_err();
+            assert_eq!(error.class(), FailureClass::OutcomeUnknown, "{answer:?} {error:?}");
+            assert!(error.source().is_some());
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains(SENT) && !shown.contains("r-2"), "{shown}");
+            assert_eq!(
+                error.take_rotated().as_ref().map(RefreshToken::expose),
+                rotated,
+                "{answer:?}"
+            );
+            let seen = String::from_utf8(server.await.unwrap()).unwrap();
+            assert!(
+                seen.starts_with("POST /api/v2/auth/refresh_access_token HTTP/1.1\r\n"),
+                "{seen}"
+            );
+        }
     }
 }
