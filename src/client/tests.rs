@@ -37,3 +37,18 @@ fn only_what_happens_while_connecting_proves_that_nothing_was_sent() {
         assert_eq!(was_never_sent(&Outer(kind.into())), never_sent, "{kind:?} inside");
     }
 }
+
+#[cfg(any(feature = "hyper", feature = "testing"))]
+#[tokio::test]
+async fn whatever_kept_hyper_util_from_connecting_nothing_was_sent() {
+    use hyper_util::client::legacy::Client;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let connector = tower::service_fn(|_: http::Uri| {
+        let failure = Error::from(ErrorKind::HostUnreachable);
+        std::future::ready(Err::<TokioIo<tokio::net::TcpStream>, _>(failure))
+    });
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+    let request = http::Request::get("http://127.0.0.1/").body(String::new()).unwrap();
+    let error = client.request(request).await.unwrap_err();
+    assert!(was_never_sent(&error), "{error:?}");
+}
