@@ -6,6 +6,9 @@
 #[cfg(feature = "hyper")]
 mod hyper;
 
+#[cfg(test)]
+mod tests;
+
 use std::error::Error as StdError;
 use std::{io, iter};
 

@@ -1,15 +1,6 @@
 //! What an answer of the endpoint means.
 //!
-//! | answer | class |
-//! | --- | --- |
-//! | 200 with the three fields | the exchange took place |
-//! | 200 that is garbled, cut off, over 64 KiB, or lacks a field | outcome unknown: the token has probably rotated |
-//! | 200 in another format, HTML from a captive portal for instance | protocol: something else than TeamUp answered |
-//! | 400, 401, 403 | rejected |
-//! | 408, 425, 429, 5xx | transient, with `Retry-After` |
-//! | 3xx | protocol; not followed, for the request holds a secret |
-//! | any other | protocol |
-//!
+//! The table stands in the documentation of [`refresh`](super), for callers see it in the errors.
 //! A rotated refresh token that stands in a faulty 2xx answer goes along with the error.
 
 mod api_error;
@@ -18,6 +9,8 @@ mod json;
 mod lifetime;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "xml")]
+mod xml;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
@@ -111,6 +104,8 @@ fn read(answer: &Answer, fields: &mut TokenFields) -> Result<(), RefreshError> {
         None => {
             // The answer is refused, yet a rotated token in it would be the only copy.
             let _ = json::tokens(&answer.body, fields);
+            #[cfg(feature = "xml")]
+            let _ = xml::tokens(&answer.body, fields);
             Err(RefreshError::protocol(
                 "what answered is neither JSON nor XML by its Content-Type; check the base URL, \
                  and whether something stands between this program and the API",
@@ -119,6 +114,14 @@ fn read(answer: &Answer, fields: &mut TokenFields) -> Result<(), RefreshError> {
     }
 }
 
+#[cfg(feature = "xml")]
+fn read_xml(body: &[u8], fields: &mut TokenFields) -> Result<(), RefreshError> {
+    xml::tokens(body, fields).map_err(|Malformed(at)| {
+        RefreshError::outcome_unknown(format!("the endpoint's answer is not an XML document{at}"))
+    })
+}
+
+#[cfg(not(feature = "xml"))]
 fn read_xml(_body: &[u8], _fields: &mut TokenFields) -> Result<(), RefreshError> {
     Err(RefreshError::protocol(
         "the endpoint answered in XML, which this build can't read; switch the feature `xml` of \
@@ -175,6 +178,9 @@ fn rotated(fields: &TokenFields, sent: &RefreshToken) -> Option<RefreshToken> {
 fn reasons(answer: &Answer, strikeout: &Strikeout<'_>) -> Option<ApiError> {
     let said = match Format::of(&answer.headers)? {
         Format::Json => json::api_error(&answer.body),
+        #[cfg(feature = "xml")]
+        Format::Xml => xml::api_error(&answer.body),
+        #[cfg(not(feature = "xml"))]
         Format::Xml => return None,
     };
     api_error::presentable(said, strikeout)

@@ -6,6 +6,13 @@
 //! | `scope` | left out when there is none; an array in JSON, a repeated field in the other forms |
 //! | `new_access_token_type` | `customer` or `provider`, always sent: TeamUp's default is `customer`, whatever the caller meant |
 
+#[cfg(feature = "multipart")]
+mod multipart;
+#[cfg(test)]
+mod tests;
+
+use std::iter;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use serde::Serializer as _;
@@ -24,6 +31,10 @@ pub enum RefreshEncoding {
     Json,
     /// `application/x-www-form-urlencoded`.
     Form,
+    /// `multipart/form-data`.
+    #[cfg(feature = "multipart")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "multipart")))]
+    Multipart,
 }
 
 /// A body and what its `Content-Type` has to say. The body holds the refresh token, and is wiped
@@ -41,6 +52,8 @@ pub(super) fn encode(
     match encoding {
         RefreshEncoding::Json => json(request, scope),
         RefreshEncoding::Form => Ok(form(request, scope)),
+        #[cfg(feature = "multipart")]
+        RefreshEncoding::Multipart => multipart(request, scope),
     }
 }
 
@@ -69,14 +82,32 @@ fn json(request: &RefreshRequest, scope: &[String]) -> Result<Encoded, RefreshEr
 fn form(request: &RefreshRequest, scope: &[String]) -> Encoded {
     // An encoded character takes three bytes at most.
     let mut body = Zeroizing::new(String::with_capacity(room(request, scope, 3)));
-    form_urlencoded::Serializer::new(&mut *body)
-        .append_pair(REFRESH_TOKEN, request.refresh_token().expose())
-        .extend_pairs(scope.iter().map(|scope| (SCOPE, scope)))
-        .append_pair(TOKEN_TYPE, request.mode().as_str());
+    form_urlencoded::Serializer::new(&mut *body).extend_pairs(fields(request, scope));
     Encoded {
         content_type: HeaderValue::from_static("application/x-www-form-urlencoded"),
         body: Bytes::from_owner(body),
     }
+}
+
+#[cfg(feature = "multipart")]
+fn multipart(request: &RefreshRequest, scope: &[String]) -> Result<Encoded, RefreshError> {
+    let fields: Vec<(&str, &str)> = fields(request, scope).collect();
+    let (content_type, body) =
+        multipart::write(&fields, buffer(request, scope, 1)).map_err(|error| {
+            RefreshError::protocol("the exchange could not be written as multipart")
+                .with_source(error)
+        })?;
+    Ok(Encoded { content_type, body: Bytes::from_owner(body) })
+}
+
+/// The fields of the forms, in which a list is a repeated field.
+fn fields<'a>(
+    request: &'a RefreshRequest,
+    scope: &'a [String],
+) -> impl Iterator<Item = (&'static str, &'a str)> {
+    iter::once((REFRESH_TOKEN, request.refresh_token().expose()))
+        .chain(scope.iter().map(|scope| (SCOPE, &**scope)))
+        .chain([(TOKEN_TYPE, request.mode().as_str())])
 }
 
 const REFRESH_TOKEN: &str = "refresh_token";

@@ -1,5 +1,8 @@
 //! TeamUp's refresh endpoint, over any client.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use bytes::Bytes;
@@ -26,18 +29,26 @@ pub enum AnswerFormat {
     /// `application/json`.
     #[default]
     Json,
+    /// `application/xml`.
+    #[cfg(feature = "xml")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "xml")))]
+    Xml,
 }
 
 impl AnswerFormat {
     fn query(self) -> &'static str {
         match self {
             AnswerFormat::Json => "format=json",
+            #[cfg(feature = "xml")]
+            AnswerFormat::Xml => "format=xml",
         }
     }
 
     fn media_type(self) -> HeaderValue {
         match self {
             AnswerFormat::Json => HeaderValue::from_static("application/json"),
+            #[cfg(feature = "xml")]
+            AnswerFormat::Xml => HeaderValue::from_static("application/xml"),
         }
     }
 }

@@ -23,3 +23,52 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Moment) -> Option<Duration> 
     };
     Some(wait.min(LONGEST))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use http::HeaderValue;
+
+    use super::*;
+
+    /// Sun, 06 Nov 1994 08:49:37 GMT.
+    const NOW: Moment = Moment { monotonic: 5, wall: 784_111_777_000 };
+
+    #[test]
+    fn seconds_and_dates_are_read_and_the_rest_is_ignored() {
+        assert_eq!(httpdate::fmt_http_date(NOW.wall_time()), "Sun, 06 Nov 1994 08:49:37 GMT");
+        for (value, seconds) in [
+            ("0", Some(0)),
+            ("120", Some(120)),
+            (" 120 ", Some(120)),
+            ("3600", Some(3600)),
+            ("3601", Some(3600)),
+            ("18446744073709551616", Some(3600)),
+            ("Sun, 06 Nov 1994 08:49:50 GMT", Some(13)),
+            ("Sunday, 06-Nov-94 08:49:50 GMT", Some(13)),
+            ("Sun Nov  6 08:49:50 1994", Some(13)),
+            ("Sun, 06 Nov 1994 08:49:36 GMT", Some(0)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(3600)),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.5", None),
+            ("soon", None),
+            ("Sun, 06 Nov 1994", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_str(value).unwrap());
+            assert_eq!(
+                retry_after(&headers, NOW),
+                seconds.map(Duration::from_secs),
+                "{value:?} at {:?}",
+                NOW.wall_time().duration_since(UNIX_EPOCH)
+            );
+        }
+        let mut headers = HeaderMap::new();
+        assert_eq!(retry_after(&headers, NOW), None);
+        headers.insert(RETRY_AFTER, HeaderValue::from_bytes(b"1\xFF").unwrap());
+        assert_eq!(retry_after(&headers, NOW), None);
+    }
+}

@@ -137,3 +137,102 @@ impl fmt::Display for Scrubbed {
 }
 
 impl StdError for Scrubbed {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TOKEN: &str = "Ab3 \"/\\+%&<9f.Z_~-xyz";
+
+    fn scrub(token: &str, text: &str) -> String {
+        Strikeout::of(&RefreshToken::new(token).unwrap()).scrub(text)
+    }
+
+    #[test]
+    fn p5_the_token_is_struck_out_however_it_is_spelled() {
+        let percent: String = TOKEN.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        for spelled in [
+            TOKEN.to_owned(),
+            TOKEN.to_uppercase(),
+            format!("{TOKEN:?}"),
+            format!("{:?}", bytes::Bytes::from_static(TOKEN.as_bytes())),
+            serde_json::to_string(TOKEN).unwrap(),
+            TOKEN.replace('/', "\\/"),
+            form_urlencoded::byte_serialize(TOKEN.as_bytes()).collect(),
+            percent.to_uppercase(),
+            percent,
+            TOKEN.bytes().map(|byte| format!("\\u{:04X}", u32::from(byte))).collect(),
+            TOKEN.bytes().map(|byte| format!("&#{byte};")).collect(),
+            TOKEN.bytes().map(|byte| format!("&#x{byte:X};")).collect(),
+            TOKEN.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;"),
+        ] {
+            let scrubbed = scrub(TOKEN, &format!("«{spelled}», twice: {spelled}!"));
+            // What stands around the token in the notations of JSON and Rust.
+            let left = scrubbed.replace(['"', 'b'], "");
+            assert_eq!(left, "«[refresh token]», twice: [refresh token]!", "{spelled}");
+        }
+    }
+
+    #[test]
+    fn p5_a_shortened_quotation_is_struck_out_too() {
+        assert_eq!(scrub("abcdefghijkl", "no abcdefgh… here"), "no [refresh token]… here");
+        assert_eq!(scrub("abcdefghijkl", "no abcdefg here"), "no abcdefg here");
+        assert_eq!(scrub("ab", "a crab in a cab"), "a cr[refresh token] in a c[refresh token]");
+        assert_eq!(scrub("aab", "aaab"), "a[refresh token]");
+    }
+
+    /// Quotes nothing itself.
+    struct Silent(BoxError);
+
+    impl fmt::Debug for Silent {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Silent")
+        }
+    }
+
+    impl fmt::Display for Silent {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("silent")
+        }
+    }
+
+    impl StdError for Silent {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&*self.0)
+        }
+    }
+
+    #[test]
+    fn p5_a_source_that_quotes_the_token_is_replaced_by_its_scrubbed_words() {
+        let token = RefreshToken::new("s3cret-token").unwrap();
+        let error = || RefreshError::transient("failed");
+        let attach = |source: BoxError| Strikeout::of(&token).attach(error(), source);
+
+        let quoting = attach("POST with s3cret-token failed".into());
+        assert!(!format!("{quoting:?}").contains("s3cret"), "{quoting:?}");
+        assert_eq!(quoting.source().unwrap().to_string(), "POST with [refresh token] failed");
+
+        let quoting_below = attach(Box::new(Silent("s3cret-token inside".into())));
+        assert!(!quoting_below.source().unwrap().is::<Silent>());
+        assert_eq!(quoting_below.source().unwrap().to_string(), "silent");
+
+        let silent = attach(Box::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)));
+        assert!(silent.source().unwrap().is::<std::io::Error>());
+    }
+
+    proptest! {
+        #[test]
+        fn p5_no_text_keeps_the_token_or_panics(
+            token in "[!-~][ -~]{0,30}[!-~]",
+            before in ".{0,20}",
+            after in "\\PC{0,20}",
+        ) {
+            // Else the token could stand in the words that replace it.
+            prop_assume!(!STRUCK.contains(&*token.to_lowercase()));
+            let scrubbed = scrub(&token, &format!("{before}{token}{after}"));
+            prop_assert!(!scrubbed.contains(&token));
+        }
+    }
+}

@@ -1,5 +1,8 @@
 //! Any tower HTTP client, with its types erased, as the exchange uses it.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;

@@ -1,5 +1,8 @@
 //! TeamUp's error body, made fit to be shown.
 
+#[cfg(test)]
+mod tests;
+
 use super::super::ApiError;
 use super::super::strike::Strikeout;
 

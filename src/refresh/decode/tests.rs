@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use proptest::prelude::*;
 use zeroize::Zeroizing;
 
 use super::super::answer::{Answer, BODY_LIMIT, BodyEnd};
@@ -226,12 +227,75 @@ fn retry_after_goes_along_with_a_transient_failure_alone() {
     }
 }
 
+#[cfg(not(feature = "xml"))]
 #[test]
 fn xml_without_its_feature_names_the_feature() {
-    if cfg!(feature = "xml") {
-        return;
-    }
     let error = read(answer(200, "application/xml", b"<root/>")).unwrap_err();
     assert_eq!(error.class(), FailureClass::Protocol);
     assert!(error.to_string().contains("`xml`"), "{error}");
+}
+
+#[test]
+fn p5_what_was_granted_is_not_shown() {
+    let granted = read(answer(200, JSON, granted("7200").as_bytes())).unwrap();
+    let shown = format!("{granted:?}");
+    assert!(!shown.contains("a-2") && !shown.contains("r-2"), "{shown}");
+}
+
+#[test]
+fn depth_is_bounded() {
+    // Skipped without recursion where nobody asks for it.
+    let deep = "[".repeat(30_000) + &"]".repeat(30_000);
+    let body = format!(
+        r#"{{"x":{deep},"access_token":"a-2","expires_in":{{"x":{deep}}},"refresh_token":"r-2"}}"#
+    );
+    assert!(read(answer(200, JSON, body.as_bytes())).unwrap().odd_lifetime);
+    let body = format!(r#"{{"field_errors":{{"a":{deep}}},"message":{deep},"code":"c"}}"#);
+    let error = read(answer(400, JSON, body.as_bytes())).unwrap_err();
+    assert_eq!(error.api_error().unwrap().code, "c");
+    // And refused where only an object makes sense.
+    let (class, _) = class_of(read(answer(200, JSON, deep.as_bytes())));
+    assert_eq!(class, FailureClass::OutcomeUnknown);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_decoder_panic(
+        status in 100_u16..=999,
+        content_type in prop_oneof![Just(JSON), Just("text/xml"), Just("")],
+        body in proptest::collection::vec(any::<u8>(), 0..512),
+    ) {
+        let _ = read(answer(status, content_type, &body));
+    }
+
+    #[test]
+    fn no_text_that_looks_like_an_answer_makes_the_decoder_panic(
+        status in prop_oneof![Just(200_u16), Just(400)],
+        content_type in prop_oneof![Just(JSON), Just("application/xml")],
+        pieces in proptest::collection::vec(
+            prop_oneof![
+                Just("{"), Just("}"), Just("["), Just("]"), Just(":"), Just(","), Just("\""),
+                Just("\\u00"), Just("1e9"), Just("-"), Just("null"), Just("\"refresh_token\""),
+                Just("\"field_errors\""), Just("\"code\""), Just("<root>"), Just("</root>"),
+                Just("<refresh_token>"), Just("</refresh_token>"), Just("<expires_in/>"),
+                Just("<field_errors>"), Just("</field_errors>"), Just("<list-item>"),
+                Just("</list-item>"), Just("<![CDATA["), Just("]]>"), Just("&amp;"), Just("&#"),
+                Just(";"), Just("<!DOCTYPE"), Just("<!--"), Just("-->"), Just("<?xml"), Just(">"),
+                Just("x"), Just(" "), Just("é"),
+            ],
+            0..40,
+        ),
+    ) {
+        let _ = read(answer(status, content_type, pieces.concat().as_bytes()));
+    }
+
+    #[test]
+    fn p2_whatever_is_cut_off_a_whole_refresh_token_survives(cut in 0_usize..80) {
+        let whole = granted("7200");
+        let cut = cut.min(whole.len() - 1);
+        let token_ends = whole.find("r-2\"").unwrap() + 4;
+        let (class, rotated) = class_of(read(answer(200, JSON, &whole.as_bytes()[..cut])));
+        prop_assert_eq!(class, FailureClass::OutcomeUnknown);
+        prop_assert_eq!(rotated.is_some(), cut >= token_ends);
+    }
 }

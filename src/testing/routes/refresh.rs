@@ -1,0 +1,179 @@
+//! `POST /api/v2/auth/refresh_access_token`: the exchange.
+
+use std::collections::BTreeMap;
+
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::super::answer::Answer;
+use super::super::entry::{Exchange, Received};
+use super::super::families::Spending;
+use super::super::receive::KEPT;
+use super::super::serve::Line;
+use super::super::settings::Settings;
+use super::super::shared::{Caller, Shared};
+use super::too_many_requests;
+use crate::headers::RequestMode;
+
+/// What a valid exchange asks for.
+struct Asked {
+    refresh_token: String,
+    mode: RequestMode,
+}
+
+pub(in super::super) fn exchange(
+    shared: &Shared,
+    line: &Line,
+    head: &Parts,
+    body: &Received,
+) -> Answer {
+    let fields = admit(head, body);
+    let presented = fields.as_ref().ok().and_then(|fields| fields.get("refresh_token"));
+    if let Some(token) = presented.and_then(Value::as_str) {
+        line.update(|state, index| state.journal.entry(index).refresh_token = Some(token.into()));
+    }
+    let asked = fields.and_then(|fields| {
+        validate(&fields).map_err(|errors| Box::new(Answer::field_errors(&errors)))
+    });
+    line.update(|state, index| {
+        let now = shared.now();
+        // The limit counts the address, so it counts what is not valid too.
+        if let Some(seconds) = state.over_the_limit(Caller::Address, now) {
+            state.journal.settle(index, Exchange::Faulted);
+            return too_many_requests(seconds);
+        }
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(answer) => {
+                state.journal.settle(index, Exchange::Rejected);
+                return *answer;
+            }
+        };
+        let spending =
+            state.families.exchange(&asked.refresh_token, asked.mode, &state.settings, now);
+        let (outcome, answer) = match spending {
+            Spending::Rotated { access_token, refresh_token } => (
+                Exchange::Rotated(asked.mode),
+                Answer::ok(json!({
+                    "access_token": access_token,
+                    "expires_in": expires_in(&state.settings),
+                    "refresh_token": refresh_token,
+                })),
+            ),
+            Spending::DoubleSpent => (
+                Exchange::DoubleSpent,
+                refused(&state.settings, "The refresh token was used before; log in again."),
+            ),
+            Spending::Expired => (
+                Exchange::Rejected,
+                refused(&state.settings, "The refresh token has expired; log in again."),
+            ),
+            Spending::Revoked => (
+                Exchange::Rejected,
+                refused(&state.settings, "The refresh token was revoked; log in again."),
+            ),
+            Spending::Unknown => (
+                Exchange::Rejected,
+                refused(&state.settings, "The refresh token is unknown; log in again."),
+            ),
+        };
+        state.journal.settle(index, outcome);
+        answer
+    })
+}
+
+/// The request's fields, if it has the right method and form.
+fn admit(head: &Parts, body: &Received) -> Result<Value, Box<Answer>> {
+    let query = head.uri.query().unwrap_or_default();
+    let format = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "format").last();
+    let refused = if format.is_some_and(|(_, format)| format != "json") {
+        super::not_found()
+    } else if head.method != Method::POST {
+        super::method_not_allowed("POST")
+    } else if body.size() > KEPT as u64 {
+        Answer::error(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "The request's body is too large.",
+        )
+    } else if !is_json(head) {
+        Answer::error(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "The request's content type is not supported.",
+        )
+    } else {
+        return serde_json::from_slice(body.bytes()).map_err(|_| {
+            let message = "The request's body is not JSON.";
+            Box::new(Answer::error(StatusCode::BAD_REQUEST, "parse_error", message))
+        });
+    };
+    Err(Box::new(refused))
+}
+
+fn is_json(head: &Parts) -> bool {
+    head.headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .map(|value| value.split(';').next().unwrap_or_default().trim())
+        .is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json"))
+}
+
+fn validate(fields: &Value) -> Result<Asked, BTreeMap<&'static str, Vec<String>>> {
+    let mut errors: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+    let Some(fields) = fields.as_object() else {
+        errors.insert("non_field_errors", vec!["An object is expected.".to_owned()]);
+        return Err(errors);
+    };
+    let mut refuse = |field, message: &str| {
+        errors.insert(field, vec![message.to_owned()]);
+    };
+
+    let refresh_token = match fields.get("refresh_token") {
+        None => {
+            refuse("refresh_token", "This field is required.");
+            String::new()
+        }
+        Some(Value::String(token)) if token.is_empty() => {
+            refuse("refresh_token", "This field must not be empty.");
+            String::new()
+        }
+        Some(Value::String(token)) => token.clone(),
+        Some(_) => {
+            refuse("refresh_token", "A string is expected.");
+            String::new()
+        }
+    };
+    match fields.get("scope") {
+        None => {}
+        Some(Value::Array(scopes)) if scopes.iter().all(is_scope) => {}
+        Some(Value::Array(_)) => refuse("scope", "Every item must be a string that is not empty."),
+        Some(_) => refuse("scope", "A list of strings is expected."),
+    }
+    let mode = match fields.get("new_access_token_type") {
+        None => RequestMode::Customer,
+        Some(value) => value.as_str().and_then(|mode| mode.parse().ok()).unwrap_or_else(|| {
+            refuse("new_access_token_type", "Expected `customer` or `provider`.");
+            RequestMode::Customer
+        }),
+    };
+    if errors.is_empty() { Ok(Asked { refresh_token, mode }) } else { Err(errors) }
+}
+
+fn is_scope(value: &Value) -> bool {
+    value.as_str().is_some_and(|scope| !scope.is_empty())
+}
+
+fn expires_in(settings: &Settings) -> Value {
+    match (&settings.expires_in, settings.access_token_lifetime) {
+        (Some(value), _) => value.clone(),
+        (None, Some(lifetime)) => lifetime.as_secs().into(),
+        (None, None) => Value::Null,
+    }
+}
+
+fn refused(settings: &Settings, message: &str) -> Answer {
+    Answer::error(settings.refused_refresh, "invalid_grant", message)
+}

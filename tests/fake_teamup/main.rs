@@ -1,0 +1,7 @@
+//! `FakeTeamUp` does what it says, seen through a plain hyper-util client.
+
+mod api;
+mod client;
+mod exchange;
+mod faults;
+mod lifecycle;
