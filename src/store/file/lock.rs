@@ -120,4 +120,21 @@ mod tests {
         assert!(pauses.iter().all(|pause| *pause >= Pause::FIRST / 2 && *pause <= Pause::LONGEST));
         assert!(pauses[31] >= Pause::LONGEST / 2);
     }
+
+    // Windows does not let an open sidecar be removed.
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_on_a_sidecar_that_was_removed_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::make(&folder.path().join("tokens.json")).unwrap();
+        let taken = |sidecar| os::lock(sidecar).unwrap().unwrap();
+        assert!(taken(open(&place).unwrap()).is_still_at(&place.lock()));
+
+        let opened_before = open(&place).unwrap();
+        std::fs::remove_file(place.lock()).unwrap();
+        let lock = taken(opened_before);
+        assert!(!lock.is_still_at(&place.lock()));
+        let _made_anew = open(&place).unwrap();
+        assert!(!lock.is_still_at(&place.lock()));
+    }
 }

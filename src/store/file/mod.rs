@@ -61,9 +61,9 @@ use crate::token::TokenSet;
 ///
 /// The right to refresh is an advisory lock (`flock`) on a file beside the store, `<name>.lock`,
 /// which stays there and must not be removed. The system gives the lock back when its holder dies,
-/// however it dies; one that is merely stopped keeps it. It works between the processes of one host, and between two stores of one
-/// process. For several hosts, use a store that is made for it: locks on network file systems are
-/// not to be relied upon.
+/// however it dies; a holder that is merely stopped keeps it. It works between the processes of one
+/// host, and between two stores of one process. For several hosts, use a store that is made for it:
+/// locks on network file systems are not to be relied upon.
 ///
 /// # What is refused
 ///
