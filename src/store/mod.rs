@@ -61,6 +61,8 @@
 
 mod erased;
 mod error;
+#[cfg(any(unix, windows))]
+mod file;
 #[cfg(feature = "encryption")]
 mod key;
 mod memory;
@@ -70,6 +72,11 @@ use std::future::Future;
 
 pub(crate) use erased::{DynLease, DynTokenStore};
 pub use error::StoreError;
+#[cfg(all(any(unix, windows), feature = "testing"))]
+#[doc(hidden)]
+pub use file::SaveStep;
+#[cfg(any(unix, windows))]
+pub use file::{FileLease, FileStore};
 #[cfg(feature = "encryption")]
 #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
 pub use key::EncryptionKey;
@@ -130,6 +137,9 @@ pub trait TokenStore: Send + Sync + 'static {
     /// `over` is the [revision](TokenSet::revision) of the tokens that are replaced, `None` where
     /// the store was empty. Once this returns `Ok`, the tokens survive a crash of the program and,
     /// for a store on disk, of the machine.
+    ///
+    /// The same save may come once more, after its future was dropped or it failed. Where the first
+    /// one did land after all, the second finds these very tokens and returns `Ok`.
     ///
     /// # Errors
     ///
