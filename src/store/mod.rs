@@ -59,14 +59,19 @@
 //! }
 //! ```
 
-mod error;
 mod erased;
+mod error;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::future::Future;
 
-pub use error::StoreError;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use self::redis::{RedisLease, RedisStore, RedisStoreBuilder};
 pub(crate) use erased::{DynLease, DynTokenStore};
+pub use error::StoreError;
 pub use memory::MemoryStore;
 
 use crate::token::TokenSet;
