@@ -14,6 +14,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 pub(crate) type DynLease = Box<dyn Any + Send + Sync>;
 
 pub(crate) trait DynTokenStore: Send + Sync + 'static {
+    fn check(&self) -> BoxFuture<'_, ()>;
     fn load(&self) -> BoxFuture<'_, Stored>;
     fn lock(&self) -> BoxFuture<'_, DynLease>;
     fn save<'a>(
@@ -26,6 +27,10 @@ pub(crate) trait DynTokenStore: Send + Sync + 'static {
 }
 
 impl<S: TokenStore> DynTokenStore for S {
+    fn check(&self) -> BoxFuture<'_, ()> {
+        Box::pin(TokenStore::check(self))
+    }
+
     fn load(&self) -> BoxFuture<'_, Stored> {
         Box::pin(TokenStore::load(self))
     }

@@ -59,20 +59,27 @@
 //! }
 //! ```
 
-mod erased;
 mod error;
+mod erased;
+#[cfg(feature = "encryption")]
+mod key;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
+mod seal;
 
 use std::future::Future;
 
+pub use error::StoreError;
+pub(crate) use erased::{DynLease, DynTokenStore};
+#[cfg(feature = "encryption")]
+#[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
+pub use key::EncryptionKey;
+pub use memory::MemoryStore;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::redis::{RedisLease, RedisStore, RedisStoreBuilder};
-pub(crate) use erased::{DynLease, DynTokenStore};
-pub use error::StoreError;
-pub use memory::MemoryStore;
+pub(crate) use seal::Seal;
 
 use crate::token::TokenSet;
 
@@ -95,6 +102,19 @@ pub trait TokenStore: Send + Sync + 'static {
     /// Where the right has a lifetime (a lease in Redis, say), the store renews it for as long as
     /// this value lives.
     type Lease: Send + Sync + 'static;
+
+    /// Finds out whether the store will do its work, without waiting for the first rotation.
+    ///
+    /// Called once, before the first [`load`](TokenStore::load), while credentials are built: what
+    /// it returns is their build error. It may make what the store needs (a folder, say), and need
+    /// not look at the tokens. By default it finds nothing wrong.
+    ///
+    /// # Errors
+    ///
+    /// When the store could not save tokens as things are.
+    fn check(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
 
     /// Reads the tokens; `None` where nothing was ever saved.
     ///
