@@ -9,7 +9,12 @@ use redis::{ConnectionInfo, IntoConnectionInfo};
 
 use super::RedisStore;
 use super::link::Link;
+use super::scripts::Keys;
+use super::shared::Shared;
 use crate::error::Error;
+#[cfg(feature = "encryption")]
+use crate::store::EncryptionKey;
+use crate::store::Seal;
 
 const PREFIX: &str = "tower-teamup-auth";
 const LEASE_LIFETIME: Duration = Duration::from_secs(10);
@@ -22,6 +27,7 @@ pub struct RedisStoreBuilder {
     prefix: String,
     lease_lifetime: Duration,
     timeout: Option<Duration>,
+    seal: Seal,
     #[cfg(feature = "redis-tls")]
     root_certificates: Option<Vec<u8>>,
 }
@@ -34,6 +40,7 @@ impl RedisStoreBuilder {
             prefix: PREFIX.to_owned(),
             lease_lifetime: LEASE_LIFETIME,
             timeout: None,
+            seal: Seal::default(),
             #[cfg(feature = "redis-tls")]
             root_certificates: None,
         }
@@ -62,6 +69,16 @@ impl RedisStoreBuilder {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Encrypts what Redis keeps, with a key that Redis never sees. What was saved for one
+    /// credential does not open as another's.
+    #[cfg(feature = "encryption")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
+    #[must_use]
+    pub fn encrypt_with(mut self, key: EncryptionKey) -> Self {
+        self.seal = Seal::with_key(key);
         self
     }
 
@@ -100,8 +117,13 @@ impl RedisStoreBuilder {
         check_part("key", &self.key)?;
         check_part("key prefix", &self.prefix)?;
         let home = self.connection_info()?;
-        let link = Arc::new(Link::new(home, timeout));
-        Ok(RedisStore::over(link, self.prefix.into(), &self.key, lifetime))
+        Ok(RedisStore::on(Shared {
+            link: Arc::new(Link::new(home, timeout)),
+            keys: Keys::new(&self.prefix, &self.key),
+            prefix: self.prefix.into(),
+            lease_lifetime: lifetime,
+            seal: self.seal,
+        }))
     }
 
     fn connection_info(&self) -> Result<ConnectionInfo, Error> {

@@ -14,12 +14,10 @@ mod tls;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use builder::RedisStoreBuilder;
 pub use lease::RedisLease;
 
-use self::link::Link;
 use self::scripts::Keys;
 use self::shared::Shared;
 use super::{StoreError, Stored, TokenStore};
@@ -57,14 +55,16 @@ use crate::token::TokenSet;
 ///
 /// # What Redis must be
 ///
-/// - It needs the commands `HMGET`, `HGET`, `HSET`, `GET`, `SET`, `DEL`, `PTTL`, `PEXPIRE` and
-///   `EVAL` on `tower-teamup-auth:*`, or what the [prefix](RedisStoreBuilder::key_prefix) says.
+/// - It needs the commands `HGETALL`, `HGET`, `HSET`, `EXISTS`, `GET`, `SET`, `DEL`, `PTTL`,
+///   `PEXPIRE` and `EVAL` on `tower-teamup-auth:*`, or what the [prefix](RedisStoreBuilder::key_prefix) says.
 /// - It must not throw the tokens away: set `maxmemory-policy noeviction`.
 /// - The tokens survive what Redis itself survives. Its append-only file with `appendfsync always`
 ///   is as safe as a file; the default may lose the last second, and a failover may lose what the
 ///   replica had not received. A credential that still runs holds the newest tokens in memory and
 ///   writes them again; if none runs, the user has to authorize the program again.
-/// - Whoever can read the key can act as the user.
+/// - Whoever can read the key can act as the user, and the driver does not wipe the buffers that
+///   carried it; unless the tokens are encrypted (`RedisStoreBuilder::encrypt_with`, feature
+///   `encryption`).
 ///
 /// # Panics
 ///
@@ -77,15 +77,17 @@ pub struct RedisStore {
 impl RedisStore {
     /// Connects to the Redis at `url`, for the tokens of the credential `key`.
     ///
-    /// Sees to it that what stands there can be read; see [`builder`](RedisStore::builder) for a
-    /// store that connects later, and for what else can be set.
+    /// Sees to it that Redis takes writes, and that what stands there can be read. A store that
+    /// connects later is what [`builder`](RedisStore::builder) makes.
     ///
     /// # Errors
     ///
-    /// When the URL or the key can't be used ([`Error::is_invalid_input`]), or when Redis can't be
-    /// reached or holds something under this key that is no token set ([`Error::is_store`]).
+    /// When the URL or the key can't be used ([`Error::is_invalid_input`]); when Redis can't be
+    /// reached, takes no writes, or holds something under this key that is no token set
+    /// ([`Error::is_store`]).
     pub async fn connect(url: impl Into<String>, key: impl Into<String>) -> Result<Self, Error> {
         let store = RedisStore::builder(url, key).build()?;
+        store.shared.check().await.map_err(Error::store)?;
         store.shared.load().await.map_err(Error::store)?;
         Ok(store)
     }
@@ -113,28 +115,40 @@ impl RedisStore {
     /// When the key is empty or holds a brace ([`Error::is_invalid_input`]).
     pub fn with_key(&self, key: impl AsRef<str>) -> Result<Self, Error> {
         builder::check_part("key", key.as_ref())?;
-        let Shared { link, prefix, lease_lifetime, .. } = &*self.shared;
-        Ok(RedisStore::over(Arc::clone(link), Arc::clone(prefix), key.as_ref(), *lease_lifetime))
+        let Shared { link, prefix, keys: _, lease_lifetime, seal } = &*self.shared;
+        Ok(RedisStore::on(Shared {
+            link: Arc::clone(link),
+            prefix: Arc::clone(prefix),
+            keys: Keys::new(prefix, key.as_ref()),
+            lease_lifetime: *lease_lifetime,
+            seal: seal.clone(),
+        }))
     }
 
-    fn over(link: Arc<Link>, prefix: Arc<str>, key: &str, lease_lifetime: Duration) -> Self {
-        let keys = Keys::new(&prefix, key);
-        RedisStore { shared: Arc::new(Shared { link, prefix, keys, lease_lifetime }) }
+    fn on(shared: Shared) -> Self {
+        RedisStore { shared: Arc::new(shared) }
     }
 }
 
 impl TokenStore for RedisStore {
     type Lease = RedisLease;
 
+    async fn check(&self) -> Result<(), StoreError> {
+        self.shared.check().await
+    }
+
     async fn load(&self) -> Result<Stored, StoreError> {
         self.shared.load().await
     }
 
+    /// See [`TokenStore::lock`]. Whoever has to wait asks again after a pause that grows from 20 ms
+    /// to 250 ms, with jitter, or when the other's lease runs out.
     async fn lock(&self) -> Result<Self::Lease, StoreError> {
         RedisLease::take(Arc::clone(&self.shared)).await
     }
 
-    /// Repeating a save that landed, though its answer was lost, is no conflict.
+    /// See [`TokenStore::save`]. Saving once more what has landed already is no conflict: the answer
+    /// to the first attempt may have been lost.
     async fn save(
         &self,
         _lease: &Self::Lease,
@@ -144,6 +158,8 @@ impl TokenStore for RedisStore {
         self.shared.save(over, tokens).await
     }
 
+    /// See [`TokenStore::clear`]. Fails while another process holds the lease, if this one was lost:
+    /// what that process saves would outlive the clearing.
     async fn clear(&self, lease: &Self::Lease) -> Result<(), StoreError> {
         self.shared.clear(lease.owner()).await
     }

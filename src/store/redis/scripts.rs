@@ -11,13 +11,17 @@ use redis::Cmd;
 
 /// `KEYS`: the tokens, a hash of `revision` and `tokens`.
 /// `ARGV`: the revision that is replaced, empty for none; the new revision; the new tokens.
-/// Nil once written; else what the hash holds instead, and nothing is written.
+/// Nil once written; else all that the hash holds instead, and nothing is written.
 ///
 /// Revisions are compared as text: a number in Lua holds no more than 53 bits of them.
 const SAVE: &str = "\
-if (redis.call('HGET', KEYS[1], 'revision') or '') ~= ARGV[1] then
-  return redis.call('HMGET', KEYS[1], 'revision', 'tokens')
+local unchanged
+if ARGV[1] == '' then
+  unchanged = redis.call('EXISTS', KEYS[1]) == 0
+else
+  unchanged = redis.call('HGET', KEYS[1], 'revision') == ARGV[1]
 end
+if not unchanged then return redis.call('HGETALL', KEYS[1]) end
 redis.call('HSET', KEYS[1], 'revision', ARGV[2], 'tokens', ARGV[3])
 return false";
 
@@ -53,6 +57,10 @@ const RELEASE: &str = "\
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0";
 
+/// `KEYS`: one that nobody reads. Fails where Redis takes no writes: a replica, or one whose memory
+/// or disk is full.
+const CHECK: &str = "return redis.call('SET', KEYS[1], '', 'PX', 1)";
+
 /// The two keys of one credential.
 ///
 /// The text in braces is what a cluster places a key by (the hash tag of the Redis Cluster
@@ -69,9 +77,13 @@ impl Keys {
         Keys { tokens, lease }
     }
 
+    pub(super) fn check(&self) -> Cmd {
+        eval(CHECK, &[&format!("{}:check", self.tokens)])
+    }
+
     pub(super) fn load(&self) -> Cmd {
-        let mut command = redis::cmd("HMGET");
-        command.arg(&self.tokens).arg("revision").arg("tokens");
+        let mut command = redis::cmd("HGETALL");
+        command.arg(&self.tokens);
         command
     }
 

@@ -1,6 +1,8 @@
 //! What a store, its clones and its leases have in common: where the tokens are, and what can be
 //! done with them there.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,20 +12,26 @@ use zeroize::Zeroizing;
 use super::failure::Failure;
 use super::link::Link;
 use super::scripts::Keys;
-use crate::store::{StoreError, Stored};
+use crate::store::{Seal, StoreError, Stored};
 use crate::token::TokenSet;
 
-/// The two fields of the hash, as Redis answers them.
-type Fields = (Option<Vec<u8>>, Option<Vec<u8>>);
+/// All that the hash holds; a key that does not exist is an empty one.
+type Fields = HashMap<Vec<u8>, Vec<u8>>;
 
 pub(super) struct Shared {
     pub(super) link: Arc<Link>,
     pub(super) prefix: Arc<str>,
     pub(super) keys: Keys,
     pub(super) lease_lifetime: Duration,
+    pub(super) seal: Seal,
 }
 
 impl Shared {
+    /// Finds out whether Redis would take a write.
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        self.call("be written to", &self.keys.check()).await
+    }
+
     pub(super) async fn load(&self) -> Result<Stored, StoreError> {
         let fields = self.call("load the tokens", &self.keys.load()).await?;
         self.read(fields)
@@ -35,7 +43,8 @@ impl Shared {
         tokens: &TokenSet,
     ) -> Result<(), StoreError> {
         let text = tokens.to_json();
-        let command = self.keys.save(over, tokens.revision(), text.as_bytes());
+        let sealed = self.seal.seal(&self.keys.tokens, text.as_bytes())?;
+        let command = self.keys.save(over, tokens.revision(), &sealed);
         let held: Option<Fields> = self.call("save the tokens", &command).await?;
         match held.map(|fields| self.read(fields)).transpose()? {
             None => Ok(()),
@@ -77,31 +86,31 @@ impl Shared {
 
     fn failed(&self, what: &str, failure: Failure) -> StoreError {
         if failure.is_wrong_type {
-            self.unreadable("a value of another type")
+            self.unreadable("the value is not the hash that this crate writes")
         } else {
             StoreError::unavailable(format!("{} could not {what}", self.place()), failure)
         }
     }
 
-    fn read(&self, fields: Fields) -> Result<Stored, StoreError> {
-        let (revision, text) = match fields {
-            (None, None) => return Ok(None),
-            (Some(revision), Some(text)) => (revision, Zeroizing::new(text)),
-            _ => return Err(self.unreadable("a hash without `revision` and `tokens`")),
+    fn read(&self, mut fields: Fields) -> Result<Stored, StoreError> {
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        let mut field = |name: &str| fields.remove(name.as_bytes()).map(Zeroizing::new);
+        let (Some(revision), Some(sealed)) = (field("revision"), field("tokens")) else {
+            return Err(self.unreadable("the hash lacks `revision` or `tokens`"));
         };
+        let text =
+            self.seal.open(&self.keys.tokens, &sealed).map_err(|error| self.unreadable(error))?;
         let tokens = TokenSet::from_json(&text).map_err(|error| self.unreadable(error))?;
-        // The revision beside the tokens is what a save compares, so the two must not disagree.
-        if revision != tokens.revision().to_string().as_bytes() {
-            return Err(self.unreadable("tokens of another revision than the one beside them"));
+        // What a save compares is the revision beside the tokens, so the two must not disagree.
+        if *revision != tokens.revision().to_string().as_bytes() {
+            return Err(self.unreadable("`revision` is not the one of the tokens beside it"));
         }
         Ok(Some(tokens))
     }
 
-    fn unreadable(&self, found: impl std::fmt::Display) -> StoreError {
-        StoreError::unreadable(format!(
-            "{} holds something that this crate can't use: {found}. It was left as it is; choose \
-             another key, or delete this one and let the user log in again",
-            self.place()
-        ))
+    fn unreadable(&self, found: impl fmt::Display) -> StoreError {
+        StoreError::unreadable(format!("{} {found}; it was left as it is", self.place()))
     }
 }
