@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -68,8 +68,7 @@ impl Relay {
 
     /// Holds the next request that contains `marker`, or the answer to it.
     pub fn hold(&self, what: Hold, marker: &str) {
-        *self.gate.state.lock().unwrap() =
-            State { rule: Some((what, marker.into())), ..State::default() };
+        *self.gate.lock() = State { rule: Some((what, marker.into())), ..State::default() };
     }
 
     /// Waits until something is held.
@@ -78,13 +77,15 @@ impl Relay {
     ///
     /// When nothing is after 20 s.
     pub fn wait_until_held(&self) {
-        let state = self.gate.state.lock().unwrap();
+        let limit = Duration::from_secs(20);
         let (state, _) = self
             .gate
             .changed
-            .wait_timeout_while(state, Duration::from_secs(20), |state| !state.is_reached)
-            .unwrap();
-        assert!(state.is_reached, "waited 20 s in vain for something to hold");
+            .wait_timeout_while(self.gate.lock(), limit, |state| !state.is_reached)
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_reached = state.is_reached;
+        drop(state);
+        assert!(is_reached, "waited 20 s in vain for something to hold");
     }
 
     /// Lets pass what is held.
@@ -97,9 +98,14 @@ impl Relay {
         self.decide(false);
     }
 
+    /// Gives the word and waits until it is taken, so that the next rule can't swallow it.
     fn decide(&self, may_pass: bool) {
-        self.gate.state.lock().unwrap().may_pass = Some(may_pass);
+        let mut state = self.gate.lock();
+        state.may_pass = Some(may_pass);
         self.gate.changed.notify_all();
+        while state.is_reached {
+            state = self.gate.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 
@@ -110,20 +116,33 @@ impl Drop for Relay {
 }
 
 impl Gate {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Is this the request that a rule waits for? A rule applies once.
     fn applies(&self, request: &[u8]) -> Option<Hold> {
-        let rule = &mut self.state.lock().unwrap().rule;
+        let rule = &mut self.lock().rule;
         rule.take_if(|(_, marker)| request.windows(marker.len()).any(|window| window == marker))
             .map(|(what, _)| what)
     }
 
     /// Waits for the test's word.
     fn may_pass(&self) -> bool {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.lock();
         state.is_reached = true;
         self.changed.notify_all();
-        let state = self.changed.wait_while(state, |state| state.may_pass.is_none()).unwrap();
-        state.may_pass == Some(true)
+        let may_pass = loop {
+            match state.may_pass {
+                Some(may_pass) => break may_pass,
+                None => {
+                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        };
+        state.is_reached = false;
+        self.changed.notify_all();
+        may_pass
     }
 }
 

@@ -26,8 +26,13 @@ impl Failure {
                  at this address?"
                     .to_owned()
             }
-            // `ERR unknown command 'EVAL', with args beginning with: ...`
-            _ => error.to_string().split(", with args").next().unwrap_or_default().to_owned(),
+            _ => {
+                let told = error.to_string();
+                // "unknown command 'EVAL', with args beginning with: ..."
+                let told = told.split(", with args").next().unwrap_or_default();
+                // "You can't write against a read only replica. script: 6c30..., on @user_script:1."
+                told.split(" script: ").next().unwrap_or_default().to_owned()
+            }
         };
         let tells_a_secret =
             secrets.into_iter().any(|secret| !secret.is_empty() && text.contains(secret));
