@@ -113,6 +113,20 @@ async fn until_saved(store: &RedisStore, lease: &<RedisStore as TokenStore>::Lea
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_on_which_answers_stopped_coming_is_not_used_again() {
+    let server = RedisServer::start();
+    let relay = Relay::to(server.port());
+    let store = RedisStore::builder(relay.url(), "user-1")
+        .timeout(Duration::from_millis(500))
+        .build()
+        .unwrap();
+    relay.hold(Hold::Answer, "HGETALL");
+    let told = told(&store.load().await.unwrap_err());
+    assert!(told.contains("no answer within 500ms"), "{told}");
+    assert_eq!(store.load().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_save_whose_answer_was_lost_is_a_save() {
     let server = RedisServer::start();
     let relay = Relay::to(server.port());
