@@ -66,6 +66,8 @@ mod file;
 #[cfg(feature = "encryption")]
 mod key;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod seal;
 
 use std::future::Future;
@@ -81,6 +83,9 @@ pub use file::{FileLease, FileStore};
 #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
 pub use key::EncryptionKey;
 pub use memory::MemoryStore;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use self::redis::{RedisLease, RedisStore, RedisStoreBuilder};
 pub(crate) use seal::Seal;
 
 use crate::token::TokenSet;
