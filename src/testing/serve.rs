@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::answer::{Answer, AnswerBody};
 use super::entry::{Entry, Received};
 use super::faults::{Fault, Replacement};
+use super::format::Format;
 use super::hold::Place;
 use super::receive::receive;
 use super::route::Route;
@@ -74,6 +75,8 @@ pub(super) async fn serve(
 ) -> Result<Response<AnswerBody>, Gone> {
     let (head, body) = request.into_parts();
     let route = Route::of(head.uri.path());
+    // Where nothing suits, the answer is in JSON and the exchange says why.
+    let format = Format::negotiate(&head).unwrap_or(Format::Json);
     let (line, fault) = arrive(&shared, &connection, route, &head);
     let (delay, answer_delay) = fault.as_ref().map(Fault::delays).unwrap_or_default();
 
@@ -110,7 +113,7 @@ pub(super) async fn serve(
 
     match outgoing {
         Replacement::Answer(answer) => {
-            let response = answer.into_response();
+            let response = answer.into_response(format);
             line.answered(response.status());
             Ok(response)
         }
@@ -184,7 +187,7 @@ async fn work(
 ) -> Result<Answer, Gone> {
     if route == Route::Refresh {
         let received = take_in(line, body).await?;
-        return Ok(routes::refresh::exchange(shared, line, head, &received));
+        return Ok(routes::refresh::exchange(shared, line, head, &received).await);
     }
     if !route.is_api() {
         take_in(line, body).await?;

@@ -4,4 +4,5 @@ mod api;
 mod client;
 mod exchange;
 mod faults;
+mod forms;
 mod lifecycle;

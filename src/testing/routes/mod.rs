@@ -1,6 +1,7 @@
 //! What the server does at each of its places.
 
 mod events;
+mod fields;
 pub(super) mod guard;
 pub(super) mod refresh;
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -10,10 +9,12 @@ use serde_json::{Value, json};
 use super::super::answer::Answer;
 use super::super::entry::{Exchange, Received};
 use super::super::families::Spending;
+use super::super::format::{Format, NoFormat};
 use super::super::receive::KEPT;
 use super::super::serve::Line;
 use super::super::settings::Settings;
 use super::super::shared::{Caller, Shared};
+use super::fields::{self, NoFields};
 use super::too_many_requests;
 use crate::headers::RequestMode;
 
@@ -23,13 +24,13 @@ struct Asked {
     mode: RequestMode,
 }
 
-pub(in super::super) fn exchange(
+pub(in super::super) async fn exchange(
     shared: &Shared,
     line: &Line,
     head: &Parts,
     body: &Received,
 ) -> Answer {
-    let fields = admit(head, body);
+    let fields = admit(head, body).await;
     let presented = fields.as_ref().ok().and_then(|fields| fields.get("refresh_token"));
     if let Some(token) = presented.and_then(Value::as_str) {
         line.update(|state, index| state.journal.entry(index).refresh_token = Some(token.into()));
@@ -85,40 +86,35 @@ pub(in super::super) fn exchange(
 }
 
 /// The request's fields, if it has the right method and form.
-fn admit(head: &Parts, body: &Received) -> Result<Value, Box<Answer>> {
-    let query = head.uri.query().unwrap_or_default();
-    let format = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "format").last();
-    let refused = if format.is_some_and(|(_, format)| format != "json") {
-        super::not_found()
-    } else if head.method != Method::POST {
-        super::method_not_allowed("POST")
-    } else if body.size() > KEPT as u64 {
-        Answer::error(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            "The request's body is too large.",
-        )
-    } else if !is_json(head) {
-        Answer::error(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "The request's content type is not supported.",
-        )
-    } else {
-        return serde_json::from_slice(body.bytes()).map_err(|_| {
-            let message = "The request's body is not JSON.";
-            Box::new(Answer::error(StatusCode::BAD_REQUEST, "parse_error", message))
-        });
+async fn admit(head: &Parts, body: &Received) -> Result<Value, Box<Answer>> {
+    let (status, code, message) = match Format::negotiate(head) {
+        Err(NoFormat::Unknown) => return Err(Box::new(super::not_found())),
+        Err(NoFormat::NotAcceptable) => (
+            StatusCode::NOT_ACCEPTABLE,
+            "not_acceptable",
+            "There is no answer in a format that Accept allows.",
+        ),
+        Ok(_) if head.method != Method::POST => {
+            return Err(Box::new(super::method_not_allowed("POST")));
+        }
+        Ok(_) if body.size() > KEPT as u64 => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The request's body is too large.")
+        }
+        Ok(_) => match fields::read(head, body.bytes()).await {
+            Ok(fields) => return Ok(fields),
+            Err(NoFields::Unsupported) => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "The request's content type is not supported.",
+            ),
+            Err(NoFields::Malformed) => (
+                StatusCode::BAD_REQUEST,
+                "parse_error",
+                "The request's body is not what its content type says.",
+            ),
+        },
     };
-    Err(Box::new(refused))
-}
-
-fn is_json(head: &Parts) -> bool {
-    head.headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .map(|value| value.split(';').next().unwrap_or_default().trim())
-        .is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json"))
+    Err(Box::new(Answer::error(status, code, message)))
 }
 
 fn validate(fields: &Value) -> Result<Asked, BTreeMap<&'static str, Vec<String>>> {
