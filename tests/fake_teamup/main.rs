@@ -6,3 +6,4 @@ mod exchange;
 mod faults;
 mod forms;
 mod lifecycle;
+mod login;

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use http::request::Parts;
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::answer::Answer;
 use super::super::entry::{Exchange, Received};
 use super::super::families::Spending;
 use super::super::format::{Format, NoFormat};
+use super::super::login;
 use super::super::receive::KEPT;
 use super::super::serve::Line;
 use super::super::settings::Settings;
-use super::super::shared::{Caller, Shared};
-use super::fields::{self, NoFields};
-use super::too_many_requests;
+use super::super::shared::Shared;
+use super::fields;
 use crate::headers::RequestMode;
 
 /// What a valid exchange asks for.
@@ -40,11 +40,6 @@ pub(in super::super) async fn exchange(
     });
     line.update(|state, index| {
         let now = shared.now();
-        // The limit counts the address, so it counts what is not valid too.
-        if let Some(seconds) = state.over_the_limit(Caller::Address, now) {
-            state.journal.settle(index, Exchange::Faulted);
-            return too_many_requests(seconds);
-        }
         let asked = match asked {
             Ok(asked) => asked,
             Err(answer) => {
@@ -57,11 +52,7 @@ pub(in super::super) async fn exchange(
         let (outcome, answer) = match spending {
             Spending::Rotated { access_token, refresh_token } => (
                 Exchange::Rotated(asked.mode),
-                Answer::ok(json!({
-                    "access_token": access_token,
-                    "expires_in": expires_in(&state.settings),
-                    "refresh_token": refresh_token,
-                })),
+                login::tokens(&access_token, &refresh_token, &state.settings),
             ),
             Spending::DoubleSpent => (
                 Exchange::DoubleSpent,
@@ -87,34 +78,25 @@ pub(in super::super) async fn exchange(
 
 /// The request's fields, if it has the right method and form.
 async fn admit(head: &Parts, body: &Received) -> Result<Value, Box<Answer>> {
-    let (status, code, message) = match Format::negotiate(head) {
-        Err(NoFormat::Unknown) => return Err(Box::new(super::not_found())),
-        Err(NoFormat::NotAcceptable) => (
+    let refused = match Format::negotiate(head) {
+        Err(NoFormat::Unknown) => super::not_found(),
+        Err(NoFormat::NotAcceptable) => Answer::error(
             StatusCode::NOT_ACCEPTABLE,
             "not_acceptable",
             "There is no answer in a format that Accept allows.",
         ),
-        Ok(_) if head.method != Method::POST => {
-            return Err(Box::new(super::method_not_allowed("POST")));
-        }
-        Ok(_) if body.size() > KEPT as u64 => {
-            (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The request's body is too large.")
-        }
+        Ok(_) if head.method != Method::POST => super::method_not_allowed("POST"),
+        Ok(_) if body.size() > KEPT as u64 => Answer::error(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "The request's body is too large.",
+        ),
         Ok(_) => match fields::read(head, body.bytes()).await {
             Ok(fields) => return Ok(fields),
-            Err(NoFields::Unsupported) => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "The request's content type is not supported.",
-            ),
-            Err(NoFields::Malformed) => (
-                StatusCode::BAD_REQUEST,
-                "parse_error",
-                "The request's body is not what its content type says.",
-            ),
+            Err(error) => error.answer(),
         },
     };
-    Err(Box::new(Answer::error(status, code, message)))
+    Err(Box::new(refused))
 }
 
 fn validate(fields: &Value) -> Result<Asked, BTreeMap<&'static str, Vec<String>>> {
@@ -160,14 +142,6 @@ fn validate(fields: &Value) -> Result<Asked, BTreeMap<&'static str, Vec<String>>
 
 fn is_scope(value: &Value) -> bool {
     value.as_str().is_some_and(|scope| !scope.is_empty())
-}
-
-fn expires_in(settings: &Settings) -> Value {
-    match (&settings.expires_in, settings.access_token_lifetime) {
-        (Some(value), _) => value.clone(),
-        (None, Some(lifetime)) => lifetime.as_secs().into(),
-        (None, None) => Value::Null,
-    }
 }
 
 fn refused(settings: &Settings, message: &str) -> Answer {
