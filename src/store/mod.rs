@@ -61,19 +61,31 @@
 
 mod erased;
 mod error;
+#[cfg(any(unix, windows))]
+mod file;
 #[cfg(feature = "encryption")]
 mod key;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod seal;
 
 use std::future::Future;
 
 pub(crate) use erased::{DynLease, DynTokenStore};
 pub use error::StoreError;
+#[cfg(all(any(unix, windows), feature = "testing"))]
+#[doc(hidden)]
+pub use file::SaveStep;
+#[cfg(any(unix, windows))]
+pub use file::{FileLease, FileStore};
 #[cfg(feature = "encryption")]
 #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
 pub use key::EncryptionKey;
 pub use memory::MemoryStore;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use self::redis::{RedisLease, RedisStore, RedisStoreBuilder};
 pub(crate) use seal::Seal;
 
 use crate::token::TokenSet;
@@ -130,6 +142,9 @@ pub trait TokenStore: Send + Sync + 'static {
     /// `over` is the [revision](TokenSet::revision) of the tokens that are replaced, `None` where
     /// the store was empty. Once this returns `Ok`, the tokens survive a crash of the program and,
     /// for a store on disk, of the machine.
+    ///
+    /// The same save may come once more, after its future was dropped or it failed. Where the first
+    /// one did land after all, the second finds these very tokens and returns `Ok`.
     ///
     /// # Errors
     ///

@@ -152,7 +152,7 @@ impl Families {
     }
 
     /// Ends a family. What was spent stays known as spent, so that a third use counts as one too.
-    fn kill(&mut self, family: u64) {
+    pub(super) fn kill(&mut self, family: u64) {
         for access in self.access.values_mut() {
             access.revoked |= access.owner == Owner::User(family);
         }

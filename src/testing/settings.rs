@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::headers::AuthScheme;
+use crate::headers::{AuthScheme, RequestMode};
 
 /// TeamUp's documented size of a page at most.
 pub(super) const MAX_PAGE_SIZE: u64 = 100;
@@ -32,6 +32,14 @@ pub(super) struct Settings {
     pub(super) rate_limit: Option<u32>,
     pub(super) refuse_before_body: bool,
     pub(super) events: u64,
+    /// Where a code may go besides to loopback.
+    pub(super) redirect_uris: Vec<String>,
+    /// The type of the access token that a login brings.
+    pub(super) login_mode: RequestMode,
+    /// `Some`: a password alone does not log in.
+    pub(super) verification_key: Option<String>,
+    /// The authorize page sends another `state` back than it was sent.
+    pub(super) wrong_state: bool,
     /// `Some`: the base that `next` and `previous` point to, in place of this server's own.
     pub(super) page_links: Option<String>,
 }
@@ -51,6 +59,10 @@ impl Default for Settings {
             rate_limit: None,
             refuse_before_body: false,
             events: 25,
+            redirect_uris: Vec::new(),
+            login_mode: RequestMode::Customer,
+            verification_key: None,
+            wrong_state: false,
             page_links: None,
         }
     }
