@@ -62,9 +62,10 @@ use crate::token::{AccessToken, Clock, Moment, TokenSet};
 /// ```
 /// use tower::service_fn;
 /// use tower_teamup_auth::{BoxError, Credentials, RequestMode, TokenSet};
+/// # use http_body_util::Full;
 ///
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// # let http_client = service_fn(|_: http::Request<String>| async {
+/// # let http_client = service_fn(|_: http::Request<Full<bytes::Bytes>>| async {
 /// #     Err::<http::Response<String>, BoxError>("no network here".into())
 /// # });
 /// let credentials = Credentials::builder(RequestMode::Provider)
