@@ -23,7 +23,6 @@ use crate::credentials::{Credentials, Renewal};
 use crate::drain::Drain;
 use crate::error::{BoxError, Error};
 use crate::future::Errand;
-use crate::observe::{Event, emit};
 use crate::turn;
 
 pin_project! {
@@ -177,20 +176,18 @@ where
     let mode = choices.mode;
     let credentials: Credentials = errand.credentials().clone();
     let Errand { shared, mut sent, copy } = errand;
+    let copy = copy.and_then(|body| sent.rebuild(body));
     let snapshot = credentials.snapshot();
-    let held = match turn::for_repeat(mode, snapshot.slot(mode), outcome) {
-        Ok(held) => held,
-        Err(error) => {
-            response.extensions_mut().insert(error);
+    let (held, mut request) = match turn::for_repeat(mode, snapshot.slot(mode), outcome, copy) {
+        Ok(repeat) => repeat,
+        Err(reason) => {
+            if let Some(reason) = reason {
+                response.extensions_mut().insert(reason);
+            }
             return Err(response);
         }
     };
-    let Some(mut request) = copy.and_then(|body| sent.rebuild(body)) else {
-        emit(&Event::RequestNotRepeated { mode, why: "its body can't be sent again" });
-        return Err(response);
-    };
     choices.apply(held, request.headers_mut());
-    emit(&Event::RequestRepeated { mode });
     let drain = Drain::new(response.into_body());
     Ok(Detour::Draining { drain, request: Some(request), service: Some(shared.fresh()) })
 }

@@ -55,19 +55,27 @@ pub(crate) fn after_401(
     credentials.renew(mode, generation, Reason::Rejected)
 }
 
-/// The renewal after a 401 is done: the token of the repeat.
+/// The renewal after a 401 is done: the token of the repeat, and the copy to put it on.
 ///
 /// # Errors
 ///
-/// When there is no new token. The 401 is the answer then, with the error in its extensions.
-pub(crate) fn for_repeat(
+/// When the request is not repeated. The 401 is the answer then, with the error, if there is one,
+/// in its extensions; there is none where all that is missing is a copy.
+pub(crate) fn for_repeat<Q>(
     mode: RequestMode,
     slot: &Slot,
     outcome: Result<(), Error>,
-) -> Result<&Held, Error> {
+    copy: Option<Q>,
+) -> Result<(&Held, Q), Option<Error>> {
     let held = outcome.and_then(|()| slot.held.as_ref().ok_or_else(|| Error::no_token(mode)));
-    if held.is_err() {
-        emit(&Event::RequestNotRepeated { mode, why: "no new token could be had" });
-    }
-    held
+    let (why, error) = match (held, copy) {
+        (Ok(held), Some(copy)) => {
+            emit(&Event::RequestRepeated { mode });
+            return Ok((held, copy));
+        }
+        (Ok(_), None) => ("its body can't be sent again", None),
+        (Err(error), _) => ("no new token could be had", Some(error)),
+    };
+    emit(&Event::RequestNotRepeated { mode, why });
+    Err(error)
 }
