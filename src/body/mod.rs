@@ -6,7 +6,7 @@
 //!
 //! | body | sent again |
 //! | --- | --- |
-//! | `()`, `Empty`, `Full`, `String` | yes |
+//! | `()`, `Empty`, `Full`, `Bytes`, `String` | yes |
 //! | `Option`, `Either`, `Box` of one that can | yes |
 //! | `BoxBody`, `UnsyncBoxBody`, `Incoming` | no |
 //! | [`SendOnce`] around any body | no, by your own choice |

@@ -1,6 +1,6 @@
 //! The trait, and the bodies of `http-body` and `http-body-util` that have an answer to it.
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
 use http_body_util::{Either, Empty, Full};
 
@@ -40,6 +40,12 @@ impl RepeatableBody for () {
 }
 
 impl RepeatableBody for String {
+    fn try_clone(&self) -> Option<Self> {
+        Some(self.clone())
+    }
+}
+
+impl RepeatableBody for Bytes {
     fn try_clone(&self) -> Option<Self> {
         Some(self.clone())
     }
