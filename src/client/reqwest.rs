@@ -14,7 +14,7 @@ use reqwest::{Body, Client, Request, Response, ResponseBuilderExt, Url, redirect
 use tower_service::Service;
 
 use crate::admit::AnsweredElsewhere;
-use crate::body::{RepeatableBody, SendOnce};
+use crate::body::{RepeatableBody, ReplayBody, SendOnce};
 use crate::error::BoxError;
 use crate::refresh::{ExchangeClient, is_exchange};
 
@@ -64,6 +64,7 @@ use crate::refresh::{ExchangeClient, is_exchange};
 /// | --- | --- |
 /// | [`reqwest::Body`] in memory | yes; its bytes are copied before the first send |
 /// | [`reqwest::Body`] that is a stream | no |
+/// | [`ReplayBody`] around a stream, with [`for_bodies`](ReqwestService::for_bodies) | yes, if it was short enough and sent to its end |
 /// | [`Bytes`], with [`for_bodies`](ReqwestService::for_bodies) | yes, and shared instead of copied |
 ///
 /// # Responses
@@ -83,14 +84,29 @@ impl<S> ReqwestService<S> {
 }
 
 impl<S, B> ReqwestService<S, B> {
-    /// The same client for requests whose bodies are something else that reqwest can send.
+    /// The same client for requests whose bodies are something else that can be made into a
+    /// [`reqwest::Body`]. Which, is inferred where the stack tells:
     ///
     /// ```
-    /// use bytes::Bytes;
+    /// use tower::{ServiceBuilder, ServiceExt};
+    /// use tower_teamup_auth::body::ReplayBodyLayer;
     /// use tower_teamup_auth::client::ReqwestService;
+    /// use tower_teamup_auth::{AuthLayer, Credentials};
     ///
-    /// # let client = reqwest::Client::new();
-    /// let service = ReqwestService::new(client).for_bodies::<Bytes>();
+    /// # async fn upload(
+    /// #     client: reqwest::Client,
+    /// #     credentials: Credentials,
+    /// #     stream: reqwest::Body,
+    /// # ) -> Result<(), tower::BoxError> {
+    /// let api = ServiceBuilder::new()
+    ///     .layer(ReplayBodyLayer::new())
+    ///     .layer(AuthLayer::new(credentials))
+    ///     .service(ReqwestService::new(client).for_bodies());
+    ///
+    /// let request = http::Request::put("https://goteamup.com/api/v2/uploads").body(stream)?;
+    /// let response = api.oneshot(request).await?;
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn for_bodies<T: Into<Body>>(self) -> ReqwestService<S, T> {
         ReqwestService { inner: self.inner, body: PhantomData }
@@ -285,3 +301,17 @@ where
         Body::wrap(body)
     }
 }
+
+/// A stream to reqwest, on the first send and on the second.
+impl<B> From<ReplayBody<B>> for Body
+where
+    B: http_body::Body + Send + Sync + 'static,
+    B::Error: Into<BoxError> + Send + Sync,
+{
+    fn from(body: ReplayBody<B>) -> Self {
+        Body::wrap(body)
+    }
+}
+
+#[cfg(test)]
+mod tests;
