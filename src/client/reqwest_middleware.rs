@@ -65,7 +65,8 @@ use crate::turn;
 /// request; above it, each has its own.
 ///
 /// A body in memory can be sent again and a stream can't, as reqwest's `Request::try_clone` has it.
-/// reqwest-retry, for its part, refuses to send a stream at all.
+/// reqwest-retry, for its part, refuses to send a stream at all, and wraps every error that passes
+/// it in a `RetryError` of its own.
 ///
 /// # Errors
 ///
