@@ -83,12 +83,14 @@ pub(crate) fn get(server: &FakeTeamUp, caller: impl ToString) -> Request<Body> {
         .unwrap()
 }
 
-pub(crate) async fn call<S, R>(api: S, request: Request<Body>) -> Result<Response<R>, BoxError>
+/// Keeps the service until the answer is there, as programs do that hold one in a field: whatever
+/// it has reserved and not given back stays reserved that long.
+pub(crate) async fn call<S, R>(mut api: S, request: Request<Body>) -> Result<Response<R>, BoxError>
 where
     S: Service<Request<Body>, Response = Response<R>>,
     S::Error: Into<BoxError>,
 {
-    api.oneshot(request).await.map_err(Into::into)
+    api.ready().await.map_err(Into::into)?.call(request).await.map_err(Into::into)
 }
 
 pub(crate) async fn status<S, R>(api: S, request: Request<Body>) -> StatusCode
