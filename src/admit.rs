@@ -146,7 +146,6 @@ pub(crate) enum Judgement {
 /// In the extensions of an answer that came from another origin than the request went to, because
 /// the client followed a redirect. The token did not go along, so a 401 is not about it.
 #[derive(Clone)]
-#[cfg_attr(not(feature = "reqwest"), expect(dead_code, reason = "for adapters that can tell"))]
 pub(crate) struct AnsweredElsewhere;
 
 /// Judges the answer to a request that was sent with a token of ours.
