@@ -83,8 +83,8 @@ fn without_credentials<'a>(asked: &Asked<'_>) -> Result<Admission<'a>, Error> {
         return Ok(Admission::PassThrough);
     }
     Err(Error::invalid_request(
-        "the layer was made with `AuthLayer::per_request` and this request brings no credentials; \
-         put a `Credentials` into its extensions",
+        "each request has to bring its own credentials here (`per_request`), and this one brings \
+         none; put a `Credentials` into its extensions",
     ))
 }
 

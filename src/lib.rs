@@ -64,6 +64,8 @@
 //! | make credentials | [`Credentials::builder`], [`Credentials::m2m`] |
 //! | serve many users over one client | [`AuthLayer::per_request`] |
 //! | keep tokens between runs and processes | [`store`] |
+//! | use hyper-util, reqwest or reqwest-middleware | [`client`] |
+//! | stand among other layers, in a good order | [`docs::stacks`] |
 //! | send streams | [`body`] |
 //! | refresh in a way of your own | [`refresh::Refresh`] |
 //! | know what an error asks of you | [`Error`] |
@@ -85,6 +87,7 @@ mod challenge;
 pub mod client;
 mod credentials;
 mod detour;
+pub mod docs;
 mod drain;
 mod error;
 mod future;

@@ -2,6 +2,12 @@
 //!
 //! The layer itself needs none of it: any tower service from `http::Request` to `http::Response`
 //! will do.
+//!
+//! | client | feature | for the API | for the exchange |
+//! | --- | --- | --- | --- |
+//! | hyper-util | `hyper` | `AuthLayer` over `hyper_client()`, or over any client of hyper-util | the same client |
+//! | reqwest | `reqwest` | `AuthLayer` over `ReqwestService` | the `reqwest::Client` itself |
+//! | reqwest-middleware | `reqwest-middleware` | `AuthMiddleware` | the `reqwest::Client` below it |
 
 #[cfg(feature = "hyper")]
 mod hyper;

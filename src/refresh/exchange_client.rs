@@ -11,10 +11,6 @@ use tower_service::Service;
 /// `reqwest::Client` can be handed over as it is.
 ///
 /// `Kind` keeps the implementations apart. It is always inferred.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is no HTTP client that can carry the refresh exchange",
-    note = "it takes a tower service from `http::Request<_>` to `http::Response<_>`"
-)]
 pub trait ExchangeClient<Kind> {
     /// A tower service from `http::Request` to `http::Response`.
     type Service;

@@ -1,0 +1,3 @@
+//! What is worth knowing beyond the types: nothing here but text.
+
+pub mod stacks;
