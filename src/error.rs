@@ -44,11 +44,13 @@ enum Kind {
     ReauthorizationRequired,
     StormGuard { limit: u32, window_secs: u64 },
     NotRefreshable(RequestMode),
+    NoToken(RequestMode),
     Store,
     Unsaved,
     TimedOut,
     Shutdown,
     SignedOut,
+    NothingStored,
     Interrupted,
     NoRuntime,
 }
@@ -84,6 +86,11 @@ impl Error {
         Error::of(Kind::NotRefreshable(mode))
     }
 
+    /// The refresh succeeded, and by now its token is gone again.
+    pub(crate) fn no_token(mode: RequestMode) -> Self {
+        Error::of(Kind::NoToken(mode))
+    }
+
     pub(crate) fn store(cause: StoreError) -> Self {
         Error::caused(Kind::Store, cause)
     }
@@ -103,6 +110,10 @@ impl Error {
 
     pub(crate) fn signed_out() -> Self {
         Error::of(Kind::SignedOut)
+    }
+
+    pub(crate) fn nothing_stored() -> Self {
+        Error::of(Kind::NothingStored)
     }
 
     /// The task of the refresh ended before its time: it panicked, or its runtime went away.
@@ -138,7 +149,7 @@ impl Error {
     /// unknown, and no newer one is stored. Every call fails like this, at once and locally, until
     /// [`Credentials::set_tokens`](crate::Credentials::set_tokens) brings new tokens.
     pub fn is_reauthorization_required(&self) -> bool {
-        matches!(self.0.kind, Kind::ReauthorizationRequired | Kind::SignedOut)
+        matches!(self.0.kind, Kind::ReauthorizationRequired | Kind::SignedOut | Kind::NothingStored)
     }
 
     /// The same call may succeed a little later: no connection, a limit reached (429), a fault of
@@ -151,6 +162,7 @@ impl Error {
                 | Kind::Unsaved
                 | Kind::TimedOut
                 | Kind::Interrupted
+                | Kind::NoToken(_)
                 | Kind::StormGuard { .. }
         )
     }
@@ -231,6 +243,11 @@ impl fmt::Display for Error {
                  mode only and can't be refreshed; use OAuth tokens for {mode} mode, or issue a \
                  new M2M token if this one has expired"
             ),
+            Kind::NoToken(mode) => write!(
+                f,
+                "the token for {mode} mode was replaced or withdrawn while this request waited for \
+                 it; send the request again"
+            ),
             Kind::Store => f.write_str(
                 "the token store could not be used, so no refresh was started; requests go on \
                  while their token is valid",
@@ -250,6 +267,10 @@ impl fmt::Display for Error {
             Kind::SignedOut => f.write_str(
                 "these credentials are signed out; let the user log in again and hand the new \
                  tokens to `Credentials::set_tokens`",
+            ),
+            Kind::NothingStored => f.write_str(
+                "the token store is empty and no tokens were given; let the user log in, and hand \
+                 the tokens to `CredentialsBuilder::tokens` beside the store",
             ),
             Kind::Interrupted => f.write_str(
                 "the refresh was interrupted: its task panicked, or the runtime it ran on went \

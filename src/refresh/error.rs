@@ -14,14 +14,15 @@ use crate::token::RefreshToken;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureClass {
-    /// The exchange did not take place: no connection, 408, 429, 5xx. The same refresh token is
-    /// sent again after a pause.
+    /// The exchange did not take place: no connection, 408, 425, 429, 5xx. The same refresh
+    /// token is sent again after a pause.
     Transient,
     /// The endpoint refused the refresh token: 400, 401, 403. It is not sent again.
     Rejected,
     /// The exchange was sent and no whole answer came back: the refresh token may be spent.
     OutcomeUnknown,
-    /// What answered does not speak the endpoint's protocol: a redirect, another status.
+    /// What answered does not speak the endpoint's protocol: a redirect, another status,
+    /// another format.
     Protocol,
 }
 
@@ -46,7 +47,7 @@ pub struct RefreshError {
     message: Box<str>,
     status: Option<StatusCode>,
     retry_after: Option<Duration>,
-    api_error: Option<ApiError>,
+    api_error: Option<Box<ApiError>>,
     rotated: Option<RefreshToken>,
     source: Option<BoxError>,
 }
@@ -101,7 +102,7 @@ impl RefreshError {
     /// Adds what TeamUp said of the failure.
     #[must_use]
     pub fn with_api_error(mut self, api_error: ApiError) -> Self {
-        self.api_error = Some(api_error);
+        self.api_error = Some(Box::new(api_error));
         self
     }
 
@@ -136,7 +137,7 @@ impl RefreshError {
 
     /// TeamUp's own words, if the answer held any.
     pub fn api_error(&self) -> Option<&ApiError> {
-        self.api_error.as_ref()
+        self.api_error.as_deref()
     }
 
     pub(crate) fn take_rotated(&mut self) -> Option<RefreshToken> {

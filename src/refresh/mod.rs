@@ -20,16 +20,49 @@
 //!     }
 //! }
 //! ```
+//!
+//! # What an answer means
+//!
+//! | the endpoint's answer | [class](FailureClass) |
+//! | --- | --- |
+//! | 200 with `access_token`, `expires_in` and `refresh_token` | none: the exchange took place |
+//! | 200 that is garbled, cut off, over 64 KiB long, or lacks one of the three | outcome unknown: the token has probably rotated |
+//! | 200 that is neither JSON nor XML by its `Content-Type`: a captive portal's page, for instance | protocol |
+//! | 400, 401, 403 | rejected |
+//! | 408, 425, 429, 5xx | transient; `Retry-After` is read as seconds or a date, and an hour at most is believed |
+//! | 3xx | protocol; not followed, for the request holds the refresh token |
+//! | any other | protocol |
+//! | none, and the client failed before it could connect | transient |
+//! | none, and the request may have gone out | outcome unknown |
+//!
+//! A client that follows redirects by itself does so before this crate sees them, and may carry
+//! the refresh token to another host: hand in one that doesn't.
+//!
+//! `expires_in` is seconds or null (TeamUp's documentation of `auth/refresh_access_token`). A fresh
+//! pair is never thrown away because its lifetime makes no sense: floats are rounded down, numbers
+//! written as text are read, more than ten years count as ten years, and zero, a negative number
+//! or anything else counts as null, no known expiry.
 
+mod answer;
+mod decode;
+mod encode;
+mod endpoint;
 mod erased;
 mod error;
+mod retry_after;
+mod strike;
+mod transport;
 
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+pub use encode::RefreshEncoding;
+pub use endpoint::AnswerFormat;
+pub(crate) use endpoint::Endpoint;
 pub(crate) use erased::DynRefresh;
 pub use error::{ApiError, FailureClass, RefreshError};
+pub(crate) use transport::{Transport, is_exchange};
 
 use crate::headers::RequestMode;
 use crate::token::{AccessToken, RefreshToken};
@@ -78,6 +111,9 @@ pub struct RefreshResponse {
     pub(crate) access_token: AccessToken,
     pub(crate) expires_in: Option<Duration>,
     pub(crate) refresh_token: RefreshToken,
+    /// The answer's `expires_in` was neither null nor a positive number, and `expires_in` is
+    /// `None` for that reason. Worth an event: the token is then used until a 401.
+    pub(crate) odd_lifetime: bool,
 }
 
 impl RefreshResponse {
@@ -88,7 +124,7 @@ impl RefreshResponse {
         expires_in: Option<Duration>,
         refresh_token: RefreshToken,
     ) -> Self {
-        RefreshResponse { access_token, expires_in, refresh_token }
+        RefreshResponse { access_token, expires_in, refresh_token, odd_lifetime: false }
     }
 }
 

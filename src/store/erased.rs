@@ -14,6 +14,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 pub(crate) type DynLease = Box<dyn Any + Send + Sync>;
 
 pub(crate) trait DynTokenStore: Send + Sync + 'static {
+    fn check(&self) -> BoxFuture<'_, ()>;
     fn load(&self) -> BoxFuture<'_, Stored>;
     fn lock(&self) -> BoxFuture<'_, DynLease>;
     fn save<'a>(
@@ -22,10 +23,15 @@ pub(crate) trait DynTokenStore: Send + Sync + 'static {
         over: Option<u64>,
         tokens: &'a TokenSet,
     ) -> BoxFuture<'a, ()>;
+    fn is_held(&self, lease: &DynLease) -> bool;
     fn clear<'a>(&'a self, lease: &'a DynLease) -> BoxFuture<'a, ()>;
 }
 
 impl<S: TokenStore> DynTokenStore for S {
+    fn check(&self) -> BoxFuture<'_, ()> {
+        Box::pin(TokenStore::check(self))
+    }
+
     fn load(&self) -> BoxFuture<'_, Stored> {
         Box::pin(TokenStore::load(self))
     }
@@ -41,6 +47,10 @@ impl<S: TokenStore> DynTokenStore for S {
         tokens: &'a TokenSet,
     ) -> BoxFuture<'a, ()> {
         Box::pin(TokenStore::save(self, own_lease::<S>(lease), over, tokens))
+    }
+
+    fn is_held(&self, lease: &DynLease) -> bool {
+        TokenStore::is_held(self, own_lease::<S>(lease))
     }
 
     fn clear<'a>(&'a self, lease: &'a DynLease) -> BoxFuture<'a, ()> {

@@ -25,11 +25,7 @@ impl StoreError {
     ///
     /// `message` says what was tried, and on what: it must name no secret.
     pub fn unavailable(message: impl Into<Box<str>>, source: impl Into<BoxError>) -> Self {
-        StoreError {
-            kind: Kind::Unavailable,
-            message: message.into(),
-            source: Some(source.into()),
-        }
+        StoreError { kind: Kind::Unavailable, message: message.into(), source: Some(source.into()) }
     }
 
     /// The store holds another revision than the one that was to be replaced: somebody else has

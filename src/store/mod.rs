@@ -59,15 +59,34 @@
 //! }
 //! ```
 
-mod error;
 mod erased;
+mod error;
+#[cfg(any(unix, windows))]
+mod file;
+#[cfg(feature = "encryption")]
+mod key;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
+mod seal;
 
 use std::future::Future;
 
-pub use error::StoreError;
 pub(crate) use erased::{DynLease, DynTokenStore};
+pub use error::StoreError;
+#[cfg(all(any(unix, windows), feature = "testing"))]
+#[doc(hidden)]
+pub use file::SaveStep;
+#[cfg(any(unix, windows))]
+pub use file::{FileLease, FileStore};
+#[cfg(feature = "encryption")]
+#[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
+pub use key::EncryptionKey;
 pub use memory::MemoryStore;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use self::redis::{RedisLease, RedisStore, RedisStoreBuilder};
+pub(crate) use seal::Seal;
 
 use crate::token::TokenSet;
 
@@ -91,6 +110,19 @@ pub trait TokenStore: Send + Sync + 'static {
     /// this value lives.
     type Lease: Send + Sync + 'static;
 
+    /// Finds out whether the store will do its work, without waiting for the first rotation.
+    ///
+    /// Called once, before the first [`load`](TokenStore::load), while credentials are built: what
+    /// it returns is their build error. It may make what the store needs (a folder, say), and need
+    /// not look at the tokens. By default it finds nothing wrong.
+    ///
+    /// # Errors
+    ///
+    /// When the store could not save tokens as things are.
+    fn check(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
+
     /// Reads the tokens; `None` where nothing was ever saved.
     ///
     /// # Errors
@@ -111,6 +143,9 @@ pub trait TokenStore: Send + Sync + 'static {
     /// the store was empty. Once this returns `Ok`, the tokens survive a crash of the program and,
     /// for a store on disk, of the machine.
     ///
+    /// The same save may come once more, after its future was dropped or it failed. Where the first
+    /// one did land after all, the second finds these very tokens and returns `Ok`.
+    ///
     /// # Errors
     ///
     /// [`StoreError::conflict`] when the store holds another revision by now: the lease was lost
@@ -122,6 +157,16 @@ pub trait TokenStore: Send + Sync + 'static {
         over: Option<u64>,
         tokens: &TokenSet,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Is the right still this holder's, as far as can be told without asking anybody?
+    ///
+    /// Asked right before the exchange. A lease with a lifetime says `false` when it could not be
+    /// renewed in time (the process was suspended, say): then the refresh starts over with a new
+    /// lease instead of spending a token that another process may have spent by now.
+    fn is_held(&self, lease: &Self::Lease) -> bool {
+        let _ = lease;
+        true
+    }
 
     /// Forgets the tokens; a store without any is left as it is.
     ///

@@ -51,6 +51,7 @@ impl Moment {
     pub(crate) const NEVER: Moment = Moment { monotonic: u64::MAX, wall: u64::MAX };
 
     /// Earlier than every reading: what has already come.
+    #[cfg(test)]
     pub(crate) const PAST: Moment = Moment { monotonic: 0, wall: 0 };
 
     /// Has `deadline` come, by either clock?
@@ -67,6 +68,7 @@ impl Moment {
     }
 
     /// How long the monotonic clock takes from here to `later`.
+    #[cfg(test)]
     pub(crate) fn until(self, later: Moment) -> Duration {
         Duration::from_millis(later.monotonic.saturating_sub(self.monotonic))
     }
@@ -147,10 +149,7 @@ fn system_now() -> Moment {
     use std::sync::OnceLock;
     use std::time::Instant;
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    Moment {
-        monotonic: millis(ORIGIN.get_or_init(Instant::now).elapsed()),
-        wall: unix_millis(),
-    }
+    Moment { monotonic: millis(ORIGIN.get_or_init(Instant::now).elapsed()), wall: unix_millis() }
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -160,6 +159,23 @@ fn millis(duration: Duration) -> u64 {
 /// Milliseconds since the Unix epoch; a clock before 1970 reads as 1970.
 fn unix_millis() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+}
+
+/// The end of a time limit, on Tokio's clock: the one that its timers run on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(tokio::time::Instant);
+
+impl Deadline {
+    /// `limit` from now; a limit beyond what the clock can express never ends.
+    pub(crate) fn after(limit: Duration) -> Self {
+        const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+        Deadline(tokio::time::Instant::now() + limit.min(FAR))
+    }
+
+    /// What is left of it; zero once it is over.
+    pub(crate) fn remaining(&self) -> Duration {
+        self.0.saturating_duration_since(tokio::time::Instant::now())
+    }
 }
 
 impl Default for Clock {

@@ -22,7 +22,7 @@ mod secret;
 mod set;
 
 pub use clock::Clock;
-pub(crate) use clock::Moment;
+pub(crate) use clock::{Deadline, Moment};
 pub use secret::{AccessToken, RefreshToken};
 pub(crate) use set::IssuedToken;
 pub use set::TokenSet;

@@ -1,0 +1,46 @@
+//! Thin adapters for particular HTTP clients, and what this crate knows of their errors.
+//!
+//! The layer itself needs none of it: any tower service from `http::Request` to `http::Response`
+//! will do.
+
+#[cfg(feature = "hyper")]
+mod hyper;
+
+#[cfg(test)]
+mod tests;
+
+use std::error::Error as StdError;
+use std::{io, iter};
+
+#[cfg(feature = "hyper")]
+#[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
+pub use self::hyper::{HyperClient, https_connector, hyper_client};
+
+/// Does this error of a client prove that its request never left?
+///
+/// Only then may the same refresh token be sent again without a second thought, so a doubtful
+/// error counts as sent.
+pub(crate) fn was_never_sent(error: &(dyn StdError + 'static)) -> bool {
+    iter::successors(Some(error), |&error| error.source())
+        .any(|error| was_not_connected(error) || is_connect_error(error))
+}
+
+/// The two kinds that only connecting brings about. "Unreachable" is none of them: a connection
+/// that is up, and has carried the request, can die of it too.
+fn was_not_connected(error: &(dyn StdError + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| {
+        matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::AddrNotAvailable)
+    })
+}
+
+#[cfg(any(feature = "hyper", feature = "testing"))]
+fn is_connect_error(error: &(dyn StdError + 'static)) -> bool {
+    error
+        .downcast_ref::<hyper_util::client::legacy::Error>()
+        .is_some_and(hyper_util::client::legacy::Error::is_connect)
+}
+
+#[cfg(not(any(feature = "hyper", feature = "testing")))]
+fn is_connect_error(_error: &(dyn StdError + 'static)) -> bool {
+    false
+}

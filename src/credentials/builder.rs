@@ -1,0 +1,444 @@
+//! How a credential is made, and what is refused before anything runs.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Uri;
+use http_body::Body;
+use tower_service::Service;
+
+use super::cell::{Cell, Snapshot};
+use super::ledger::Ledger;
+use super::memory::StormGuard;
+#[cfg(feature = "testing")]
+use super::transaction::Step;
+use super::vault::Vault;
+use super::windows::Windows;
+use super::{Credentials, Inner, Settings};
+use crate::error::{BoxError, Error};
+use crate::headers::{AuthScheme, ProviderId, RequestMode};
+use crate::origin::{Origin, Origins};
+use crate::refresh::{AnswerFormat, DynRefresh, Endpoint, Refresh, RefreshEncoding, Transport};
+use crate::store::{DynTokenStore, TokenStore};
+use crate::token::{AccessToken, Clock, TokenSet};
+
+/// The API's base as TeamUp documents it.
+const DEFAULT_BASE_URL: &str = "https://goteamup.com/api/v2";
+
+const DEFAULT_LEEWAY: Duration = Duration::from_secs(300);
+const DEFAULT_REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_STORE_TIMEOUT: Duration = Duration::from_secs(5);
+const DEFAULT_STORM_GUARD: StormGuard = StormGuard { limit: 5, window: Duration::from_secs(30) };
+
+/// Makes [`Credentials`]. Every setting has a default save where the tokens come from and what
+/// carries the exchange.
+///
+/// A builder can be cloned and finished many times: credentials for the many users of one service
+/// then share the client of the exchange.
+#[derive(Clone)]
+pub struct CredentialsBuilder {
+    mode: RequestMode,
+    m2m: Option<AccessToken>,
+    tokens: Option<TokenSet>,
+    store: Option<Arc<dyn DynTokenStore>>,
+    exchange: Option<Exchange>,
+    provider_id: Option<ProviderId>,
+    scheme: AuthScheme,
+    base_url: String,
+    further_origins: Vec<String>,
+    scope: Vec<String>,
+    encoding: RefreshEncoding,
+    answer_format: Option<AnswerFormat>,
+    leeway: Duration,
+    refresh_timeout: Duration,
+    exchange_timeout: Duration,
+    store_timeout: Duration,
+    storm_guard: StormGuard,
+    clock: Clock,
+    #[cfg(feature = "testing")]
+    at_each_step: Option<Arc<dyn Fn(Step) + Send + Sync>>,
+}
+
+#[derive(Clone)]
+enum Exchange {
+    Over(Transport),
+    With(Arc<dyn DynRefresh>),
+}
+
+impl CredentialsBuilder {
+    pub(super) fn new(mode: RequestMode) -> Self {
+        CredentialsBuilder {
+            mode,
+            m2m: None,
+            tokens: None,
+            store: None,
+            exchange: None,
+            provider_id: None,
+            scheme: AuthScheme::default(),
+            base_url: DEFAULT_BASE_URL.to_owned(),
+            further_origins: Vec::new(),
+            scope: Vec::new(),
+            encoding: RefreshEncoding::default(),
+            answer_format: None,
+            leeway: DEFAULT_LEEWAY,
+            refresh_timeout: DEFAULT_REFRESH_TIMEOUT,
+            exchange_timeout: DEFAULT_EXCHANGE_TIMEOUT,
+            store_timeout: DEFAULT_STORE_TIMEOUT,
+            storm_guard: DEFAULT_STORM_GUARD,
+            clock: Clock::system(),
+            #[cfg(feature = "testing")]
+            at_each_step: None,
+        }
+    }
+
+    pub(super) fn m2m(token: AccessToken) -> Self {
+        CredentialsBuilder { m2m: Some(token), ..CredentialsBuilder::new(RequestMode::Provider) }
+    }
+
+    /// The tokens to begin with. Beside a [`store`](Self::store) they are a seed: they are saved if
+    /// the store is empty, and a store that holds tokens already is believed instead, because
+    /// they are newer than any that a program carries in its configuration.
+    #[must_use]
+    pub fn tokens(mut self, tokens: TokenSet) -> Self {
+        self.tokens = Some(tokens);
+        self
+    }
+
+    /// Where the tokens come from and go back to. Without a store they live in memory, and the
+    /// rotated refresh token is lost when the program ends.
+    #[must_use]
+    pub fn store(mut self, store: impl TokenStore) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// The HTTP client that carries the refresh exchange, and nothing else: any tower service from
+    /// requests to responses, such as a `hyper_util` client, whose request body can be made from
+    /// [`Bytes`].
+    ///
+    /// It may be the client below the layer, or even a stack with the layer in it: the exchange
+    /// passes through the layer untouched.
+    #[must_use]
+    pub fn refresh_over<C, B, R>(mut self, client: C) -> Self
+    where
+        C: Service<http::Request<B>, Response = http::Response<R>> + Clone + Send + 'static,
+        C::Future: Send,
+        C::Error: Into<BoxError>,
+        B: From<Bytes> + Send + 'static,
+        R: Body + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        self.exchange = Some(Exchange::Over(Transport::over(client)));
+        self
+    }
+
+    /// An exchange of the program's own, in place of TeamUp's endpoint.
+    #[must_use]
+    pub fn refresh_with(mut self, refresh: impl Refresh) -> Self {
+        self.exchange = Some(Exchange::With(Arc::new(refresh)));
+        self
+    }
+
+    /// The business that requests are about, for credentials that can reach several. A request may
+    /// say otherwise: see [`ProviderId`].
+    #[must_use]
+    pub fn provider_id(mut self, id: impl Into<ProviderId>) -> Self {
+        self.provider_id = Some(id.into());
+        self
+    }
+
+    /// The word in front of the token; [`AuthScheme::Bearer`] by default.
+    #[must_use]
+    pub fn scheme(mut self, scheme: AuthScheme) -> Self {
+        self.scheme = scheme;
+        self
+    }
+
+    /// The API's base, `https://goteamup.com/api/v2` by default. Its origin is the one that
+    /// credentials go to, and the refresh endpoint lies below it.
+    #[must_use]
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = url.into();
+        self
+    }
+
+    /// One more origin that credentials may go to, as a URL whose path does not matter.
+    #[must_use]
+    pub fn allow_origin(mut self, url: impl Into<String>) -> Self {
+        self.further_origins.push(url.into());
+        self
+    }
+
+    /// The scopes to ask for with each exchange; none by default, which leaves them as they were
+    /// granted (RFC 6749 section 6).
+    #[must_use]
+    pub fn scope<S: Into<String>>(mut self, scope: impl IntoIterator<Item = S>) -> Self {
+        self.scope = scope.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The form in which the exchange is sent; JSON by default.
+    #[must_use]
+    pub fn refresh_encoding(mut self, encoding: RefreshEncoding) -> Self {
+        self.encoding = encoding;
+        self
+    }
+
+    /// Asks the endpoint for one form of answer, with its `format` query parameter. By default
+    /// nothing is asked for, and it answers in JSON. What counts is what it does answer in.
+    #[must_use]
+    pub fn answer_format(mut self, format: AnswerFormat) -> Self {
+        self.answer_format = Some(format);
+        self
+    }
+
+    /// How long before a token's end a refresh is advised, at most: 5 minutes by default, and never
+    /// more than a fifth of the token's lifetime. A refresh that is advised runs beside the
+    /// requests, which go on with the old token.
+    ///
+    /// Each credential takes up to half of it away, by a lot drawn once: a fleet that logged in
+    /// together does not refresh in step.
+    #[must_use]
+    pub fn refresh_leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    /// How long one refresh may take in all, its repetitions included; 30 seconds by default.
+    #[must_use]
+    pub fn refresh_timeout(mut self, limit: Duration) -> Self {
+        self.refresh_timeout = limit;
+        self
+    }
+
+    /// How long the endpoint may take to answer one exchange; 10 seconds by default. After it the
+    /// outcome is unknown, and the exchange is tried once more.
+    #[must_use]
+    pub fn exchange_timeout(mut self, limit: Duration) -> Self {
+        self.exchange_timeout = limit;
+        self
+    }
+
+    /// How long the store may take for one call; 5 seconds by default. Waiting for another process
+    /// to finish its refresh is bounded by [`refresh_timeout`](Self::refresh_timeout) instead.
+    #[must_use]
+    pub fn store_timeout(mut self, limit: Duration) -> Self {
+        self.store_timeout = limit;
+        self
+    }
+
+    /// When fresh tokens keep being answered 401, the refresh of number `limit` within `window` is
+    /// refused and the 401 passes through; 5 within 30 seconds by default.
+    #[must_use]
+    pub fn storm_guard(mut self, limit: u32, window: Duration) -> Self {
+        self.storm_guard = StormGuard { limit, window };
+        self
+    }
+
+    /// The clock that judges the tokens' age, for tests.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Calls `hook` as each [`Step`] of a refresh is passed, for tests that stop a process there.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn at_each_step(mut self, hook: impl Fn(Step) + Send + Sync + 'static) -> Self {
+        self.at_each_step = Some(Arc::new(hook));
+        self
+    }
+
+    /// Checks everything, reads the store if there is one, and brings the credential to life.
+    ///
+    /// Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::is_invalid_input`]: a base URL that is relative, has no host, or is plain http to
+    ///   anything but loopback; an empty scope; a limit of zero; neither tokens nor a store; no
+    ///   client for the exchange.
+    /// - [`Error::is_store`]: the store can't be read, or holds something that is no token set.
+    /// - [`Error::is_reauthorization_required`]: the store is empty and no tokens were given.
+    pub async fn build(self) -> Result<Credentials, Error> {
+        let base = self.check_base_url()?;
+        let origins = self.check_origins(&base)?;
+        self.check_limits()?;
+        self.check_scope()?;
+        let windows = Windows { leeway: self.leeway, jitter: fastrand::f64() };
+        let now = self.clock.now();
+        let vault = Vault::new(self.store.clone(), self.store_timeout);
+        let (refresh, tokens, snapshot) = match &self.m2m {
+            Some(token) => {
+                if self.tokens.is_some() || self.store.is_some() {
+                    return Err(Error::invalid_input(
+                        "an M2M token can't be refreshed, so it goes with neither `tokens` nor a \
+                         `store`; leave them out, or begin with `Credentials::builder`",
+                    ));
+                }
+                (None, None, Snapshot::of_m2m(token, self.scheme))
+            }
+            None => {
+                let refresh = self.check_exchange(&base)?;
+                let tokens = self.initial_tokens(&vault).await?;
+                let snapshot =
+                    Snapshot::empty().followed_by(Some(&tokens), self.scheme, &windows, now);
+                (Some(refresh), Some(tokens), snapshot)
+            }
+        };
+        let settings = Settings {
+            mode: self.mode,
+            provider_id: self.provider_id,
+            scheme: self.scheme,
+            origins,
+            windows,
+            storm_guard: self.storm_guard,
+            refresh_timeout: self.refresh_timeout,
+            exchange_timeout: self.exchange_timeout,
+            clock: self.clock,
+            #[cfg(feature = "testing")]
+            at_each_step: self.at_each_step,
+        };
+        Ok(Credentials {
+            inner: Arc::new(Inner {
+                cell: Cell::new(snapshot),
+                desk: Default::default(),
+                ledger: tokio::sync::Mutex::new(Ledger { tokens, dirty: false }),
+                vault,
+                refresh,
+                settings,
+            }),
+        })
+    }
+
+    fn check_base_url(&self) -> Result<Uri, Error> {
+        let base = parse_url("base URL", &self.base_url)?;
+        if base.query().is_some() || self.base_url.contains('#') {
+            return Err(Error::invalid_input(format!(
+                "the base URL `{}` has a query or a fragment; leave that part out",
+                self.base_url
+            )));
+        }
+        Ok(base)
+    }
+
+    fn check_origins(&self, base: &Uri) -> Result<Origins, Error> {
+        let mut origins = vec![Origin::for_credentials("base URL", base)?];
+        for url in &self.further_origins {
+            origins.push(Origin::for_credentials(
+                "allowed origin",
+                &parse_url("allowed origin", url)?,
+            )?);
+        }
+        Ok(Origins::new(origins))
+    }
+
+    fn check_limits(&self) -> Result<(), Error> {
+        for (name, limit) in [
+            ("refresh_timeout", self.refresh_timeout),
+            ("exchange_timeout", self.exchange_timeout),
+            ("store_timeout", self.store_timeout),
+        ] {
+            if limit.is_zero() {
+                return Err(Error::invalid_input(format!(
+                    "`{name}` is zero, so no call could ever succeed; give it some seconds"
+                )));
+            }
+        }
+        if self.storm_guard.limit < 2 || self.storm_guard.window.is_zero() {
+            return Err(Error::invalid_input(
+                "the storm guard would refuse every refresh after a 401, or none; it needs a limit \
+                 of 2 or more and a window longer than zero",
+            ));
+        }
+        Ok(())
+    }
+
+    /// RFC 6749 appendix A.4: a scope token is visible ASCII without `"` and `\`.
+    fn check_scope(&self) -> Result<(), Error> {
+        for (index, scope) in self.scope.iter().enumerate() {
+            if scope.is_empty() {
+                return Err(Error::invalid_input(format!(
+                    "scope number {index} is empty; leave it out, or call `scope` with no scopes at \
+                     all"
+                )));
+            }
+            if !scope.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte)) {
+                return Err(Error::invalid_input(format!(
+                    "scope number {index} holds a character that no scope can hold (a space, a \
+                     quotation mark, a backslash, a control or non-ASCII character); give each \
+                     scope as an item of its own"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_exchange(&self, base: &Uri) -> Result<Arc<dyn DynRefresh>, Error> {
+        match &self.exchange {
+            Some(Exchange::With(refresh)) => Ok(Arc::clone(refresh)),
+            Some(Exchange::Over(transport)) => Ok(Arc::new(Endpoint::new(
+                transport.clone(),
+                base,
+                self.scope.clone(),
+                self.encoding,
+                self.answer_format,
+                self.clock.clone(),
+            ))),
+            None => Err(Error::invalid_input(
+                "nothing carries the refresh exchange; hand an HTTP client to `refresh_over`, or \
+                 begin with `Credentials::m2m` for a token that is never refreshed",
+            )),
+        }
+    }
+
+    /// What the store holds, or else the seed, saved.
+    async fn initial_tokens(&self, vault: &Vault) -> Result<TokenSet, Error> {
+        if self.store.is_none() {
+            return self.tokens.clone().ok_or_else(|| {
+                Error::invalid_input(
+                    "there are neither tokens nor a store; hand the tokens of a login to `tokens`, \
+                     or a store that holds them to `store`",
+                )
+            });
+        }
+        vault.check().await.map_err(Error::store)?;
+        if let Some(stored) = vault.load(&None).await.map_err(Error::store)? {
+            return Ok(stored);
+        }
+        let Some(seed) = &self.tokens else {
+            return Err(Error::nothing_stored());
+        };
+        let lease = vault.lock(self.refresh_timeout).await.map_err(Error::store)?;
+        // Another process may have saved its seed while this one waited.
+        if let Some(stored) = vault.load(&None).await.map_err(Error::store)? {
+            return Ok(stored);
+        }
+        vault.save(&lease, None, seed).await.map_err(Error::store)?;
+        Ok(seed.clone())
+    }
+}
+
+fn parse_url(what: &str, url: &str) -> Result<Uri, Error> {
+    url.parse().map_err(|error| {
+        // The text may hold a password before its host, so it is not repeated.
+        Error::invalid_input(format!(
+            "the {what} is no URL ({error}); write it as in `{DEFAULT_BASE_URL}`"
+        ))
+    })
+}
+
+impl fmt::Debug for CredentialsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CredentialsBuilder")
+            .field("mode", &self.mode)
+            .field("provider_id", &self.provider_id)
+            .field("scheme", &self.scheme)
+            .field("tokens", &self.tokens)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,269 @@
+//! The cell: what a request sees of a credential, in one lock-free load.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use http::header::HeaderValue;
+
+use super::windows::{Deadlines, Windows};
+use crate::headers::{AuthScheme, RequestMode};
+use crate::token::{AccessToken, IssuedToken, Moment, TokenSet};
+
+/// Holds the newest [`Snapshot`]. Any number of threads load it; only the holder of the ledger
+/// stores into it.
+#[derive(Debug)]
+pub(crate) struct Cell(ArcSwap<Snapshot>);
+
+/// Everything that a request needs to know of a credential, at one moment and for both modes.
+/// Immutable: what a request took stays what it took.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    customer: Slot,
+    provider: Slot,
+}
+
+/// What one mode has.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    /// Which token this is: every other token that ever was in this slot, and the lack of one
+    /// before and after it, has another generation.
+    pub(crate) generation: Generation,
+    pub(crate) held: Option<Held>,
+}
+
+/// An access token, ready to be sent.
+#[derive(Clone)]
+pub(crate) struct Held {
+    /// The whole value, scheme included, marked sensitive.
+    pub(crate) authorization: HeaderValue,
+    pub(crate) deadlines: Deadlines,
+}
+
+/// Names one state of one slot of one credential. They only count up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Generation(u64);
+
+/// What a request may do with the slot of its mode.
+#[derive(Debug)]
+pub(crate) enum Verdict<'a> {
+    /// Send with this token.
+    Fresh(&'a Held),
+    /// Send with this token, and let a refresh start beside it.
+    Advised(&'a Held),
+    /// Wait for a token first: there is none, or it has expired.
+    Due,
+}
+
+impl Cell {
+    pub(crate) fn new(snapshot: Snapshot) -> Self {
+        Cell(ArcSwap::from_pointee(snapshot))
+    }
+
+    pub(crate) fn load(&self) -> Guard<Arc<Snapshot>> {
+        self.0.load()
+    }
+
+    pub(crate) fn store(&self, snapshot: Snapshot) {
+        self.0.store(Arc::new(snapshot));
+    }
+}
+
+impl Snapshot {
+    /// The snapshot of a credential that was just built or handed tokens.
+    pub(crate) fn empty() -> Self {
+        let slot = Slot { generation: Generation(0), held: None };
+        Snapshot { customer: slot.clone(), provider: slot }
+    }
+
+    /// The snapshot of an M2M token, which acts in provider mode and has no known end.
+    pub(crate) fn of_m2m(token: &AccessToken, scheme: AuthScheme) -> Self {
+        let mut snapshot = Snapshot::empty();
+        snapshot.provider = Slot {
+            generation: Generation(1),
+            held: Some(Held {
+                authorization: authorization(scheme, token),
+                deadlines: Deadlines::UNKNOWN,
+            }),
+        };
+        snapshot
+    }
+
+    pub(crate) fn slot(&self, mode: RequestMode) -> &Slot {
+        match mode {
+            RequestMode::Customer => &self.customer,
+            RequestMode::Provider => &self.provider,
+        }
+    }
+
+    fn slot_mut(&mut self, mode: RequestMode) -> &mut Slot {
+        match mode {
+            RequestMode::Customer => &mut self.customer,
+            RequestMode::Provider => &mut self.provider,
+        }
+    }
+
+    /// The snapshot that follows this one when `tokens` are published. A slot whose token did not
+    /// change keeps its generation and its deadlines.
+    pub(crate) fn followed_by(
+        &self,
+        tokens: Option<&TokenSet>,
+        scheme: AuthScheme,
+        windows: &Windows,
+        now: Moment,
+    ) -> Self {
+        let mut next = self.clone();
+        for mode in RequestMode::ALL {
+            let issued = tokens.and_then(|tokens| tokens.issued(mode));
+            next.slot_mut(mode).take(issued, scheme, windows, now);
+        }
+        next
+    }
+
+    /// The same snapshot, with no refresh advised for `mode` before `until`: one has just failed.
+    pub(crate) fn advising_nothing_before(&self, mode: RequestMode, until: Moment) -> Self {
+        let mut next = self.clone();
+        if let Some(held) = &mut next.slot_mut(mode).held {
+            held.deadlines.advised = until;
+        }
+        next
+    }
+}
+
+impl Slot {
+    pub(crate) fn verdict(&self, now: Moment) -> Verdict<'_> {
+        match &self.held {
+            Some(held) if !now.has_reached(held.deadlines.advised) => Verdict::Fresh(held),
+            Some(held) if !now.has_reached(held.deadlines.due) => Verdict::Advised(held),
+            _ => Verdict::Due,
+        }
+    }
+
+    /// The token to send when no newer one can be had: one that at least one of the two clocks
+    /// believes in. When they disagree, one of them was set; the API knows better than we do.
+    pub(crate) fn last_resort(&self, now: Moment) -> Option<&Held> {
+        self.held.as_ref().filter(|held| {
+            let due = held.deadlines.due;
+            now.monotonic < due.monotonic || now.wall < due.wall
+        })
+    }
+
+    fn take(
+        &mut self,
+        issued: Option<&IssuedToken>,
+        scheme: AuthScheme,
+        windows: &Windows,
+        now: Moment,
+    ) {
+        let next = issued.map(|issued| Held {
+            authorization: authorization(scheme, &issued.token),
+            deadlines: windows.deadlines(issued, now),
+        });
+        let unchanged = match (&self.held, &next) {
+            (None, None) => true,
+            (Some(old), Some(new)) => old.authorization == new.authorization,
+            _ => false,
+        };
+        if !unchanged {
+            self.generation = Generation(self.generation.0 + 1);
+            self.held = next;
+        }
+    }
+}
+
+fn authorization(scheme: AuthScheme, token: &AccessToken) -> HeaderValue {
+    let mut value = HeaderValue::try_from(format!("{scheme} {}", token.expose()))
+        .expect("an access token is visible ASCII");
+    value.set_sensitive(true);
+    value
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").field("deadlines", &self.deadlines).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::token::RefreshToken;
+
+    const NOW: Moment = Moment { monotonic: 10_000, wall: 1_000_000_000 };
+    const WINDOWS: Windows = Windows { leeway: Duration::from_secs(300), jitter: 0.0 };
+
+    fn tokens(access: &str, lives: Option<u64>) -> TokenSet {
+        TokenSet::new(RefreshToken::new("r").unwrap()).with_access_token_until(
+            RequestMode::Provider,
+            AccessToken::new(access).unwrap(),
+            lives.map(|seconds| NOW.wall_time() + Duration::from_secs(seconds)),
+        )
+    }
+
+    fn published(access: &str, lives: Option<u64>) -> Snapshot {
+        Snapshot::empty().followed_by(
+            Some(&tokens(access, lives)),
+            AuthScheme::Bearer,
+            &WINDOWS,
+            NOW,
+        )
+    }
+
+    #[test]
+    fn fresh_then_advised_then_due() {
+        let snapshot = published("a", Some(1000));
+        let slot = snapshot.slot(RequestMode::Provider);
+        assert!(matches!(slot.verdict(NOW), Verdict::Fresh(_)));
+        assert!(matches!(slot.verdict(NOW.plus(Duration::from_secs(800))), Verdict::Advised(_)));
+        assert!(matches!(slot.verdict(NOW.plus(Duration::from_secs(1000))), Verdict::Due));
+        assert!(matches!(snapshot.slot(RequestMode::Customer).verdict(NOW), Verdict::Due));
+    }
+
+    #[test]
+    fn a_token_without_known_expiry_is_always_fresh() {
+        let snapshot = published("a", None);
+        let far = NOW.plus(Duration::from_secs(1 << 40));
+        assert!(matches!(snapshot.slot(RequestMode::Provider).verdict(far), Verdict::Fresh(_)));
+    }
+
+    #[test]
+    fn a_generation_stays_while_its_token_does_and_never_comes_back() {
+        let mode = RequestMode::Provider;
+        let first = published("a", Some(1000));
+        let next = |snapshot: &Snapshot, tokens: &TokenSet| {
+            snapshot.followed_by(Some(tokens), AuthScheme::Bearer, &WINDOWS, NOW)
+        };
+        let same = next(&first, &tokens("a", Some(1000)));
+        assert_eq!(first.slot(mode).generation, same.slot(mode).generation);
+
+        let gone = next(&first, &tokens("a", None).without_access_token(mode));
+        let back = next(&gone, &tokens("a", Some(1000)));
+        let generations = [&first, &gone, &back].map(|snapshot| snapshot.slot(mode).generation);
+        assert!(generations[0] < generations[1] && generations[1] < generations[2]);
+        assert_eq!(
+            first.slot(RequestMode::Customer).generation,
+            back.slot(RequestMode::Customer).generation
+        );
+    }
+
+    #[test]
+    fn p10_one_clock_that_believes_in_a_token_is_enough_when_no_newer_one_can_be_had() {
+        let snapshot = published("a", Some(1000));
+        let slot = snapshot.slot(RequestMode::Provider);
+        let jumped = Moment { wall: NOW.wall + 3_600_000, ..NOW };
+        assert!(matches!(slot.verdict(jumped), Verdict::Due));
+        assert!(slot.last_resort(jumped).is_some());
+        assert!(slot.last_resort(NOW.plus(Duration::from_secs(1000))).is_none());
+    }
+
+    #[test]
+    fn p5_a_snapshot_shows_no_token() {
+        let snapshot = published("s3cret", Some(1000));
+        assert!(!format!("{snapshot:?}").contains("s3cret"));
+        let held = snapshot.slot(RequestMode::Provider).held.as_ref().unwrap();
+        assert!(held.authorization.is_sensitive());
+        assert_eq!(held.authorization, "Bearer s3cret");
+    }
+}

@@ -1,0 +1,304 @@
+//! The single flight: who asks for a refresh, which one is under way, who waits for it.
+//!
+//! A state machine under one mutex, with no task, no clock and no I/O in it. The
+//! [driver](super::driver) takes flights from it and reports how they ended; requests come to it
+//! only when their token is not good enough.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::cell::{Cell, Generation};
+use super::completion::{Completion, Outcome, Wait};
+use super::memory::{Memory, StormGuard};
+use crate::error::Error;
+use crate::headers::RequestMode;
+use crate::token::Moment;
+
+#[derive(Debug, Default)]
+pub(crate) struct Desk(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The flight that the driver has in hand.
+    running: Option<Arc<Flight>>,
+    /// The flights to come: at most one for each state of each slot.
+    queued: VecDeque<Arc<Flight>>,
+    /// `Some` while a driver is at work; completed when it goes home.
+    shift: Option<Arc<Completion>>,
+    memory: Memory,
+    /// No refresh starts any more.
+    closed: bool,
+}
+
+/// One refresh: the replacement of one generation.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) mode: RequestMode,
+    /// The generation that this flight replaces; the key under which callers share it.
+    pub(crate) generation: Generation,
+    pub(crate) reason: Reason,
+    done: Arc<Completion>,
+}
+
+/// Why a refresh is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// The token will expire soon.
+    Advised,
+    /// There is no token of this mode, or it has expired.
+    Expired,
+    /// The API answered 401 to it.
+    Rejected,
+    /// The program asked for it.
+    Requested,
+}
+
+/// What the desk answers.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// There is nothing to wait for.
+    Settled(Outcome),
+    /// A driver is at work, and this is the flight's end.
+    Joined(Wait),
+    /// The same; the asker has to start the driver.
+    Start(Wait),
+}
+
+impl Desk {
+    /// Asks for the replacement of `generation`.
+    ///
+    /// The cell is looked at under the desk's lock, and a driver publishes before it reports: so a
+    /// generation that the cell still holds has no finished flight, and there is never a second
+    /// exchange for it.
+    pub(crate) fn ask(
+        &self,
+        cell: &Cell,
+        mode: RequestMode,
+        generation: Generation,
+        reason: Reason,
+        now: Moment,
+        guard: StormGuard,
+    ) -> Answer {
+        let mut state = self.state();
+        if cell.load().slot(mode).generation != generation {
+            return Answer::Settled(Ok(()));
+        }
+        let same = |flight: &&Arc<Flight>| flight.mode == mode && flight.generation == generation;
+        if let Some(flight) = state.running.iter().chain(&state.queued).find(same) {
+            return Answer::Joined(flight.done.wait());
+        }
+        if state.closed {
+            return Answer::Settled(Err(Error::shutdown()));
+        }
+        if let Some(error) = state.memory.objection(reason, now, guard) {
+            return Answer::Settled(Err(error));
+        }
+        let flight = Arc::new(Flight { mode, generation, reason, done: Completion::new() });
+        let wait = flight.done.wait();
+        state.queued.push_back(flight);
+        if state.shift.is_some() {
+            Answer::Joined(wait)
+        } else {
+            state.shift = Some(Completion::new());
+            Answer::Start(wait)
+        }
+    }
+
+    /// Opens a shift for a driver that has no flight, only a write to repeat. `false`: a driver is
+    /// at work already and will see to it.
+    pub(crate) fn open_shift(&self) -> bool {
+        let mut state = self.state();
+        let open = state.shift.is_none();
+        if open {
+            state.shift = Some(Completion::new());
+        }
+        open
+    }
+
+    /// The next flight. `None` closes the driver's shift: from then on another may be opened.
+    pub(crate) fn next(&self) -> Option<Arc<Flight>> {
+        let mut state = self.state();
+        let next = state.queued.pop_front();
+        state.running.clone_from(&next);
+        if next.is_none() {
+            let shift = state.shift.take();
+            drop(state);
+            if let Some(shift) = shift {
+                shift.complete(Ok(()));
+            }
+        }
+        next
+    }
+
+    /// Reports how the running flight ended. What it published is in the cell already.
+    pub(crate) fn landed(&self, flight: &Flight, outcome: Outcome) {
+        self.state().running = None;
+        flight.done.complete(outcome);
+    }
+
+    /// Ends every flight in the queue alike.
+    pub(crate) fn fail_queued(&self, error: &Error) {
+        let queued = std::mem::take(&mut self.state().queued);
+        for flight in queued {
+            flight.done.complete(Err(error.clone()));
+        }
+    }
+
+    /// The driver is gone before its time: nobody may wait for it any longer.
+    pub(crate) fn abandon(&self, error: &Error) {
+        let (flights, shift) = {
+            let mut state = self.state();
+            let running = state.running.take();
+            let queued = std::mem::take(&mut state.queued);
+            (running.into_iter().chain(queued), state.shift.take())
+        };
+        for flight in flights {
+            flight.done.complete(Err(error.clone()));
+        }
+        if let Some(shift) = shift {
+            shift.complete(Err(error.clone()));
+        }
+    }
+
+    /// Starts no refresh from now on; the answer is the end of what is under way, if anything is.
+    pub(crate) fn close(&self) -> Option<Wait> {
+        let mut state = self.state();
+        state.closed = true;
+        state.shift.as_ref().map(Completion::wait)
+    }
+
+    #[cfg(test)]
+    fn is_busy(&self) -> bool {
+        self.state().shift.is_some()
+    }
+
+    pub(crate) fn with_memory<T>(&self, look: impl FnOnce(&mut Memory) -> T) -> T {
+        look(&mut self.state().memory)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reason {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Reason::Advised => "advised",
+            Reason::Expired => "expired",
+            Reason::Rejected => "rejected",
+            Reason::Requested => "requested",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio_test::{assert_pending, assert_ready, task};
+
+    use super::super::cell::Snapshot;
+    use super::super::windows::Windows;
+    use super::*;
+    use crate::headers::AuthScheme;
+    use crate::token::{AccessToken, RefreshToken, TokenSet};
+
+    const NOW: Moment = Moment { monotonic: 10_000, wall: 1_000_000_000 };
+    const GUARD: StormGuard = StormGuard { limit: 5, window: Duration::from_secs(30) };
+    const MODE: RequestMode = RequestMode::Provider;
+
+    fn publish(cell: &Cell, access: &str) {
+        let tokens = TokenSet::new(RefreshToken::new("r").unwrap()).with_access_token_until(
+            MODE,
+            AccessToken::new(access).unwrap(),
+            None,
+        );
+        let windows = Windows { leeway: Duration::ZERO, jitter: 0.0 };
+        let next = cell.load().followed_by(Some(&tokens), AuthScheme::Bearer, &windows, NOW);
+        cell.store(next);
+    }
+
+    fn ask(desk: &Desk, cell: &Cell, mode: RequestMode, generation: Generation) -> Answer {
+        desk.ask(cell, mode, generation, Reason::Expired, NOW, GUARD)
+    }
+
+    fn generation(cell: &Cell) -> Generation {
+        cell.load().slot(MODE).generation
+    }
+
+    #[test]
+    fn p1_two_askers_of_one_generation_share_one_flight() {
+        let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty()));
+        let key = generation(&cell);
+        let Answer::Start(first) = ask(&desk, &cell, MODE, key) else { panic!("starts") };
+        let Answer::Joined(second) = ask(&desk, &cell, MODE, key) else { panic!("joins") };
+        let flight = desk.next().unwrap();
+        let Answer::Joined(third) = ask(&desk, &cell, MODE, key) else { panic!("joins") };
+
+        // Published but not yet reported: a newcomer needs no flight any more.
+        publish(&cell, "new");
+        assert!(matches!(ask(&desk, &cell, MODE, key), Answer::Settled(Ok(()))));
+        desk.landed(&flight, Ok(()));
+        for wait in [first, second, third] {
+            assert!(assert_ready!(task::spawn(wait).poll()).is_ok());
+        }
+        assert!(desk.next().is_none());
+        assert!(matches!(ask(&desk, &cell, MODE, key), Answer::Settled(Ok(()))));
+    }
+
+    #[test]
+    fn two_modes_queue_up_behind_one_driver() {
+        let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty()));
+        let key = generation(&cell);
+        assert!(matches!(ask(&desk, &cell, RequestMode::Customer, key), Answer::Start(_)));
+        assert!(matches!(ask(&desk, &cell, RequestMode::Provider, key), Answer::Joined(_)));
+        let first = desk.next().unwrap();
+        assert_eq!(first.mode, RequestMode::Customer);
+        desk.landed(&first, Ok(()));
+        let second = desk.next().unwrap();
+        assert_eq!(second.mode, RequestMode::Provider);
+        desk.landed(&second, Ok(()));
+        assert!(desk.is_busy());
+        assert!(desk.next().is_none());
+        assert!(!desk.is_busy());
+    }
+
+    #[test]
+    fn p2_driver_that_vanishes_leaves_nobody_waiting() {
+        let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty()));
+        let key = generation(&cell);
+        let Answer::Start(running) = ask(&desk, &cell, MODE, key) else { panic!("starts") };
+        let Answer::Joined(queued) = ask(&desk, &cell, RequestMode::Customer, key) else {
+            panic!("joins")
+        };
+        desk.next().unwrap();
+        let mut running = task::spawn(running);
+        assert_pending!(running.poll());
+        desk.abandon(&Error::interrupted());
+        assert!(running.is_woken());
+        for outcome in [assert_ready!(running.poll()), assert_ready!(task::spawn(queued).poll())] {
+            assert!(outcome.unwrap_err().is_outcome_unknown());
+        }
+        assert!(matches!(ask(&desk, &cell, MODE, key), Answer::Start(_)));
+    }
+
+    #[test]
+    fn a_closed_desk_starts_nothing_and_lets_the_running_flight_land() {
+        let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty()));
+        let key = generation(&cell);
+        let Answer::Start(wait) = ask(&desk, &cell, MODE, key) else { panic!("starts") };
+        let flight = desk.next().unwrap();
+        let mut closed = task::spawn(desk.close().unwrap());
+        assert_pending!(closed.poll());
+        let Answer::Settled(Err(error)) = ask(&desk, &cell, RequestMode::Customer, key) else {
+            panic!("refused")
+        };
+        assert!(error.is_shut_down());
+        desk.landed(&flight, Ok(()));
+        assert!(assert_ready!(task::spawn(wait).poll()).is_ok());
+        assert!(desk.next().is_none());
+        assert!(assert_ready!(closed.poll()).is_ok());
+        assert!(desk.close().is_none());
+    }
+}

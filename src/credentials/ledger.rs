@@ -1,0 +1,98 @@
+//! What a credential owns: its newest tokens, and whether the store has them too.
+
+use std::sync::Arc;
+
+use super::Inner;
+use super::vault::Lease;
+use crate::observe::{Event, emit};
+use crate::store::StoreError;
+use crate::token::TokenSet;
+
+/// Guarded by one lock per credential. Whoever holds it may change the tokens and publish them;
+/// so changes never overlap, whatever brings them about.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// The newest tokens known to this process; `None` after signing out, and for an M2M token.
+    pub(crate) tokens: Option<TokenSet>,
+    /// The store lacks `tokens`: the last write failed.
+    pub(crate) dirty: bool,
+}
+
+/// How a write ended that did not fail.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// The store holds the ledger's tokens.
+    Ours,
+    /// The store held newer ones, which the ledger has taken over.
+    Theirs,
+}
+
+impl Ledger {
+    /// Takes `tokens` over if they are newer than what the ledger has, or of the same age and
+    /// different. The store is the truth between processes.
+    pub(crate) fn take_newer(&mut self, tokens: TokenSet) -> bool {
+        let newer = match &self.tokens {
+            None => true,
+            Some(own) => tokens.revision() >= own.revision() && tokens != *own,
+        };
+        if newer {
+            self.tokens = Some(tokens);
+        }
+        newer
+    }
+
+    /// Writes the ledger's tokens over the revision `over`. When somebody else has saved in the
+    /// meantime, their tokens are taken over if they are newer, and overwritten if they are not.
+    pub(crate) async fn write(
+        &mut self,
+        inner: &Inner,
+        lease: &Lease,
+        over: Option<u64>,
+    ) -> Result<Written, StoreError> {
+        let Some(tokens) = self.tokens.clone() else {
+            return Ok(Written::Ours);
+        };
+        let written = match inner.vault.save(lease, over, &tokens).await {
+            Err(error) if error.is_conflict() => {
+                let stored = inner.vault.load(&self.tokens).await?;
+                let over = stored.as_ref().map(TokenSet::revision);
+                match stored {
+                    Some(theirs) if theirs.revision() >= tokens.revision() => {
+                        let ours = theirs == tokens;
+                        emit(&Event::Overtaken { revision: theirs.revision() });
+                        self.tokens = Some(theirs);
+                        if ours { Written::Ours } else { Written::Theirs }
+                    }
+                    // Emptied, or put back to an older state: ours are the newest there are.
+                    _ => inner.vault.save(lease, over, &tokens).await.map(|()| Written::Ours)?,
+                }
+            }
+            result => result.map(|()| Written::Ours)?,
+        };
+        self.dirty = false;
+        Ok(written)
+    }
+
+    /// Repeats a write that failed. `Ok` when the store has the newest tokens.
+    pub(crate) async fn write_back(&mut self, inner: &Arc<Inner>) -> Result<(), StoreError> {
+        if !self.dirty {
+            return Ok(());
+        }
+        let lease = inner.vault.lock(inner.settings.refresh_timeout).await?;
+        let stored = inner.vault.load(&self.tokens).await?;
+        let over = stored.as_ref().map(TokenSet::revision);
+        if stored.is_some_and(|stored| self.take_newer(stored)) {
+            self.dirty = false;
+            emit(&Event::Overtaken { revision: over.unwrap_or_default() });
+            inner.publish(self);
+            return Ok(());
+        }
+        if self.write(inner, &lease, over).await? == Written::Theirs {
+            inner.publish(self);
+        }
+        if let Some(tokens) = &self.tokens {
+            emit(&Event::SavedAfterAll { revision: tokens.revision() });
+        }
+        Ok(())
+    }
+}

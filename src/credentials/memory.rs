@@ -1,0 +1,118 @@
+//! What a credential remembers of the past, so that it does not repeat it: a failure that was just
+//! shared, a refresh token that was refused, and how often fresh tokens were answered 401.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::desk::Reason;
+use crate::error::Error;
+use crate::token::Moment;
+
+/// How many refreshes fresh tokens may cost that are answered 401.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StormGuard {
+    /// The refresh of this number within the window is refused.
+    pub(crate) limit: u32,
+    pub(crate) window: Duration,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// The last failure, and until when it is everybody's answer.
+    failure: Option<(Error, Moment)>,
+    /// `Some` from the moment when the refresh token was refused until new tokens are set.
+    refused: Option<Error>,
+    /// When a token was minted because another had been answered 401, oldest first.
+    minted_after_rejection: VecDeque<Moment>,
+}
+
+impl Memory {
+    /// Why a refresh for this reason must not start at `now`, if it must not.
+    pub(crate) fn objection(
+        &mut self,
+        reason: Reason,
+        now: Moment,
+        guard: StormGuard,
+    ) -> Option<Error> {
+        if let Some(error) = &self.refused {
+            return Some(error.clone());
+        }
+        if let Some((error, until)) = &self.failure {
+            if !now.has_reached(*until) {
+                return Some(error.clone());
+            }
+            self.failure = None;
+        }
+        if reason == Reason::Rejected {
+            while self
+                .minted_after_rejection
+                .front()
+                .is_some_and(|minted| now.has_reached(minted.plus(guard.window)))
+            {
+                self.minted_after_rejection.pop_front();
+            }
+            if self.minted_after_rejection.len() + 1 >= guard.limit as usize {
+                return Some(Error::storm_guard(guard.limit, guard.window));
+            }
+        }
+        None
+    }
+
+    pub(crate) fn fail_until(&mut self, error: Error, until: Moment) {
+        self.failure = Some((error, until));
+    }
+
+    pub(crate) fn refuse(&mut self, error: Error) {
+        self.refused = Some(error);
+    }
+
+    pub(crate) fn minted(&mut self, reason: Reason, now: Moment) {
+        self.failure = None;
+        if reason == Reason::Rejected {
+            self.minted_after_rejection.push_back(now);
+        }
+    }
+
+    /// New tokens make the past irrelevant.
+    pub(crate) fn forget(&mut self) {
+        *self = Memory::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GUARD: StormGuard = StormGuard { limit: 5, window: Duration::from_secs(30) };
+    const START: Moment = Moment { monotonic: 1_000, wall: 1_000_000 };
+
+    fn at(seconds: u64) -> Moment {
+        START.plus(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn p3_fifth_refresh_for_a_401_within_the_window_is_refused_until_the_first_has_left_it() {
+        let mut memory = Memory::default();
+        for second in 0..4 {
+            assert!(memory.objection(Reason::Rejected, at(second), GUARD).is_none());
+            memory.minted(Reason::Rejected, at(second));
+        }
+        let error = memory.objection(Reason::Rejected, at(4), GUARD).unwrap();
+        assert!(error.is_storm_guard_open());
+        assert!(memory.objection(Reason::Expired, at(4), GUARD).is_none());
+        assert!(memory.objection(Reason::Rejected, at(29), GUARD).is_some());
+        assert!(memory.objection(Reason::Rejected, at(30), GUARD).is_none());
+    }
+
+    #[test]
+    fn a_failure_is_everybodys_answer_for_a_while_and_a_refusal_for_good() {
+        let mut memory = Memory::default();
+        memory.fail_until(Error::timed_out(), at(2));
+        assert!(memory.objection(Reason::Expired, at(1), GUARD).unwrap().is_transient());
+        assert!(memory.objection(Reason::Expired, at(2), GUARD).is_none());
+        memory.refuse(Error::signed_out());
+        assert!(memory.objection(Reason::Expired, at(9_999_999), GUARD).is_some());
+        memory.forget();
+        assert!(memory.objection(Reason::Expired, at(2), GUARD).is_none());
+    }
+}

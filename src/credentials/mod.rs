@@ -1,0 +1,368 @@
+//! The live credential: one refresh token, up to one access token for each mode, and the refresh
+//! that any number of callers share.
+//!
+//! | file | role |
+//! | --- | --- |
+//! | `cell` | what a request sees, in one lock-free load |
+//! | `windows` | from when a refresh is advised, and from when it is due |
+//! | `desk` | the single flight: who asks, what is under way, who waits |
+//! | `memory` | failures that were just shared, the storm guard |
+//! | `driver` | the task that flies the flights and repeats failed writes |
+//! | `transaction` | one refresh, from the lock to the waking of its waiters |
+//! | `ledger` | the newest tokens, and whether the store has them |
+//! | `vault` | the store, with a time limit on every call |
+//! | `builder` | what is refused before anything runs |
+
+mod builder;
+mod cell;
+mod completion;
+mod desk;
+mod driver;
+mod ledger;
+mod memory;
+mod transaction;
+mod vault;
+mod windows;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::Guard;
+
+pub use builder::CredentialsBuilder;
+pub(crate) use cell::{Cell, Generation, Held, Snapshot, Verdict};
+use completion::{Outcome, Wait};
+pub(crate) use desk::Reason;
+use desk::{Answer, Desk};
+use ledger::Ledger;
+use memory::StormGuard;
+#[cfg(feature = "testing")]
+pub use transaction::Step;
+#[cfg(not(feature = "testing"))]
+use transaction::Step;
+use vault::Vault;
+use windows::Windows;
+
+use crate::error::Error;
+use crate::headers::{AuthScheme, ProviderId, RequestMode};
+use crate::observe::{Event, emit};
+use crate::origin::Origins;
+use crate::refresh::DynRefresh;
+use crate::token::{AccessToken, Clock, Moment, TokenSet};
+
+/// A credential for the TeamUp API, alive: it knows its tokens, when to renew them, and how.
+///
+/// A clone is the same credential, never a copy of it: hand clones to as many layers, services and
+/// tasks as there are. While it is idle it costs no task and no timer.
+///
+/// ```
+/// use tower::service_fn;
+/// use tower_teamup_auth::{BoxError, Credentials, RequestMode, TokenSet};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # let http_client = service_fn(|_: http::Request<String>| async {
+/// #     Err::<http::Response<String>, BoxError>("no network here".into())
+/// # });
+/// let credentials = Credentials::builder(RequestMode::Provider)
+///     .provider_id(54664)
+///     .tokens(TokenSet::new("a-refresh-token".parse()?))
+///     .refresh_over(http_client) // any tower HTTP client
+///     .build()
+///     .await?;
+/// # Ok::<(), BoxError>(())
+/// # })?;
+/// # Ok::<(), BoxError>(())
+/// ```
+#[derive(Clone)]
+pub struct Credentials {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) cell: Cell,
+    pub(crate) desk: Desk,
+    pub(crate) ledger: tokio::sync::Mutex<Ledger>,
+    pub(crate) vault: Vault,
+    /// `None` for an M2M token, which can't be refreshed.
+    pub(crate) refresh: Option<Arc<dyn DynRefresh>>,
+    pub(crate) settings: Settings,
+}
+
+/// What was decided when the credential was built.
+pub(crate) struct Settings {
+    pub(crate) mode: RequestMode,
+    pub(crate) provider_id: Option<ProviderId>,
+    pub(crate) scheme: AuthScheme,
+    pub(crate) origins: Origins,
+    pub(crate) windows: Windows,
+    pub(crate) storm_guard: StormGuard,
+    pub(crate) refresh_timeout: Duration,
+    pub(crate) exchange_timeout: Duration,
+    pub(crate) clock: Clock,
+    #[cfg(feature = "testing")]
+    pub(crate) at_each_step: Option<Arc<dyn Fn(Step) + Send + Sync>>,
+}
+
+impl Credentials {
+    /// Begins a credential whose requests act in `mode`, unless one of them says otherwise.
+    pub fn builder(mode: RequestMode) -> CredentialsBuilder {
+        CredentialsBuilder::new(mode)
+    }
+
+    /// Begins a credential around an M2M token: it acts in provider mode, and is never refreshed.
+    ///
+    /// Public clients send M2M tokens under the `Token` scheme, which TeamUp's documentation does
+    /// not confirm; choose it with [`scheme`](CredentialsBuilder::scheme) if the API wants it.
+    ///
+    /// ```
+    /// use tower_teamup_auth::{AuthScheme, Credentials};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let credentials = Credentials::m2m("an-m2m-token".parse()?)
+    ///     .scheme(AuthScheme::Token)
+    ///     .build()
+    ///     .await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn m2m(token: AccessToken) -> CredentialsBuilder {
+        CredentialsBuilder::m2m(token)
+    }
+
+    /// Replaces the tokens: after a new login, say, when re-authorization was required. The store,
+    /// if there is one, is overwritten, and every failure of the past is forgotten.
+    ///
+    /// A refresh under way is waited for first, so that it can't overwrite the new tokens.
+    ///
+    /// # Errors
+    ///
+    /// When the store could not be written. The new tokens are in use all the same, and the write
+    /// is repeated in the background until it succeeds.
+    ///
+    /// # Cancel safety
+    ///
+    /// Runs in a task of its own: once polled, it runs to its end even if the future is dropped.
+    pub async fn set_tokens(&self, tokens: TokenSet) -> Result<(), Error> {
+        self.in_a_task(|inner| async move { inner.replace_tokens(tokens).await }).await
+    }
+
+    /// Forgets the tokens, here and in the store. From then on every request fails at once with an
+    /// error of which [`Error::is_reauthorization_required`] is true, until
+    /// [`set_tokens`](Credentials::set_tokens) brings new ones.
+    ///
+    /// The tokens are not revoked at TeamUp: its API documents no way to.
+    ///
+    /// # Errors
+    ///
+    /// When the store could not be cleared; the tokens are forgotten in memory all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Runs in a task of its own: once polled, it runs to its end even if the future is dropped.
+    pub async fn sign_out(&self) -> Result<(), Error> {
+        self.in_a_task(|inner| async move { inner.forget_tokens().await }).await
+    }
+
+    /// Renews the access token of `mode` now, whatever its age, and waits for it: to warm up at
+    /// start, or to check that the credential is good.
+    ///
+    /// # Errors
+    ///
+    /// When the refresh failed, or may not start: see [`Error`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The refresh runs in a task of its own; dropping the future leaves it running.
+    pub async fn refresh_now(&self, mode: RequestMode) -> Result<(), Error> {
+        let generation = self.snapshot().slot(mode).generation;
+        self.renew(mode, generation, Reason::Requested).await
+    }
+
+    /// Starts no further refresh, and waits for the one under way and for writes to the store that
+    /// are still to be repeated. Requests go on while their tokens are valid.
+    ///
+    /// # Errors
+    ///
+    /// When what was under way did not end within the
+    /// [refresh's time limit](CredentialsBuilder::refresh_timeout): the newest tokens may not be in
+    /// the store.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the waiting only; it may be called again.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        let Some(under_way) = self.inner.desk.close() else {
+            return Ok(());
+        };
+        match tokio::time::timeout(self.inner.settings.refresh_timeout, under_way).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => Err(Error::timed_out()),
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
+        self.inner.cell.load()
+    }
+
+    /// Asks for the replacement of `generation`, and resolves when it is done: at once, if it was
+    /// replaced already.
+    pub(crate) fn renew(
+        &self,
+        mode: RequestMode,
+        generation: Generation,
+        reason: Reason,
+    ) -> Renewal {
+        let inner = &self.inner;
+        if inner.refresh.is_none() {
+            return Renewal::Settled(Some(Err(Error::not_refreshable(mode))));
+        }
+        let now = inner.settings.clock.now();
+        let guard = inner.settings.storm_guard;
+        match inner.desk.ask(&inner.cell, mode, generation, reason, now, guard) {
+            Answer::Settled(outcome) => {
+                if let Err(error) = &outcome {
+                    if error.is_storm_guard_open() {
+                        emit(&Event::StormGuardOpen { mode, error });
+                    }
+                }
+                Renewal::Settled(Some(outcome))
+            }
+            Answer::Joined(wait) => Renewal::Waiting(wait),
+            Answer::Start(wait) => match driver::start(inner) {
+                Ok(()) => Renewal::Waiting(wait),
+                Err(error) => Renewal::Settled(Some(Err(error))),
+            },
+        }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.inner.settings.clock.now()
+    }
+
+    /// Runs a change of the tokens where a dropped caller can't interrupt it.
+    async fn in_a_task<F>(&self, change: impl FnOnce(Arc<Inner>) -> F) -> Result<(), Error>
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| Error::no_runtime())?;
+        runtime
+            .spawn(change(Arc::clone(&self.inner)))
+            .await
+            .unwrap_or_else(|_| Err(Error::interrupted()))
+    }
+}
+
+impl Inner {
+    /// Makes the ledger's tokens what requests see.
+    pub(crate) fn publish(&self, ledger: &Ledger) {
+        let settings = &self.settings;
+        let next = self.cell.load().followed_by(
+            ledger.tokens.as_ref(),
+            settings.scheme,
+            &settings.windows,
+            settings.clock.now(),
+        );
+        self.cell.store(next);
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn step(&self, step: Step) {
+        if let Some(at_each_step) = &self.settings.at_each_step {
+            at_each_step(step);
+        }
+    }
+
+    #[cfg(not(feature = "testing"))]
+    #[expect(clippy::unused_self, reason = "the same call with and without the hook")]
+    pub(crate) fn step(&self, _step: Step) {}
+
+    async fn replace_tokens(self: Arc<Self>, tokens: TokenSet) -> Outcome {
+        if self.refresh.is_none() {
+            return Err(Error::not_refreshable(self.settings.mode));
+        }
+        let mut ledger = self.ledger.lock().await;
+        // The newest revision there is, so that no process takes the old tokens for newer.
+        let known = ledger.tokens.as_ref().map_or(0, TokenSet::revision);
+        let stored = async {
+            let lease = self.vault.lock(self.settings.refresh_timeout).await?;
+            let stored = self.vault.load(&ledger.tokens).await;
+            Ok((lease, stored))
+        }
+        .await;
+        // What can't be read is overwritten too: the new tokens are the user's word.
+        let over = match &stored {
+            Ok((_, Ok(stored))) => stored.as_ref().map(TokenSet::revision),
+            _ => None,
+        };
+        ledger.tokens = Some(tokens.with_revision(known.max(over.unwrap_or(0)) + 1));
+        ledger.dirty = true;
+        let written = match stored {
+            Ok((lease, _)) => ledger.write(&self, &lease, over).await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        self.desk.with_memory(memory::Memory::forget);
+        self.publish(&ledger);
+        emit(&Event::TokensSet { revision: ledger.tokens.as_ref().map_or(0, TokenSet::revision) });
+        drop(ledger);
+        written.map_err(|error| {
+            emit(&Event::Unsaved { error: &error });
+            if self.desk.open_shift() {
+                // Within a task of a runtime, so there is one.
+                let _ = driver::start(&self);
+            }
+            Error::unsaved(error)
+        })
+    }
+
+    async fn forget_tokens(self: Arc<Self>) -> Outcome {
+        let mut ledger = self.ledger.lock().await;
+        ledger.tokens = None;
+        ledger.dirty = false;
+        self.desk.with_memory(|memory| memory.refuse(Error::signed_out()));
+        self.publish(&ledger);
+        emit(&Event::SignedOut);
+        let lease = self.vault.lock(self.settings.refresh_timeout).await.map_err(Error::store)?;
+        self.vault.clear(&lease).await.map_err(Error::store)
+    }
+}
+
+/// Resolves when a renewal is done. Dropping it changes nothing for anybody else.
+#[derive(Debug)]
+pub(crate) enum Renewal {
+    Settled(Option<Outcome>),
+    Waiting(Wait),
+}
+
+impl Future for Renewal {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        match &mut *self {
+            Renewal::Settled(outcome) => {
+                Poll::Ready(outcome.take().expect("polled after it was ready"))
+            }
+            Renewal::Waiting(wait) => Pin::new(wait).poll(cx),
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("mode", &self.inner.settings.mode)
+            .field("provider_id", &self.inner.settings.provider_id)
+            .field("scheme", &self.inner.settings.scheme)
+            .field("origins", &self.inner.settings.origins)
+            .field("snapshot", &**self.snapshot())
+            .finish_non_exhaustive()
+    }
+}

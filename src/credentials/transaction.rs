@@ -1,0 +1,287 @@
+//! One refresh, from the lock to the waking of its waiters.
+//!
+//! ```text
+//! lock → re-read the store → adopt, if another process already rotated
+//!      → exchange → persist → publish → unlock → wake every waiter with the same result
+//! ```
+//!
+//! Persist before publish: no request carries a token whose refresh token a crash could lose. A
+//! refresh token that was spent is never sent again knowingly.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Inner;
+use super::completion::Outcome;
+use super::desk::Flight;
+use super::ledger::{Ledger, Written};
+use super::vault::{Lease, catch_panic};
+use crate::error::Error;
+use crate::observe::{Event, emit};
+use crate::refresh::{DynRefresh, FailureClass, RefreshError, RefreshRequest, RefreshResponse};
+use crate::token::{Deadline, IssuedToken, TokenSet};
+
+/// The first pause after a transient failure; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A point of the transaction that has just been passed, for tests that stop a process there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Step {
+    /// The right to refresh was granted.
+    Locked,
+    /// The store was read, and held nothing that made the exchange superfluous.
+    Read,
+    /// The endpoint has answered with the rotated pair, and nobody else knows it yet.
+    Exchanged,
+    /// The store has the new pair.
+    Persisted,
+    /// Requests see the new pair; the right to refresh is still held.
+    Published,
+}
+
+/// What the transaction works with.
+pub(crate) struct Transaction<'a> {
+    pub(crate) inner: &'a Arc<Inner>,
+    pub(crate) refresh: &'a dyn DynRefresh,
+    pub(crate) ledger: &'a mut Ledger,
+    pub(crate) flight: &'a Flight,
+    pub(crate) deadline: Deadline,
+}
+
+/// What was tried so far.
+#[derive(Default)]
+struct Tries {
+    transient: u32,
+    /// The one further try after an unknown outcome was used up.
+    unknown: bool,
+    /// The one further try with a refresh token that another process had stored was used up.
+    reread: bool,
+}
+
+/// How to go on after a failed exchange.
+enum Next {
+    Again,
+    Adopted,
+}
+
+impl Transaction<'_> {
+    pub(crate) async fn run(mut self) -> Outcome {
+        emit(&Event::RefreshStarted);
+        let mut tries = Tries::default();
+        loop {
+            let lease =
+                self.inner.vault.lock(self.deadline.remaining()).await.map_err(Error::store)?;
+            self.inner.step(Step::Locked);
+            let mut over = match self.reread().await? {
+                Reread::Adopted => return Ok(()),
+                Reread::Exchange { over, .. } => over,
+            };
+            self.inner.step(Step::Read);
+            loop {
+                if !self.inner.vault.is_held(&lease) {
+                    if self.deadline.remaining().is_zero() {
+                        return Err(Error::timed_out());
+                    }
+                    emit(&Event::LeaseLost);
+                    break;
+                }
+                match self.exchange().await {
+                    Ok(minted) => return self.conclude(&lease, over, minted).await,
+                    Err(error) => match self.after(error, &lease, &mut over, &mut tries).await? {
+                        Next::Again => {}
+                        Next::Adopted => return Ok(()),
+                    },
+                }
+            }
+        }
+    }
+
+    /// Reads the store, and takes over what is newer there.
+    async fn reread(&mut self) -> Result<Reread, Error> {
+        let stored = self.inner.vault.load(&self.ledger.tokens).await.map_err(Error::store)?;
+        let over = stored.as_ref().map(TokenSet::revision);
+        let current = self.current_access_token();
+        let newer = stored.is_some_and(|stored| self.ledger.take_newer(stored));
+        if newer && self.holds_another_good_token(current.as_ref()) {
+            self.inner.publish(self.ledger);
+            emit(&Event::Adopted { revision: over.unwrap_or_default() });
+            return Ok(Reread::Adopted);
+        }
+        Ok(Reread::Exchange { over, newer })
+    }
+
+    fn current_access_token(&self) -> Option<IssuedToken> {
+        self.ledger.tokens.as_ref()?.issued(self.flight.mode).cloned()
+    }
+
+    /// Does the ledger hold a token of this mode that has not expired, and that is not the one
+    /// which this flight replaces?
+    fn holds_another_good_token(&self, replaced: Option<&IssuedToken>) -> bool {
+        let now = self.inner.settings.clock.now().wall_time();
+        self.ledger.tokens.as_ref().and_then(|tokens| tokens.issued(self.flight.mode)).is_some_and(
+            |issued| {
+                replaced.map(|replaced| &replaced.token) != Some(&issued.token)
+                    && issued.expires_at.is_none_or(|expires_at| expires_at > now)
+            },
+        )
+    }
+
+    async fn exchange(&mut self) -> Result<(RefreshResponse, IssuedToken), RefreshError> {
+        let settings = &self.inner.settings;
+        let Some(tokens) = &self.ledger.tokens else {
+            return Err(RefreshError::rejected("there is no refresh token"));
+        };
+        let request = RefreshRequest::new(tokens.refresh_token().clone(), self.flight.mode);
+        let limit = settings.exchange_timeout.min(self.deadline.remaining());
+        // The lifetime counts from before the request was sent: the token is never older than
+        // that.
+        let sent_at = settings.clock.now();
+        let answer = tokio::time::timeout(limit, catch_panic(self.refresh.refresh(request))).await;
+        let response = match answer {
+            Ok(Ok(answer)) => answer?,
+            Ok(Err(_panicked)) => {
+                return Err(RefreshError::outcome_unknown("the exchange panicked"));
+            }
+            Err(_elapsed) => {
+                return Err(RefreshError::outcome_unknown(format!(
+                    "the endpoint did not answer within {limit:?}"
+                )));
+            }
+        };
+        let issued = IssuedToken {
+            token: response.access_token.clone(),
+            expires_at: response
+                .expires_in
+                .and_then(|lifetime| sent_at.wall_time().checked_add(lifetime)),
+        };
+        Ok((response, issued))
+    }
+
+    /// Persist, publish; the caller unlocks by dropping the lease.
+    async fn conclude(
+        &mut self,
+        lease: &Lease,
+        over: Option<u64>,
+        (response, issued): (RefreshResponse, IssuedToken),
+    ) -> Outcome {
+        let inner = self.inner;
+        let mode = self.flight.mode;
+        let expires_in = response.expires_in;
+        if response.odd_lifetime {
+            emit(&Event::OddLifetime);
+        }
+        self.rotate(response.refresh_token, Some(issued));
+        inner.step(Step::Exchanged);
+        inner.desk.with_memory(|memory| {
+            memory.minted(self.flight.reason, inner.settings.clock.now());
+        });
+        let persisted = self.persist(lease, over).await;
+        inner.step(Step::Persisted);
+        inner.publish(self.ledger);
+        inner.step(Step::Published);
+        if persisted == Some(Written::Theirs) && inner.cell.load().slot(mode).held.is_none() {
+            // What the others saved has no token of this mode: the next caller asks for one.
+            return Err(Error::interrupted());
+        }
+        emit(&Event::RefreshSucceeded {
+            revision: self.ledger.tokens.as_ref().map_or(0, TokenSet::revision),
+            expires_in,
+        });
+        Ok(())
+    }
+
+    fn rotate(&mut self, refresh_token: crate::token::RefreshToken, minted: Option<IssuedToken>) {
+        let mode = self.flight.mode;
+        if let Some(tokens) = &mut self.ledger.tokens {
+            *tokens = tokens.rotated(refresh_token, minted.map(|issued| (mode, issued)));
+        }
+    }
+
+    /// Writes the rotated tokens. A failure does not undo the rotation, so it is no failure of the
+    /// refresh: the tokens are held as dirty, and the driver repeats the write.
+    async fn persist(&mut self, lease: &Lease, over: Option<u64>) -> Option<Written> {
+        match self.ledger.write(self.inner, lease, over).await {
+            Ok(written) => Some(written),
+            Err(error) => {
+                self.ledger.dirty = true;
+                emit(&Event::Unsaved { error: &error });
+                None
+            }
+        }
+    }
+
+    /// Decides what a failed exchange leads to.
+    async fn after(
+        &mut self,
+        mut error: RefreshError,
+        lease: &Lease,
+        over: &mut Option<u64>,
+        tries: &mut Tries,
+    ) -> Result<Next, Error> {
+        if let Some(rotated) = error.take_rotated() {
+            // The answer was of no use, save that it told which refresh token is alive.
+            self.rotate(rotated, None);
+            if self.persist(lease, *over).await.is_some() {
+                *over = self.ledger.tokens.as_ref().map(TokenSet::revision);
+            }
+        }
+        match error.class() {
+            FailureClass::Transient => {
+                let pause =
+                    self.pause(tries.transient).max(error.retry_after().unwrap_or_default());
+                tries.transient += 1;
+                self.pause_and_try_again(error, pause).await
+            }
+            FailureClass::OutcomeUnknown => match self.reread().await? {
+                Reread::Adopted => Ok(Next::Adopted),
+                Reread::Exchange { .. } if tries.unknown => Err(Error::refresh(error)),
+                Reread::Exchange { over: found, .. } => {
+                    tries.unknown = true;
+                    *over = found;
+                    let pause = self.pause(0);
+                    self.pause_and_try_again(error, pause).await
+                }
+            },
+            FailureClass::Rejected => match self.reread().await? {
+                Reread::Adopted => Ok(Next::Adopted),
+                Reread::Exchange { over: found, newer: true } if !tries.reread => {
+                    tries.reread = true;
+                    *over = found;
+                    Ok(Next::Again)
+                }
+                Reread::Exchange { .. } => Err(Error::reauthorization_required(error)),
+            },
+            FailureClass::Protocol => Err(Error::refresh(error)),
+        }
+    }
+
+    /// Pauses where the deadline leaves room for it, and gives up where it does not.
+    async fn pause_and_try_again(
+        &self,
+        error: RefreshError,
+        pause: Duration,
+    ) -> Result<Next, Error> {
+        if pause >= self.deadline.remaining() {
+            return Err(Error::refresh(error));
+        }
+        emit(&Event::ExchangeFailed { error: &error, wait: pause });
+        tokio::time::sleep(pause).await;
+        Ok(Next::Again)
+    }
+
+    /// Exponential, with the upper half of each pause drawn by lot.
+    fn pause(&self, failures: u32) -> Duration {
+        let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(8)).min(LONGEST_PAUSE);
+        pause.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+}
+
+enum Reread {
+    /// Another process had refreshed: its tokens are published.
+    Adopted,
+    /// An exchange is needed. `over` is the revision that the store holds; `newer` says that the
+    /// ledger has just taken a newer refresh token from it.
+    Exchange { over: Option<u64>, newer: bool },
+}

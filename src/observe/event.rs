@@ -1,0 +1,112 @@
+//! The events, and how `tracing` hears of them.
+
+use std::time::Duration;
+
+use tracing::{Span, debug, error, info, warn};
+
+use crate::error::Error;
+use crate::headers::RequestMode;
+use crate::refresh::RefreshError;
+use crate::store::StoreError;
+
+const TARGET: &str = "tower_teamup_auth";
+
+/// Something worth knowing.
+#[derive(Debug)]
+pub(crate) enum Event<'a> {
+    RefreshStarted,
+    RefreshSucceeded { revision: u64, expires_in: Option<Duration> },
+    Adopted { revision: u64 },
+    ExchangeFailed { error: &'a RefreshError, wait: Duration },
+    RefreshFailed { error: &'a Error },
+    StormGuardOpen { mode: RequestMode, error: &'a Error },
+    OddLifetime,
+    LeaseLost,
+    Unsaved { error: &'a StoreError },
+    SavedAfterAll { revision: u64 },
+    Overtaken { revision: u64 },
+    TokensSet { revision: u64 },
+    SignedOut,
+    RequestRepeated { mode: RequestMode },
+    RequestNotRepeated { mode: RequestMode, why: &'static str },
+}
+
+/// The span in which a refresh runs, whoever asked for it.
+pub(crate) fn refresh_span(mode: RequestMode, reason: &'static str) -> Span {
+    tracing::info_span!(target: TARGET, parent: None, "teamup_refresh", mode = mode.as_str(), reason)
+}
+
+pub(crate) fn emit(event: &Event<'_>) {
+    match event {
+        Event::RefreshStarted => debug!(target: TARGET, "refresh started"),
+        Event::RefreshSucceeded { revision, expires_in } => info!(
+            target: TARGET,
+            revision,
+            expires_in_s = expires_in.map(|lifetime| lifetime.as_secs()),
+            "refresh succeeded"
+        ),
+        Event::Adopted { revision } => {
+            info!(target: TARGET, revision, "tokens adopted: another process had refreshed");
+        }
+        Event::ExchangeFailed { error, wait } => warn!(
+            target: TARGET,
+            class = %error.class(),
+            error = %error,
+            wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            "exchange failed, and is tried again"
+        ),
+        Event::RefreshFailed { error } if error.is_reauthorization_required() => {
+            error!(target: TARGET, error = %Chain(error), "re-authorization is required");
+        }
+        Event::RefreshFailed { error } => {
+            warn!(target: TARGET, error = %Chain(error), "refresh failed");
+        }
+        Event::StormGuardOpen { mode, error } => {
+            warn!(target: TARGET, mode = mode.as_str(), error = %error, "storm guard refused a refresh");
+        }
+        Event::OddLifetime => warn!(
+            target: TARGET,
+            "the endpoint gave an odd lifetime; the token is used until the API answers 401"
+        ),
+        Event::LeaseLost => {
+            warn!(target: TARGET, "the lease was lost before the exchange; starting over");
+        }
+        Event::Unsaved { error } => error!(
+            target: TARGET,
+            error = %error,
+            "newest tokens not saved; they are used and the write is repeated"
+        ),
+        Event::SavedAfterAll { revision } => {
+            info!(target: TARGET, revision, "newest tokens saved after all");
+        }
+        Event::Overtaken { revision } => warn!(
+            target: TARGET,
+            revision,
+            "another process has saved in the meantime; its tokens are adopted"
+        ),
+        Event::TokensSet { revision } => info!(target: TARGET, revision, "new tokens set"),
+        Event::SignedOut => info!(target: TARGET, "signed out"),
+        Event::RequestRepeated { mode } => {
+            debug!(target: TARGET, mode = mode.as_str(), "request repeated with a new token");
+        }
+        Event::RequestNotRepeated { mode, why } => {
+            debug!(target: TARGET, mode = mode.as_str(), why, "request not repeated");
+        }
+    }
+}
+
+/// An error and what lies behind it, on one line.
+struct Chain<'a>(&'a Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut next: Option<&dyn std::error::Error> = Some(self.0);
+        let mut separator = "";
+        while let Some(error) = next {
+            write!(f, "{separator}{error}")?;
+            separator = ": ";
+            next = error.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,27 @@
+//! What the crate tells of its work: events of `tracing`, under the target `tower_teamup_auth`.
+//!
+//! A refresh runs in a span of its own, `teamup_refresh` with `mode` and `reason`, which is no child
+//! of any request: many requests share it. No event and no span holds a secret.
+//!
+//! | event | level | fields |
+//! | --- | --- | --- |
+//! | refresh started | debug | |
+//! | refresh succeeded | info | `revision`, `expires_in_s` (absent when not known) |
+//! | tokens adopted: another process had refreshed | info | `revision` |
+//! | exchange failed, and is tried again | warn | `class`, `error`, `wait_ms` |
+//! | refresh failed | warn | `error` |
+//! | re-authorization is required | error | `error` |
+//! | storm guard refused a refresh | warn | `mode`, `error` |
+//! | the endpoint gave an odd lifetime | warn | |
+//! | the lease was lost before the exchange; starting over | warn | |
+//! | newest tokens not saved; they are used and the write is repeated | error | `error` |
+//! | newest tokens saved after all | info | `revision` |
+//! | another process has saved in the meantime; its tokens are adopted | warn | `revision` |
+//! | new tokens set | info | `revision` |
+//! | signed out | info | |
+//! | request repeated with a new token | debug | `mode` |
+//! | request not repeated | debug | `mode`, `why` |
+
+mod event;
+
+pub(crate) use event::{Event, emit, refresh_span};

@@ -1,0 +1,41 @@
+//! The fields of an answer, whichever format it came in.
+
+use zeroize::Zeroizing;
+
+/// One field, as either format can write it.
+#[derive(Default)]
+pub(super) enum Field {
+    /// There is no such field.
+    #[default]
+    Missing,
+    /// JSON's null, XML's empty element.
+    Null,
+    /// JSON's string, XML's text without the white space around it.
+    Text(Zeroizing<String>),
+    /// JSON's number, as it is written.
+    Number(Box<str>),
+    /// Anything else: true, false, an array, an object; an element that holds elements.
+    Other,
+}
+
+/// The three fields of a granted exchange. Of a repeated one the last counts.
+#[derive(Default)]
+pub(super) struct TokenFields {
+    pub(super) access_token: Field,
+    pub(super) expires_in: Field,
+    pub(super) refresh_token: Field,
+}
+
+impl TokenFields {
+    pub(super) fn named(&mut self, name: &str) -> Option<&mut Field> {
+        match name {
+            "access_token" => Some(&mut self.access_token),
+            "expires_in" => Some(&mut self.expires_in),
+            "refresh_token" => Some(&mut self.refresh_token),
+            _ => None,
+        }
+    }
+}
+
+/// Where a body stopped making sense, in words that repeat nothing of it.
+pub(super) struct Malformed(pub(super) String);

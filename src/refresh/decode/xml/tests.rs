@@ -1,0 +1,145 @@
+use std::time::Duration;
+
+use super::super::tests::{answer, class_of, read};
+use crate::refresh::FailureClass;
+
+const XML: &str = "application/xml";
+
+/// As Django REST Framework writes it.
+fn granted(expires_in: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<root><access_token>a-2</access_token>\
+         {expires_in}<refresh_token>r-2</refresh_token></root>"
+    )
+}
+
+#[test]
+fn a_granted_exchange_is_read_whatever_its_xml_media_type_is_called() {
+    for content_type in ["application/xml", "text/xml; charset=utf-8", "Application/XML"] {
+        let body = granted("<expires_in>7200</expires_in>");
+        let granted = read(answer(200, content_type, body.as_bytes())).unwrap();
+        assert_eq!(granted.access_token.expose(), "a-2");
+        assert_eq!(granted.refresh_token.expose(), "r-2");
+        assert_eq!(granted.expires_in, Some(Duration::from_secs(7200)));
+        assert!(!granted.odd_lifetime);
+    }
+}
+
+#[test]
+fn a_lifetime_is_read_where_it_makes_sense_and_unknown_where_not() {
+    for (expires_in, seconds, odd) in [
+        ("<expires_in/>", None, false),
+        ("<expires_in></expires_in>", None, false),
+        ("<expires_in>\n\t</expires_in>", None, false),
+        ("<expires_in> 7200\r\n</expires_in>", Some(7200), false),
+        ("<expires_in>7200.9</expires_in>", Some(7200), false),
+        ("<expires_in>&#55;2<![CDATA[0]]><!-- seconds -->0</expires_in>", Some(7200), false),
+        ("<expires_in>99999999999999999999</expires_in>", Some(315_360_000), false),
+        ("<expires_in>0</expires_in>", None, true),
+        ("<expires_in>-1</expires_in>", None, true),
+        ("<expires_in>None</expires_in>", None, true),
+        ("<expires_in><s>7200</s></expires_in>", None, true),
+    ] {
+        let granted = read(answer(200, XML, granted(expires_in).as_bytes()))
+            .unwrap_or_else(|error| panic!("{expires_in}: {error}"));
+        assert_eq!(granted.expires_in, seconds.map(Duration::from_secs), "{expires_in}");
+        assert_eq!(granted.odd_lifetime, odd, "{expires_in}");
+    }
+}
+
+#[test]
+fn entities_and_cdata_are_decoded_and_what_is_beside_the_fields_is_skipped() {
+    let body = "\u{FEFF}<!-- c --><?p i?>\n<root a='1'>\n  <extra x=\"&lt;\"><refresh_token>no\
+                </refresh_token><deep/></extra>\n  <access_token>&lt;&#97;&amp;<![CDATA[<b>&]]>\
+                &#x7A;&gt;</access_token>\n  <expires_in/>\n  <refresh_token>old</refresh_token>\
+                <refresh_token>r&quot;&apos;2</refresh_token></root>\n";
+    let granted = read(answer(200, XML, body.as_bytes())).unwrap();
+    assert_eq!(granted.access_token.expose(), "<a&<b>&z>");
+    assert_eq!(granted.refresh_token.expose(), "r\"'2");
+}
+
+#[test]
+fn p2_a_faulty_grant_keeps_the_rotated_refresh_token_it_holds() {
+    let whole = granted("<expires_in/>");
+    let inside = whole.split_once("<root>").unwrap().1;
+    let rotated = Some("r-2");
+    let cases = [
+        // A field is missing, empty or of another form.
+        ("<root><expires_in/><refresh_token>r-2</refresh_token></root>".to_owned(), rotated),
+        (granted(""), rotated),
+        (granted("<expires_in/>").replace("a-2", ""), rotated),
+        (granted("<expires_in/>").replace("a-2", "<a>a-2</a>"), rotated),
+        (granted("<expires_in/>").replace("a-2", "a 2"), rotated),
+        (granted("<expires_in/>").replace("r-2", ""), None),
+        (granted("<expires_in/>").replace("refresh_token", "refresh"), None),
+        // Not one whole document.
+        (whole.replace("</root>", ""), rotated),
+        (whole.replace("</refresh_token></root>", ""), None),
+        (format!("{whole}<root/>"), rotated),
+        (format!("{whole}more"), rotated),
+        (format!("{whole}<![CDATA[more]]>"), rotated),
+        (format!("more{whole}"), None),
+        (whole.replace("</root>", "</rot>"), rotated),
+        (format!("{whole}</root>"), rotated),
+        // Refused for what it could do.
+        (format!("<!DOCTYPE root>{whole}"), None),
+        (format!("<!DOCTYPE r [<!ENTITY a \"aaaa\">]><root>{inside}"), None),
+        (whole.replace("a-2", "&a;"), None),
+        (whole.replace("a-2", "&eacute;"), None),
+        (whole.replace("a-2", "&#0;"), None),
+        (whole.replace("a-2", "&#xD800;"), None),
+        (whole.replace("a-2", "a & 2"), None),
+        (whole.replace("<access_token>", "<access_token x='&a;'>"), None),
+        (whole.replace("</root>", &format!("{}</root>", "<a>".repeat(16))), rotated),
+        (String::new(), None),
+        (" ".to_owned(), None),
+        ("<?xml version=\"1.0\"?>".to_owned(), None),
+        ("{}".to_owned(), None),
+    ];
+    for (body, rotated) in cases {
+        let (class, kept) = class_of(read(answer(200, XML, body.as_bytes())));
+        assert_eq!((class, kept.as_deref()), (FailureClass::OutcomeUnknown, rotated), "{body}");
+    }
+    for body in [&b"<root>\xFF</root>"[..], b"\xFF\xFE<\0r\0/\0>\0"] {
+        let (class, _) = class_of(read(answer(200, XML, body)));
+        assert_eq!(class, FailureClass::OutcomeUnknown, "not UTF-8");
+    }
+    // XML by another name is refused, and the token is kept.
+    let (class, kept) = class_of(read(answer(200, "text/plain", whole.as_bytes())));
+    assert_eq!((class, kept.as_deref()), (FailureClass::Protocol, rotated));
+}
+
+#[test]
+fn depth_is_bounded() {
+    let nested = |depth: usize| {
+        let inside = "<a>".repeat(depth - 1) + &"</a>".repeat(depth - 1);
+        granted("<expires_in/>").replace("</root>", &format!("{inside}</root>"))
+    };
+    assert!(read(answer(200, XML, nested(16).as_bytes())).is_ok());
+    assert!(read(answer(200, XML, nested(17).as_bytes())).is_err());
+    assert!(read(answer(200, XML, nested(9_000).as_bytes())).is_err());
+}
+
+#[test]
+fn teamups_own_words_are_kept_field_by_field() {
+    let body = "<root><code>invalid_token</code><message>Spent &amp; gone.</message>\
+                <type>invalid_request_error</type><field_errors><refresh_token>\
+                <list-item>Unknown.</list-item><list-item>Spent.</list-item></refresh_token>\
+                <scope>One.</scope></field_errors><detail>n3ver-shown</detail></root>";
+    let error = read(answer(400, XML, body.as_bytes())).unwrap_err();
+    let said = error.api_error().unwrap();
+    assert_eq!(said.code, "invalid_token");
+    assert_eq!(said.message, "Spent & gone.");
+    assert_eq!(said.error_type, "invalid_request_error");
+    assert_eq!(said.field_errors["refresh_token"], ["Unknown.", "Spent."]);
+    assert_eq!(said.field_errors["scope"], ["One."]);
+    assert_eq!(said.field_errors.len(), 2);
+    assert!(!format!("{error:?}").contains("n3ver-shown"));
+}
+
+#[test]
+fn p5_the_token_that_was_sent_is_struck_out_of_teamups_words() {
+    let body = "<root><message>s3nt&#45;refresh-token/+%&quot;\\ is spent</message></root>";
+    let error = read(answer(401, XML, body.as_bytes())).unwrap_err();
+    assert_eq!(error.api_error().unwrap().message, "[refresh token] is spent");
+}

@@ -1,0 +1,133 @@
+//! TeamUp's refresh endpoint, over any client.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Uri};
+
+use super::decode::decode;
+use super::encode::{RefreshEncoding, encode};
+use super::strike::Strikeout;
+use super::transport::Transport;
+use super::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
+use crate::token::Clock;
+
+/// `POST {base}/auth/refresh_access_token`. TeamUp's page writes the path with a double slash and
+/// its code sample with a single one; the single one is sent.
+const PATH: &str = "/auth/refresh_access_token";
+
+/// In which format the refresh endpoint is asked to answer.
+///
+/// Whatever is asked for, the answer is read by its own `Content-Type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AnswerFormat {
+    /// `application/json`.
+    #[default]
+    Json,
+    /// `application/xml`.
+    #[cfg(feature = "xml")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "xml")))]
+    Xml,
+}
+
+impl AnswerFormat {
+    fn query(self) -> &'static str {
+        match self {
+            AnswerFormat::Json => "format=json",
+            #[cfg(feature = "xml")]
+            AnswerFormat::Xml => "format=xml",
+        }
+    }
+
+    fn media_type(self) -> HeaderValue {
+        match self {
+            AnswerFormat::Json => HeaderValue::from_static("application/json"),
+            #[cfg(feature = "xml")]
+            AnswerFormat::Xml => HeaderValue::from_static("application/xml"),
+        }
+    }
+}
+
+/// The exchange as TeamUp documents it.
+pub(crate) struct Endpoint {
+    transport: Transport,
+    base: Uri,
+    scope: Vec<String>,
+    encoding: RefreshEncoding,
+    format: Option<AnswerFormat>,
+    clock: Clock,
+}
+
+impl Endpoint {
+    /// The endpoint under `base`, with or without a slash at its end.
+    ///
+    /// `format` goes into the query and the `Accept` header. `None` sends no query and accepts
+    /// JSON, as TeamUp's code sample does.
+    pub(crate) fn new(
+        transport: Transport,
+        base: &Uri,
+        scope: Vec<String>,
+        encoding: RefreshEncoding,
+        format: Option<AnswerFormat>,
+        clock: Clock,
+    ) -> Self {
+        Endpoint { transport, base: base.clone(), scope, encoding, format, clock }
+    }
+
+    fn request(&self, request: &RefreshRequest) -> Result<Request<Bytes>, RefreshError> {
+        let encoded = encode(self.encoding, request, &self.scope)?;
+        Request::builder()
+            .method(Method::POST)
+            .uri(self.uri().map_err(unusable_base)?)
+            .header(CONTENT_TYPE, encoded.content_type)
+            .header(ACCEPT, self.format.unwrap_or_default().media_type())
+            .body(encoded.body)
+            .map_err(unusable_base)
+    }
+
+    fn uri(&self) -> Result<Uri, http::Error> {
+        let mut path = format!("{}{PATH}", self.base.path().trim_end_matches('/'));
+        if let Some(format) = self.format {
+            path.push('?');
+            path.push_str(format.query());
+        }
+        let mut parts = self.base.clone().into_parts();
+        parts.path_and_query = Some(path.try_into()?);
+        Ok(Uri::from_parts(parts)?)
+    }
+}
+
+/// Nothing was sent.
+fn unusable_base(error: http::Error) -> RefreshError {
+    RefreshError::protocol("no refresh URL can be made of the base URL").with_source(error)
+}
+
+impl Refresh for Endpoint {
+    async fn refresh(&self, request: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
+        let sent = self.transport.send(self.request(&request)?).await;
+        let answer = sent.map_err(|failure| {
+            let error = if failure.may_have_been_sent {
+                RefreshError::outcome_unknown("the exchange was sent and no answer came")
+            } else {
+                RefreshError::transient("the exchange could not be sent")
+            };
+            Strikeout::of(request.refresh_token()).attach(error, failure.source)
+        })?;
+        decode(answer, request.refresh_token(), self.clock.now())
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("host", &self.base.host())
+            .field("encoding", &self.encoding)
+            .field("format", &self.format)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,238 @@
+//! Strikes the refresh token out of what others say of it.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use super::error::RefreshError;
+use crate::error::BoxError;
+use crate::token::RefreshToken;
+
+const STRUCK: &str = "[refresh token]";
+
+/// From how many characters on the beginning of the token is struck out too: others shorten what
+/// they quote.
+const TELLING_PREFIX: usize = 8;
+
+/// Finds the refresh token that was sent, however it is spelled: as it is, percent-encoded, or
+/// escaped as in JSON, Rust, HTML and XML, in upper or lower case.
+pub(crate) struct Strikeout<'a> {
+    token: &'a [u8],
+}
+
+impl<'a> Strikeout<'a> {
+    pub(crate) fn of(token: &'a RefreshToken) -> Self {
+        Strikeout { token: token.expose().as_bytes() }
+    }
+
+    /// `text` without the token.
+    pub(crate) fn scrub(&self, text: &str) -> String {
+        let mut scrubbed = String::with_capacity(text.len());
+        let mut at = 0;
+        while let Some(next) = text[at..].chars().next() {
+            let spelled = self.spelled_at(&text.as_bytes()[at..]);
+            if spelled > 0 {
+                scrubbed.push_str(STRUCK);
+                at += spelled;
+            } else {
+                scrubbed.push(next);
+                at += next.len_utf8();
+            }
+        }
+        scrubbed
+    }
+
+    /// Adds `source` to `error` as it is, or its scrubbed words alone if the token stands in them.
+    pub(crate) fn attach(&self, error: RefreshError, source: BoxError) -> RefreshError {
+        let mut link: Option<&(dyn StdError + 'static)> = Some(&*source);
+        while let Some(current) = link {
+            if self.is_in(&format!("{current} {current:?}")) {
+                return error.with_source(Scrubbed(self.scrub(&source.to_string())));
+            }
+            link = current.source();
+        }
+        error.with_source(source)
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        (0..text.len()).any(|at| self.spelled_at(&text.as_bytes()[at..]) > 0)
+    }
+
+    /// How many bytes at the beginning of `text` spell the token or a telling prefix of it.
+    fn spelled_at(&self, text: &[u8]) -> usize {
+        let telling = self.token.len().min(TELLING_PREFIX);
+        // Where the bytes matched so far can end. More than one place at a time only if the token
+        // itself holds a `%`, `\`, `&` or the like.
+        let mut ends: Vec<usize> = Vec::new();
+        let mut spelled = 0;
+        for (index, &byte) in self.token.iter().enumerate() {
+            let mut next: Vec<usize> = Vec::new();
+            let from: &[usize] = if index == 0 { &[0] } else { &ends };
+            for &at in from {
+                for length in spellings(&text[at..], byte).into_iter().flatten() {
+                    if !next.contains(&(at + length)) {
+                        next.push(at + length);
+                    }
+                }
+            }
+            let Some(&furthest) = next.iter().max() else { break };
+            if index + 1 >= telling {
+                spelled = furthest;
+            }
+            ends = next;
+        }
+        spelled
+    }
+}
+
+/// The lengths of all the ways in which `text` begins with `byte`, which is ASCII.
+fn spellings(text: &[u8], byte: u8) -> [Option<usize>; 6] {
+    let is = |spelled: u8| spelled.eq_ignore_ascii_case(&byte);
+    let hex = |digits: &[u8]| {
+        std::str::from_utf8(digits).is_ok_and(|digits| u8::from_str_radix(digits, 16).is_ok_and(is))
+    };
+    [
+        text.first().is_some_and(|&first| is(first)).then_some(1),
+        (byte == b' ' && text.starts_with(b"+")).then_some(1),
+        matches!(text, [b'%', a, b, ..] if hex(&[*a, *b])).then_some(3),
+        matches!(text, [b'\\', escaped, ..] if is(*escaped)).then_some(2),
+        match text {
+            [b'\\', b'u', b'0', b'0', a, b, ..] if hex(&[*a, *b]) => Some(6),
+            [b'\\', b'x', a, b, ..] if hex(&[*a, *b]) => Some(4),
+            _ => None,
+        },
+        entity(text).and_then(|(named, length)| is(named).then_some(length)),
+    ]
+}
+
+/// The character reference at the beginning of `text`, and its length.
+fn entity(text: &[u8]) -> Option<(u8, usize)> {
+    let rest = text.strip_prefix(b"&")?;
+    let end = rest.iter().take(8).position(|&byte| byte == b';')?;
+    let name = std::str::from_utf8(&rest[..end]).ok()?;
+    let named = match name {
+        "amp" => b'&',
+        "lt" => b'<',
+        "gt" => b'>',
+        "quot" => b'"',
+        "apos" => b'\'',
+        _ => {
+            let number = name.strip_prefix('#')?;
+            match number.strip_prefix(['x', 'X']) {
+                Some(digits) => u8::from_str_radix(digits, 16).ok()?,
+                None => number.parse().ok()?,
+            }
+        }
+    };
+    Some((named, end + 2))
+}
+
+/// What is left of an error that quoted the token.
+#[derive(Debug)]
+struct Scrubbed(String);
+
+impl fmt::Display for Scrubbed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Scrubbed {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TOKEN: &str = "Ab3 \"/\\+%&<9f.Z_~-xyz";
+
+    fn scrub(token: &str, text: &str) -> String {
+        Strikeout::of(&RefreshToken::new(token).unwrap()).scrub(text)
+    }
+
+    #[test]
+    fn p5_the_token_is_struck_out_however_it_is_spelled() {
+        let percent: String = TOKEN.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        for spelled in [
+            TOKEN.to_owned(),
+            TOKEN.to_uppercase(),
+            format!("{TOKEN:?}"),
+            format!("{:?}", bytes::Bytes::from_static(TOKEN.as_bytes())),
+            serde_json::to_string(TOKEN).unwrap(),
+            TOKEN.replace('/', "\\/"),
+            form_urlencoded::byte_serialize(TOKEN.as_bytes()).collect(),
+            percent.to_uppercase(),
+            percent,
+            TOKEN.bytes().map(|byte| format!("\\u{:04X}", u32::from(byte))).collect(),
+            TOKEN.bytes().map(|byte| format!("&#{byte};")).collect(),
+            TOKEN.bytes().map(|byte| format!("&#x{byte:X};")).collect(),
+            TOKEN.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;"),
+        ] {
+            let scrubbed = scrub(TOKEN, &format!("«{spelled}», twice: {spelled}!"));
+            // What stands around the token in the notations of JSON and Rust.
+            let left = scrubbed.replace(['"', 'b'], "");
+            assert_eq!(left, "«[refresh token]», twice: [refresh token]!", "{spelled}");
+        }
+    }
+
+    #[test]
+    fn p5_a_shortened_quotation_is_struck_out_too() {
+        assert_eq!(scrub("abcdefghijkl", "no abcdefgh… here"), "no [refresh token]… here");
+        assert_eq!(scrub("abcdefghijkl", "no abcdefg here"), "no abcdefg here");
+        assert_eq!(scrub("ab", "a crab in a cab"), "a cr[refresh token] in a c[refresh token]");
+        assert_eq!(scrub("aab", "aaab"), "a[refresh token]");
+    }
+
+    /// Quotes nothing itself.
+    struct Silent(BoxError);
+
+    impl fmt::Debug for Silent {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Silent")
+        }
+    }
+
+    impl fmt::Display for Silent {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("silent")
+        }
+    }
+
+    impl StdError for Silent {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&*self.0)
+        }
+    }
+
+    #[test]
+    fn p5_a_source_that_quotes_the_token_is_replaced_by_its_scrubbed_words() {
+        let token = RefreshToken::new("s3cret-token").unwrap();
+        let error = || RefreshError::transient("failed");
+        let attach = |source: BoxError| Strikeout::of(&token).attach(error(), source);
+
+        let quoting = attach("POST with s3cret-token failed".into());
+        assert!(!format!("{quoting:?}").contains("s3cret"), "{quoting:?}");
+        assert_eq!(quoting.source().unwrap().to_string(), "POST with [refresh token] failed");
+
+        let quoting_below = attach(Box::new(Silent("s3cret-token inside".into())));
+        assert!(!quoting_below.source().unwrap().is::<Silent>());
+        assert_eq!(quoting_below.source().unwrap().to_string(), "silent");
+
+        let silent = attach(Box::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)));
+        assert!(silent.source().unwrap().is::<std::io::Error>());
+    }
+
+    proptest! {
+        #[test]
+        fn p5_no_text_keeps_the_token_or_panics(
+            token in "[!-~][ -~]{0,30}[!-~]",
+            before in ".{0,20}",
+            after in "\\PC{0,20}",
+        ) {
+            // Else the token could stand in the words that replace it.
+            prop_assume!(!STRUCK.contains(&*token.to_lowercase()));
+            let scrubbed = scrub(&token, &format!("{before}{token}{after}"));
+            prop_assert!(!scrubbed.contains(&token));
+        }
+    }
+}

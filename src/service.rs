@@ -1,0 +1,152 @@
+//! The service: the way of one request, up to the moment it is sent.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::admit::{Admission, Asked, admit};
+use crate::body::RepeatableBody;
+use crate::credentials::{Credentials, Reason, Verdict};
+use crate::error::BoxError;
+use crate::future::{Errand, ResponseFuture};
+use crate::sent::Sent;
+
+/// Puts a token on every request that goes to the API, and repeats it once on 401.
+///
+/// Made by [`AuthLayer`](crate::AuthLayer); the [crate's documentation](crate) tells what happens
+/// to a request on its way.
+///
+/// # Readiness
+///
+/// `poll_ready` asks the inner service. Where a request has to wait for a refresh, the readied
+/// inner service is given back first, and another is readied when the token is there: none of the
+/// inner stack's capacity is held over a refresh.
+///
+/// # Errors
+///
+/// An error of the inner service comes through as it is, boxed. An [`Error`](crate::Error) of this
+/// crate comes where nothing could be sent.
+///
+/// # Cancel safety
+///
+/// A response future may be dropped at any time. A refresh that it waited for goes on, and the
+/// rotated refresh token is kept.
+#[derive(Clone)]
+pub struct Auth<S> {
+    /// The service that `poll_ready` readies and `call` calls.
+    inner: S,
+    shared: Arc<Shared<S>>,
+}
+
+/// What all clones of one service share.
+pub(crate) struct Shared<S> {
+    /// Never readied and never called: what is cloned when a request needs a service of its own.
+    template: Mutex<S>,
+    /// `None`: each request brings its own.
+    pub(crate) credentials: Option<Credentials>,
+}
+
+impl<S: Clone> Auth<S> {
+    pub(crate) fn new(inner: S, credentials: Option<Credentials>) -> Self {
+        let shared = Shared { template: Mutex::new(inner.clone()), credentials };
+        Auth { inner, shared: Arc::new(shared) }
+    }
+
+    /// Gives back whatever capacity `poll_ready` has reserved in the inner service.
+    fn give_back(&mut self) {
+        self.inner = self.shared.fresh();
+    }
+}
+
+impl<S> Auth<S> {
+    /// The service within.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service within; what is changed here does not reach other clones, nor repeats.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service within, without this one around it.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S: Clone> Shared<S> {
+    /// A service that nobody has readied yet.
+    pub(crate) fn fresh(&self) -> S {
+        self.template.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Auth<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    B: RepeatableBody,
+    R: Body,
+{
+    type Response = Response<R>;
+    type Error = BoxError;
+    type Future = ResponseFuture<S, B, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let shared = &self.shared;
+        let grant = match admit(shared.credentials.as_ref(), &Asked::from(&request)) {
+            Ok(Admission::Authorize(grant)) => grant,
+            Ok(Admission::PassThrough) => {
+                return ResponseFuture::passing(self.inner.call(request));
+            }
+            Err(error) => {
+                self.give_back();
+                return ResponseFuture::refused(error);
+            }
+        };
+        let choices = grant.choices;
+        let snapshot = grant.credentials.snapshot();
+        let slot = snapshot.slot(choices.mode);
+        let mut sent = Sent::new(&grant, slot.generation);
+        let held = match slot.verdict(grant.credentials.now()) {
+            Verdict::Fresh(held) => held,
+            Verdict::Advised(held) => {
+                // It runs beside the request; whoever needs its outcome asks for it.
+                drop(grant.credentials.renew(choices.mode, slot.generation, Reason::Advised));
+                held
+            }
+            Verdict::Due => {
+                let renewal =
+                    grant.credentials.renew(choices.mode, slot.generation, Reason::Expired);
+                let errand = Errand::new(Arc::clone(shared), sent, None);
+                self.give_back();
+                return ResponseFuture::waiting(renewal, request, errand);
+            }
+        };
+        let copy = request.body().try_clone();
+        if copy.is_some() {
+            sent.record(&request);
+        }
+        choices.apply(held, request.headers_mut());
+        let errand = Errand::new(Arc::clone(shared), sent, copy);
+        ResponseFuture::sent(self.inner.call(request), errand)
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Auth<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth")
+            .field("inner", &self.inner)
+            .field("credentials", &self.shared.credentials)
+            .finish()
+    }
+}

@@ -1,0 +1,135 @@
+//! The exclusive right to refresh: a key in Redis that runs out unless it is renewed.
+//!
+//! One task lives a lease from end to end: it takes it, renews it and gives it back. The holder,
+//! and the caller who still waits to become one, keep a channel open to it and nothing else, so
+//! whenever they go, at whichever point, the task notices and gives back what it took.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use super::backoff::Backoff;
+use super::shared::Shared;
+use crate::store::StoreError;
+
+/// The exclusive right to refresh that a [`RedisStore`](super::RedisStore) grants.
+///
+/// It is renewed while this value lives. Dropping it gives the right back in the background; if
+/// that fails, or the process dies, the right runs out by itself at the end of its lifetime.
+pub struct RedisLease {
+    owner: Arc<str>,
+    /// Never sent over: that it is dropped is the message.
+    _alive: oneshot::Sender<Infallible>,
+}
+
+impl RedisLease {
+    /// What stands in the lease's key while it is held.
+    pub(super) fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// Waits for the lease. Dropping the future gives back what it took.
+    pub(super) async fn take(shared: Arc<Shared>) -> Result<RedisLease, StoreError> {
+        let owner: Arc<str> = new_owner().into();
+        let (alive, gone) = oneshot::channel();
+        let (grant, granted) = oneshot::channel();
+        let lease = RedisLease { owner: Arc::clone(&owner), _alive: alive };
+        tokio::spawn(live(shared, owner, grant, gone));
+        match granted.await {
+            Ok(Ok(())) => Ok(lease),
+            Ok(Err(error)) => Err(error),
+            Err(closed) => Err(StoreError::unavailable(
+                "the runtime that waited for the lease is gone",
+                closed,
+            )),
+        }
+    }
+}
+
+impl fmt::Debug for RedisLease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisLease").finish_non_exhaustive()
+    }
+}
+
+/// A name that no other holder bears, in this process or another. The process id keeps apart what
+/// was forked from one seed, and tells whoever looks into Redis where the holder runs.
+fn new_owner() -> String {
+    format!("{}-{:016x}{:016x}", std::process::id(), fastrand::u64(..), fastrand::u64(..))
+}
+
+/// The life of a lease. A call to Redis is never given up half-way: only its answer tells whether
+/// there is something to give back.
+async fn live(
+    shared: Arc<Shared>,
+    owner: Arc<str>,
+    grant: oneshot::Sender<Result<(), StoreError>>,
+    mut gone: oneshot::Receiver<Infallible>,
+) {
+    match take(&shared, &owner, &mut gone).await {
+        Ok(true) => {
+            // A receiver that is gone shows in `gone` as well.
+            let _ = grant.send(Ok(()));
+            if !renew(&shared, &owner, &mut gone).await {
+                return;
+            }
+        }
+        Ok(false) => return,
+        Err(error) => {
+            let _ = grant.send(Err(error));
+        }
+    }
+    give_back(&shared, &owner).await;
+}
+
+/// Waits until the lease is free and takes it; false if nobody waits for it any more and it was not
+/// taken.
+async fn take(
+    shared: &Shared,
+    owner: &str,
+    gone: &mut oneshot::Receiver<Infallible>,
+) -> Result<bool, StoreError> {
+    let mut pauses = Backoff::new(Duration::from_millis(20), Duration::from_millis(250));
+    while let Some(left) = shared.hold(owner).await? {
+        if gone_within(pauses.pause().min(left), gone).await {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Renews the lease until its holder lets go; false if somebody else has it by then.
+///
+/// A lease that is gone without anybody else having it (Redis was restarted, or out of reach for
+/// too long) is taken again: the holder still refreshes.
+async fn renew(shared: &Shared, owner: &str, gone: &mut oneshot::Receiver<Infallible>) -> bool {
+    let mut pause = shared.lease_lifetime / 3;
+    while !gone_within(pause, gone).await {
+        pause = match shared.hold(owner).await {
+            Ok(None) => shared.lease_lifetime / 3,
+            Ok(Some(_)) => return false,
+            Err(_) => shared.lease_lifetime / 10,
+        };
+    }
+    true
+}
+
+/// Lets `pause` pass, unless nobody holds the lease or waits for it any more.
+async fn gone_within(pause: Duration, gone: &mut oneshot::Receiver<Infallible>) -> bool {
+    timeout(pause, gone).await.is_ok()
+}
+
+/// Gives the lease back, and keeps trying for as long as it can still stand in Redis.
+async fn give_back(shared: &Shared, owner: &str) {
+    let mut pauses = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+    let given_back = async {
+        while shared.release(owner).await.is_err() {
+            sleep(pauses.pause()).await;
+        }
+    };
+    let _ = timeout(shared.lease_lifetime, given_back).await;
+}

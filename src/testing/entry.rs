@@ -1,0 +1,347 @@
+//! One line of the journal.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, AsHeaderName, HeaderMap, HeaderName};
+use http::{Method, StatusCode, Uri, Version};
+use sha2::{Digest, Sha256};
+
+use super::route::Route;
+use crate::headers::{PROVIDER_ID, REQUEST_MODE, RequestMode};
+use crate::token::{AccessToken, RefreshToken};
+
+/// `x-caller`: a header by which a test marks one call of a client, so that the journal can tell
+/// the repeat of a request from a new one.
+///
+/// The client's middleware sends the header again with the repeat. Give each call a value of its
+/// own:
+///
+/// ```
+/// use tower_teamup_auth::testing::CALLER;
+///
+/// let request = http::Request::get("http://127.0.0.1:8080/api/v2/events")
+///     .header(CALLER, "call-17")
+///     .body(())?;
+/// # Ok::<(), http::Error>(())
+/// ```
+pub const CALLER: HeaderName = HeaderName::from_static("x-caller");
+
+/// What came of a refresh exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Exchange {
+    /// An access token for this mode was minted and the refresh token rotated, whether or not the
+    /// client got to know.
+    Rotated(RequestMode),
+    /// Refused: the request was not valid, or its refresh token unknown, expired or revoked.
+    Rejected,
+    /// Refused, and the whole token family killed: the refresh token had been spent before.
+    DoubleSpent,
+    /// A fault, a rate limit or a client that went away kept it from taking place.
+    Faulted,
+}
+
+/// Why an API request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// No `Authorization`, or more than one.
+    NoToken,
+    /// An `Authorization` of a scheme that is not taken, or of no known form.
+    Scheme,
+    /// A token that this server never issued.
+    UnknownToken,
+    /// A token whose lifetime is over.
+    ExpiredToken,
+    /// A token that was revoked, by hand or with its family.
+    RevokedToken,
+    /// No `TeamUp-Request-Mode`.
+    ModeMissing,
+    /// A `TeamUp-Request-Mode` that is not the token's type.
+    ModeMismatch,
+    /// No `TeamUp-Provider-ID` where one is required, or one that is no integer.
+    ProviderMissing,
+    /// A `TeamUp-Provider-ID` that is none of those that are let in.
+    ProviderOutOfReach,
+    /// Too many requests in a minute.
+    RateLimit,
+}
+
+/// The body of a request, as it arrived. `Debug` does not show its content.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Received {
+    pub(super) size: u64,
+    pub(super) sha256: String,
+    pub(super) trailers: Option<HeaderMap>,
+    pub(super) head: Bytes,
+}
+
+impl Received {
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Its SHA-256 digest, in lower-case hexadecimal.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// The trailers that came after it, if any.
+    pub fn trailers(&self) -> Option<&HeaderMap> {
+        self.trailers.as_ref()
+    }
+
+    /// Its first 64 KiB. Those of an exchange or a login hold secrets.
+    pub fn bytes(&self) -> &Bytes {
+        &self.head
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received")
+            .field("size", &self.size)
+            .field("sha256", &self.sha256)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One request that the server saw, and what it answered.
+///
+/// `Display` is one line of a trace that a person can follow. Neither it nor `Debug` shows a
+/// token: tokens appear as [fingerprints](Entry::token_fingerprint).
+#[derive(Clone)]
+pub struct Entry {
+    pub(super) number: usize,
+    pub(super) connection: u64,
+    pub(super) version: Version,
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) headers: Arc<HeaderMap>,
+    pub(super) route: Route,
+    pub(super) body: Option<Arc<Received>>,
+    pub(super) refresh_token: Option<Arc<str>>,
+    pub(super) exchange: Option<Exchange>,
+    pub(super) authorized: bool,
+    pub(super) refusal: Option<Refusal>,
+    pub(super) fault: Option<&'static str>,
+    pub(super) repeat: bool,
+    pub(super) status: Option<StatusCode>,
+    /// The server has nothing more to do with the request.
+    pub(super) finished: bool,
+}
+
+impl Entry {
+    /// The request's place in the order of arrival, from 1.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Which connection it came over, counted from 1.
+    pub fn connection(&self) -> u64 {
+        self.connection
+    }
+
+    /// The version of HTTP that it was spoken in.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Its method.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    /// Its query, if there was one.
+    pub fn query(&self) -> Option<&str> {
+        self.uri.query()
+    }
+
+    /// Its headers. `Authorization` is among them, so do not print them all.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The first value of a header, where it is text.
+    pub fn header(&self, name: impl AsHeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The `TeamUp-Request-Mode` that it carried.
+    pub fn mode(&self) -> Option<&str> {
+        self.header(REQUEST_MODE)
+    }
+
+    /// The `TeamUp-Provider-ID` that it carried.
+    pub fn provider(&self) -> Option<&str> {
+        self.header(PROVIDER_ID)
+    }
+
+    /// The value of its [`CALLER`] header.
+    pub fn caller(&self) -> Option<&str> {
+        self.header(CALLER)
+    }
+
+    /// Which of the server's places it went to.
+    pub fn route(&self) -> Route {
+        self.route
+    }
+
+    /// Its body, once it has been read whole.
+    pub fn body(&self) -> Option<&Received> {
+        self.body.as_deref()
+    }
+
+    /// Did it carry this token in its `Authorization`?
+    pub fn carried_token(&self, token: &AccessToken) -> bool {
+        self.credentials().is_some_and(|(_, carried)| carried == token.expose())
+    }
+
+    /// Did its body carry this refresh token?
+    pub fn carried_refresh_token(&self, token: &RefreshToken) -> bool {
+        self.refresh_token.as_deref() == Some(token.expose())
+    }
+
+    /// Eight hexadecimal digits that stand for the token it carried: the access token of an API
+    /// request, the refresh token of an exchange. The same token has the same fingerprint.
+    pub fn token_fingerprint(&self) -> Option<String> {
+        match self.refresh_token.as_deref() {
+            Some(token) => Some(fingerprint(token)),
+            None => self.credentials().map(|(_, token)| fingerprint(token)),
+        }
+    }
+
+    /// What came of it, if it was an exchange and is decided.
+    pub fn exchange(&self) -> Option<Exchange> {
+        self.exchange
+    }
+
+    /// Was it an API request whose token was taken?
+    pub fn is_authorized(&self) -> bool {
+        self.authorized
+    }
+
+    /// Why it was refused, if it was an API request and was.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.refusal
+    }
+
+    /// Which fault it met, in words.
+    pub fn fault(&self) -> Option<&'static str> {
+        self.fault
+    }
+
+    /// Is it the next request of a [`CALLER`] whose request before this one was answered 401?
+    pub fn is_repeat(&self) -> bool {
+        self.repeat
+    }
+
+    /// The status that was answered. `None` before the answer, and for a request that got none.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.status
+    }
+
+    /// The request is over and got no answer: the client went away, or a fault dropped the
+    /// connection.
+    pub fn is_aborted(&self) -> bool {
+        self.finished && self.status.is_none()
+    }
+
+    /// Scheme and token of its `Authorization`, where there is one and it has both.
+    pub(super) fn credentials(&self) -> Option<(&str, &str)> {
+        self.header(AUTHORIZATION).and_then(|value| value.split_once(' '))
+    }
+}
+
+pub(super) fn fingerprint(token: &str) -> String {
+    hex(&Sha256::digest(token.as_bytes())[..4])
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        for digit in [byte >> 4, byte & 0xf] {
+            text.extend(char::from_digit(digit.into(), 16));
+        }
+        text
+    })
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{:<5} {:<4} {}", self.number, self.method.as_str(), self.path())?;
+        if self.route == Route::Refresh {
+            if let Some(fingerprint) = self.token_fingerprint() {
+                write!(f, " refresh:{fingerprint}")?;
+            }
+        } else {
+            // The query of the login routes holds a code.
+            if let (true, Some(query)) = (self.route.is_api(), self.query()) {
+                write!(f, "?{query}")?;
+            }
+            if let Some(mode) = self.mode() {
+                write!(f, " {mode}")?;
+            }
+            if let Some(fingerprint) = self.token_fingerprint() {
+                write!(f, " token:{fingerprint}")?;
+            }
+            if let Some(provider) = self.provider() {
+                write!(f, " provider:{provider}")?;
+            }
+        }
+        if self.repeat {
+            f.write_str(" (repeat)")?;
+        }
+        match self.status {
+            Some(status) => write!(f, " -> {}", status.as_u16())?,
+            None if self.finished => f.write_str(" -> no answer")?,
+            None => f.write_str(" …")?,
+        }
+        if let Some(exchange) = self.exchange {
+            match exchange {
+                Exchange::Rotated(mode) => write!(f, " rotated, for {mode} mode")?,
+                Exchange::Rejected => f.write_str(" rejected")?,
+                Exchange::DoubleSpent => f.write_str(" spent before: family killed")?,
+                Exchange::Faulted => f.write_str(" not rotated")?,
+            }
+        }
+        if let Some(refusal) = self.refusal {
+            write!(f, " {refusal}")?;
+        }
+        if let Some(fault) = self.fault {
+            write!(f, " [fault: {fault}]")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::NoToken => "no token",
+            Refusal::Scheme => "scheme not taken",
+            Refusal::UnknownToken => "token unknown",
+            Refusal::ExpiredToken => "token expired",
+            Refusal::RevokedToken => "token revoked",
+            Refusal::ModeMissing => "mode missing",
+            Refusal::ModeMismatch => "mode is not the token's",
+            Refusal::ProviderMissing => "provider missing",
+            Refusal::ProviderOutOfReach => "provider out of reach",
+            Refusal::RateLimit => "over the rate limit",
+        })
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The line of the trace, and where it came from: a failed assertion prints this.
+        write!(f, "Entry({self} | connection {}, {:?})", self.connection, self.version)
+    }
+}

@@ -1,0 +1,149 @@
+//! `POST /api/v2/auth/refresh_access_token`: the exchange.
+
+use std::collections::BTreeMap;
+
+use http::request::Parts;
+use http::{Method, StatusCode};
+use serde_json::Value;
+
+use super::super::answer::Answer;
+use super::super::entry::{Exchange, Received};
+use super::super::families::Spending;
+use super::super::format::{Format, NoFormat};
+use super::super::login;
+use super::super::receive::KEPT;
+use super::super::serve::Line;
+use super::super::settings::Settings;
+use super::super::shared::Shared;
+use super::fields;
+use crate::headers::RequestMode;
+
+/// What a valid exchange asks for.
+struct Asked {
+    refresh_token: String,
+    mode: RequestMode,
+}
+
+pub(in super::super) async fn exchange(
+    shared: &Shared,
+    line: &Line,
+    head: &Parts,
+    body: &Received,
+) -> Answer {
+    let fields = admit(head, body).await;
+    let presented = fields.as_ref().ok().and_then(|fields| fields.get("refresh_token"));
+    if let Some(token) = presented.and_then(Value::as_str) {
+        line.update(|state, index| state.journal.entry(index).refresh_token = Some(token.into()));
+    }
+    let asked = fields.and_then(|fields| {
+        validate(&fields).map_err(|errors| Box::new(Answer::field_errors(&errors)))
+    });
+    line.update(|state, index| {
+        let now = shared.now();
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(answer) => {
+                state.journal.settle(index, Exchange::Rejected);
+                return *answer;
+            }
+        };
+        let spending =
+            state.families.exchange(&asked.refresh_token, asked.mode, &state.settings, now);
+        let (outcome, answer) = match spending {
+            Spending::Rotated { access_token, refresh_token } => (
+                Exchange::Rotated(asked.mode),
+                login::tokens(&access_token, &refresh_token, &state.settings),
+            ),
+            Spending::DoubleSpent => (
+                Exchange::DoubleSpent,
+                refused(&state.settings, "The refresh token was used before; log in again."),
+            ),
+            Spending::Expired => (
+                Exchange::Rejected,
+                refused(&state.settings, "The refresh token has expired; log in again."),
+            ),
+            Spending::Revoked => (
+                Exchange::Rejected,
+                refused(&state.settings, "The refresh token was revoked; log in again."),
+            ),
+            Spending::Unknown => (
+                Exchange::Rejected,
+                refused(&state.settings, "The refresh token is unknown; log in again."),
+            ),
+        };
+        state.journal.settle(index, outcome);
+        answer
+    })
+}
+
+/// The request's fields, if it has the right method and form.
+async fn admit(head: &Parts, body: &Received) -> Result<Value, Box<Answer>> {
+    let refused = match Format::negotiate(head) {
+        Err(NoFormat::Unknown) => super::not_found(),
+        Err(NoFormat::NotAcceptable) => Answer::error(
+            StatusCode::NOT_ACCEPTABLE,
+            "not_acceptable",
+            "There is no answer in a format that Accept allows.",
+        ),
+        Ok(_) if head.method != Method::POST => super::method_not_allowed("POST"),
+        Ok(_) if body.size() > KEPT as u64 => Answer::error(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "The request's body is too large.",
+        ),
+        Ok(_) => match fields::read(head, body.bytes()).await {
+            Ok(fields) => return Ok(fields),
+            Err(error) => error.answer(),
+        },
+    };
+    Err(Box::new(refused))
+}
+
+fn validate(fields: &Value) -> Result<Asked, BTreeMap<&'static str, Vec<String>>> {
+    let mut errors: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+    let Some(fields) = fields.as_object() else {
+        errors.insert("non_field_errors", vec!["An object is expected.".to_owned()]);
+        return Err(errors);
+    };
+    let mut refuse = |field, message: &str| {
+        errors.insert(field, vec![message.to_owned()]);
+    };
+
+    let refresh_token = match fields.get("refresh_token") {
+        None => {
+            refuse("refresh_token", "This field is required.");
+            String::new()
+        }
+        Some(Value::String(token)) if token.is_empty() => {
+            refuse("refresh_token", "This field must not be empty.");
+            String::new()
+        }
+        Some(Value::String(token)) => token.clone(),
+        Some(_) => {
+            refuse("refresh_token", "A string is expected.");
+            String::new()
+        }
+    };
+    match fields.get("scope") {
+        None => {}
+        Some(Value::Array(scopes)) if scopes.iter().all(is_scope) => {}
+        Some(Value::Array(_)) => refuse("scope", "Every item must be a string that is not empty."),
+        Some(_) => refuse("scope", "A list of strings is expected."),
+    }
+    let mode = match fields.get("new_access_token_type") {
+        None => RequestMode::Customer,
+        Some(value) => value.as_str().and_then(|mode| mode.parse().ok()).unwrap_or_else(|| {
+            refuse("new_access_token_type", "Expected `customer` or `provider`.");
+            RequestMode::Customer
+        }),
+    };
+    if errors.is_empty() { Ok(Asked { refresh_token, mode }) } else { Err(errors) }
+}
+
+fn is_scope(value: &Value) -> bool {
+    value.as_str().is_some_and(|scope| !scope.is_empty())
+}
+
+fn refused(settings: &Settings, message: &str) -> Answer {
+    Answer::error(settings.refused_refresh, "invalid_grant", message)
+}
