@@ -10,10 +10,11 @@ use http_body_util::{Either, Empty, Full};
 /// send, and, only when a 401 has come, [`is_complete`](RepeatableBody::is_complete) of the copy.
 ///
 /// ```
+/// use bytes::Bytes;
 /// use http_body_util::Full;
 /// use tower_teamup_auth::body::{RepeatableBody, SendOnce};
 ///
-/// let body = Full::from("in memory");
+/// let body = Full::<Bytes>::from("in memory");
 /// assert!(body.try_clone().is_some());
 /// assert!(SendOnce::new(body).try_clone().is_none());
 /// ```
@@ -53,7 +54,7 @@ impl<D: Clone> RepeatableBody for Full<D> {
 
 impl<D> RepeatableBody for Empty<D> {
     fn try_clone(&self) -> Option<Self> {
-        Some(self.clone())
+        Some(*self)
     }
 }
 

@@ -64,7 +64,8 @@ use crate::token::{AccessToken, Clock, Moment, TokenSet};
 /// use tower_teamup_auth::{BoxError, Credentials, RequestMode, TokenSet};
 ///
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// # let http_client = service_fn(|_: http::Request<String>| async {
+/// # type Body = http_body_util::Full<bytes::Bytes>;
+/// # let http_client = service_fn(|_: http::Request<Body>| async {
 /// #     Err::<http::Response<String>, BoxError>("no network here".into())
 /// # });
 /// let credentials = Credentials::builder(RequestMode::Provider)

@@ -72,6 +72,9 @@ mod seal;
 
 use std::future::Future;
 
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use self::redis::{RedisLease, RedisStore, RedisStoreBuilder};
 pub(crate) use erased::{DynLease, DynTokenStore};
 pub use error::StoreError;
 #[cfg(all(any(unix, windows), feature = "testing"))]
@@ -83,9 +86,6 @@ pub use file::{FileLease, FileStore};
 #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
 pub use key::EncryptionKey;
 pub use memory::MemoryStore;
-#[cfg(feature = "redis")]
-#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-pub use self::redis::{RedisLease, RedisStore, RedisStoreBuilder};
 pub(crate) use seal::Seal;
 
 use crate::token::TokenSet;
