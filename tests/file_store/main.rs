@@ -1,9 +1,13 @@
 //! The file store, on real files and with real processes.
 #![cfg(unix)]
 
+#[cfg(feature = "encryption")]
 mod encryption;
 mod locking;
+#[cfg(feature = "testing")]
 mod processes;
 mod refusals;
+#[cfg(feature = "testing")]
 mod saving;
+#[cfg_attr(not(all(feature = "encryption", feature = "testing")), allow(dead_code))]
 mod support;
