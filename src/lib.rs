@@ -100,6 +100,7 @@ pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;
+mod turn;
 
 #[cfg(feature = "testing")]
 pub use credentials::Step;

@@ -34,7 +34,7 @@ use std::time::Duration;
 use arc_swap::Guard;
 
 pub use builder::CredentialsBuilder;
-pub(crate) use cell::{Cell, Generation, Held, Snapshot, Verdict};
+pub(crate) use cell::{Cell, Generation, Held, Slot, Snapshot, Verdict};
 use completion::{Outcome, Wait};
 pub(crate) use desk::Reason;
 use desk::{Answer, Desk};
@@ -62,10 +62,10 @@ use crate::token::{AccessToken, Clock, Moment, TokenSet};
 /// ```
 /// use tower::service_fn;
 /// use tower_teamup_auth::{BoxError, Credentials, RequestMode, TokenSet};
+/// # use http_body_util::Full;
 ///
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// # type Body = http_body_util::Full<bytes::Bytes>;
-/// # let http_client = service_fn(|_: http::Request<Body>| async {
+/// # let http_client = service_fn(|_: http::Request<Full<bytes::Bytes>>| async {
 /// #     Err::<http::Response<String>, BoxError>("no network here".into())
 /// # });
 /// let credentials = Credentials::builder(RequestMode::Provider)
