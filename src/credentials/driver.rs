@@ -96,7 +96,7 @@ impl Shift {
 async fn fly(inner: &Arc<Inner>, flight: &Flight) {
     let span = refresh_span(flight.mode, flight.reason.as_str());
     let outcome = async {
-        let outcome = match catch_panic(transact(inner, flight)).await {
+        let outcome = match catch_panic(|| transact(inner, flight)).await {
             Ok(outcome) => outcome,
             Err(_panicked) => Err(Error::interrupted()),
         };

@@ -138,7 +138,8 @@ impl Transaction<'_> {
         // The lifetime counts from before the request was sent: the token is never older than
         // that.
         let sent_at = settings.clock.now();
-        let answer = tokio::time::timeout(limit, catch_panic(self.refresh.refresh(request))).await;
+        let answer =
+            tokio::time::timeout(limit, catch_panic(|| self.refresh.refresh(request))).await;
         let response = match answer {
             Ok(Ok(answer)) => answer?,
             Ok(Err(_panicked)) => {
