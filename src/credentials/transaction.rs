@@ -197,16 +197,17 @@ impl Transaction<'_> {
         let mode = self.flight.mode;
         if let Some(tokens) = &mut self.ledger.tokens {
             *tokens = tokens.rotated(refresh_token, minted.map(|issued| (mode, issued)));
+            // From here until it is written: the runtime may go away in between.
+            self.ledger.dirty = true;
         }
     }
 
     /// Writes the rotated tokens. A failure does not undo the rotation, so it is no failure of the
-    /// refresh: the tokens are held as dirty, and the driver repeats the write.
+    /// refresh: the tokens stay dirty, and the driver repeats the write.
     async fn persist(&mut self, lease: &Lease, over: Option<u64>) -> Option<Written> {
         match self.ledger.write(self.inner, lease, over).await {
             Ok(written) => Some(written),
             Err(error) => {
-                self.ledger.dirty = true;
                 emit(&Event::Unsaved { error: &error });
                 None
             }
