@@ -1,0 +1,9 @@
+//! The core in one process: scripted services, paused time, no network.
+//!
+//! A test whose name begins with `p1_` to `p10_` shows the promise of that number in the crate's
+//! guarantees; the rest of the name says what is promised.
+
+mod dropped_callers;
+mod panics;
+mod single_flight;
+mod support;
