@@ -4,6 +4,8 @@
 //! guarantees; the rest of the name says what is promised.
 
 mod dropped_callers;
+mod one_repeat;
+mod origins;
 mod panics;
 mod single_flight;
 mod support;
