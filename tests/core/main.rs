@@ -7,5 +7,6 @@ mod dropped_callers;
 mod one_repeat;
 mod origins;
 mod panics;
+mod readiness;
 mod single_flight;
 mod support;

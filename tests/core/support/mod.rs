@@ -100,7 +100,7 @@ pub(crate) async fn settle() {
 }
 
 /// Waits until `condition` holds; other tasks run in between, and the clock moves if all wait.
-pub(crate) async fn until(condition: impl Fn() -> bool) {
+pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
     tokio::time::timeout(Duration::from_secs(600), async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(1)).await;
