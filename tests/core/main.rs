@@ -3,7 +3,9 @@
 //! A test whose name begins with `p1_` to `p10_` shows the promise of that number in the crate's
 //! guarantees; the rest of the name says what is promised.
 
+mod bodies;
 mod dropped_callers;
+mod modes;
 mod one_repeat;
 mod origins;
 mod panics;
