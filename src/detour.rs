@@ -156,7 +156,7 @@ where
         Err(_) => slot.last_resort(credentials.now()),
     };
     let Some(held) = held else {
-        return Err(outcome.err().unwrap_or_else(|| Error::no_token(choices.mode)));
+        return Err(outcome.err().unwrap_or_else(|| credentials.lack_of(choices.mode)));
     };
     sent.now_sent_with(slot.generation);
     let copy = request.body().try_clone();
@@ -194,7 +194,7 @@ where
     };
     let snapshot = credentials.snapshot();
     let Some(held) = &snapshot.slot(mode).held else {
-        response.extensions_mut().insert(Error::no_token(mode));
+        response.extensions_mut().insert(credentials.lack_of(mode));
         return Err(response);
     };
     choices.apply(held, request.headers_mut());
