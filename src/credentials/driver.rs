@@ -65,13 +65,13 @@ impl Shift {
         let inner = &Arc::clone(&self.inner);
         let mut failed_writes = 0;
         loop {
-            let unsaved = match inner.ledger.lock().await.write_back(inner).await {
-                Ok(()) => None,
-                Err(error) => Some(Error::unsaved(error)),
-            };
-            let Some(error) = unsaved else {
+            let mut ledger = inner.ledger.lock().await;
+            let Err(error) = ledger.write_back(inner).await else {
                 failed_writes = 0;
-                match inner.desk.next() {
+                let next = inner.desk.next();
+                // Not before: whoever holds it leaves a write to a driver that is still at work.
+                drop(ledger);
+                match next {
                     Some(flight) => fly(inner, &flight).await,
                     None => {
                         self.over = true;
@@ -81,6 +81,7 @@ impl Shift {
                 continue;
             };
             // No refresh before the last one is safe: whoever asks in the meantime is told so.
+            let error = Error::unsaved(error);
             let pause = FIRST_WRITE_PAUSE
                 .saturating_mul(1 << failed_writes.min(10))
                 .min(LONGEST_WRITE_PAUSE)
@@ -88,6 +89,7 @@ impl Shift {
             failed_writes += 1;
             let now = inner.settings.clock.now();
             inner.desk.with_memory(|memory| memory.fail_until(error.clone(), now.plus(pause)));
+            drop(ledger);
             inner.desk.fail_queued(&error);
             tokio::time::sleep(pause).await;
         }

@@ -328,9 +328,9 @@ impl Inner {
         self.desk.with_memory(memory::Memory::forget);
         self.publish(&ledger);
         emit(&Event::TokensSet { revision: ledger.tokens.as_ref().map_or(0, TokenSet::revision) });
-        drop(ledger);
         written.map_err(|error| {
             emit(&Event::Unsaved { error: &error });
+            // The ledger is still held, so a driver at work has not looked yet.
             if self.desk.open_shift() {
                 // Within a task of a runtime, so there is one.
                 let _ = driver::start(&self);
