@@ -10,5 +10,7 @@ mod one_repeat;
 mod origins;
 mod panics;
 mod readiness;
+mod retries;
 mod single_flight;
 mod support;
+mod terminal;

@@ -85,6 +85,33 @@ async fn p3_open_storm_guard_leaves_requests_alone_that_are_not_answered_401() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn p3_refresh_that_queued_before_the_guard_opened_is_refused_too() {
+    let trace = Trace::start();
+    let server = Server::new();
+    server.every_call(REFUSED);
+    let credentials = good(&server).await;
+    let client = client(&credentials, &server);
+    for _ in 0..3 {
+        send(&client, get("/events")).await.unwrap();
+    }
+    server.exchanges().hold();
+    let fourth = tokio::spawn({
+        let client = client.clone();
+        async move { send(&client, get("/events")).await }
+    });
+    server.exchanges().arrived(4).await;
+    let fifth = tokio::spawn(async move { send(&client, get_as(Customer, "/events")).await });
+    settle().await;
+    server.exchanges().open();
+    assert!(fourth.await.unwrap().unwrap().extensions().get::<Error>().is_none());
+    assert!(reason(&fifth.await.unwrap()).is_storm_guard_open());
+    assert_eq!(server.granted(), 4);
+    assert_eq!(trace.count("storm guard refused a refresh mode=\"customer\""), 1);
+    // It is no failure that others would have to share.
+    credentials.refresh_now(Customer).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn p3_the_guard_is_configurable() {
     let server = Server::new();
     server.every_call(REFUSED);

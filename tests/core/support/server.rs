@@ -142,6 +142,11 @@ impl Server {
         locked(&self.0.state).alive.clear();
     }
 
+    /// From now on this access token is alive.
+    pub(crate) fn revive(&self, mode: RequestMode, token: &str) {
+        locked(&self.0.state).alive.insert(token.to_owned(), mode);
+    }
+
     /// Somebody else spends the refresh token, and a new login brings another.
     pub(crate) fn log_in_again(&self, name: &str) -> TokenSet {
         locked(&self.0.state).refresh_token = format!("{SECRET}-refresh-{name}");
