@@ -12,5 +12,6 @@ mod panics;
 mod readiness;
 mod retries;
 mod single_flight;
+mod stores;
 mod support;
 mod terminal;

@@ -147,6 +147,11 @@ impl Server {
         locked(&self.0.state).alive.insert(token.to_owned(), mode);
     }
 
+    /// From now on this refresh token is the one that is alive.
+    pub(crate) fn revive_refresh_token(&self, token: &str) {
+        locked(&self.0.state).refresh_token = token.to_owned();
+    }
+
     /// Somebody else spends the refresh token, and a new login brings another.
     pub(crate) fn log_in_again(&self, name: &str) -> TokenSet {
         locked(&self.0.state).refresh_token = format!("{SECRET}-refresh-{name}");

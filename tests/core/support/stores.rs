@@ -26,7 +26,7 @@ struct Script {
     log: Vec<(Op, Duration)>,
     faults: HashMap<Op, VecDeque<Fault>>,
     /// What another process saves right before the next save.
-    overtaking: Option<TokenSet>,
+    overtaking: Option<Stored>,
     /// The next answers of `is_held`.
     held: VecDeque<bool>,
     never_held: bool,
@@ -88,8 +88,8 @@ impl Store {
     }
 
     /// Another process saves these right before the next save.
-    pub(crate) fn overtake_next_save(&self, tokens: TokenSet) {
-        locked(&self.0.script).overtaking = Some(tokens);
+    pub(crate) fn overtake_next_save(&self, stored: Stored) {
+        locked(&self.0.script).overtaking = Some(stored);
     }
 
     /// The next answers of `is_held`.
@@ -185,7 +185,7 @@ impl TokenStore for Store {
             suffer(fault).await?;
             let overtaking = locked(&self.0.script).overtaking.take();
             let mut kept = locked(&self.0.kept);
-            if overtaking.is_some() {
+            if let Some(overtaking) = overtaking {
                 *kept = overtaking;
             }
             if kept.as_ref().map(TokenSet::revision) != over {
