@@ -14,7 +14,7 @@ use crate::token::TokenSet;
 pub(crate) struct Ledger {
     /// The newest tokens known to this process; `None` after signing out, and for an M2M token.
     pub(crate) tokens: Option<TokenSet>,
-    /// The store lacks `tokens`: the last write failed.
+    /// The store lacks `tokens`, or may lack them: they were not written yet, or the write failed.
     pub(crate) dirty: bool,
 }
 
@@ -78,18 +78,22 @@ impl Ledger {
         if !self.dirty {
             return Ok(());
         }
+        let saved = self.save_again(inner).await;
+        // Saved or not: a refresh that was interrupted while it saved has not published them.
+        inner.publish(self);
+        saved
+    }
+
+    async fn save_again(&mut self, inner: &Inner) -> Result<(), StoreError> {
         let lease = inner.vault.lock(inner.settings.refresh_timeout).await?;
         let stored = inner.vault.load(&self.tokens).await?;
         let over = stored.as_ref().map(TokenSet::revision);
         if stored.is_some_and(|stored| self.take_newer(stored)) {
             self.dirty = false;
             emit(&Event::Overtaken { revision: over.unwrap_or_default() });
-            inner.publish(self);
             return Ok(());
         }
-        if self.write(inner, &lease, over).await? == Written::Theirs {
-            inner.publish(self);
-        }
+        self.write(inner, &lease, over).await?;
         if let Some(tokens) = &self.tokens {
             emit(&Event::SavedAfterAll { revision: tokens.revision() });
         }

@@ -34,8 +34,8 @@ impl Memory {
         now: Moment,
         guard: StormGuard,
     ) -> Option<Error> {
-        if let Some(error) = &self.refused {
-            return Some(error.clone());
+        if let Some(error) = self.refusal() {
+            return Some(error);
         }
         if let Some((error, until)) = &self.failure {
             if !now.has_reached(*until) {
@@ -60,6 +60,11 @@ impl Memory {
 
     pub(crate) fn fail_until(&mut self, error: Error, until: Moment) {
         self.failure = Some((error, until));
+    }
+
+    /// Why no refresh starts until new tokens are set, if that is so.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        self.refused.clone()
     }
 
     pub(crate) fn refuse(&mut self, error: Error) {

@@ -55,6 +55,8 @@ pub(crate) struct Transaction<'a> {
 #[derive(Default)]
 struct Tries {
     transient: u32,
+    /// Leases that were lost.
+    leases: u32,
     /// The one further try after an unknown outcome was used up.
     unknown: bool,
     /// The one further try with a refresh token that another process had stored was used up.
@@ -72,8 +74,7 @@ impl Transaction<'_> {
         emit(&Event::RefreshStarted);
         let mut tries = Tries::default();
         loop {
-            let lease =
-                self.inner.vault.lock(self.deadline.remaining()).await.map_err(Error::store)?;
+            let lease = self.inner.vault.lock(self.time_left()?).await.map_err(Error::store)?;
             self.inner.step(Step::Locked);
             let mut over = match self.reread().await? {
                 Reread::Adopted => return Ok(()),
@@ -81,14 +82,12 @@ impl Transaction<'_> {
             };
             self.inner.step(Step::Read);
             loop {
+                let time_left = self.time_left()?;
                 if !self.inner.vault.is_held(&lease) {
-                    if self.deadline.remaining().is_zero() {
-                        return Err(Error::timed_out());
-                    }
                     emit(&Event::LeaseLost);
                     break;
                 }
-                match self.exchange().await {
+                match self.exchange(time_left).await {
                     Ok(minted) => return self.conclude(&lease, over, minted).await,
                     Err(error) => match self.after(error, &lease, &mut over, &mut tries).await? {
                         Next::Again => {}
@@ -96,7 +95,18 @@ impl Transaction<'_> {
                     },
                 }
             }
+            drop(lease);
+            // A store that loses every lease at once is not asked in a tight loop.
+            tokio::time::sleep(self.pause(tries.leases).min(self.deadline.remaining())).await;
+            tries.leases += 1;
         }
+    }
+
+    /// What is left of the time limit. Once it is over nothing is begun any more: an exchange that
+    /// is cut off at once could spend the refresh token for nothing.
+    fn time_left(&self) -> Result<Duration, Error> {
+        let time_left = self.deadline.remaining();
+        if time_left.is_zero() { Err(Error::timed_out()) } else { Ok(time_left) }
     }
 
     /// Reads the store, and takes over what is newer there.
@@ -129,17 +139,21 @@ impl Transaction<'_> {
         )
     }
 
-    async fn exchange(&mut self) -> Result<(RefreshResponse, IssuedToken), RefreshError> {
+    async fn exchange(
+        &mut self,
+        time_left: Duration,
+    ) -> Result<(RefreshResponse, IssuedToken), RefreshError> {
         let settings = &self.inner.settings;
         let Some(tokens) = &self.ledger.tokens else {
             return Err(RefreshError::rejected("there is no refresh token"));
         };
         let request = RefreshRequest::new(tokens.refresh_token().clone(), self.flight.mode);
-        let limit = settings.exchange_timeout.min(self.deadline.remaining());
+        let limit = settings.exchange_timeout.min(time_left);
         // The lifetime counts from before the request was sent: the token is never older than
         // that.
         let sent_at = settings.clock.now();
-        let answer = tokio::time::timeout(limit, catch_panic(self.refresh.refresh(request))).await;
+        let answer =
+            tokio::time::timeout(limit, catch_panic(|| self.refresh.refresh(request))).await;
         let response = match answer {
             Ok(Ok(answer)) => answer?,
             Ok(Err(_panicked)) => {
@@ -197,16 +211,17 @@ impl Transaction<'_> {
         let mode = self.flight.mode;
         if let Some(tokens) = &mut self.ledger.tokens {
             *tokens = tokens.rotated(refresh_token, minted.map(|issued| (mode, issued)));
+            // From here until it is written: the runtime may go away in between.
+            self.ledger.dirty = true;
         }
     }
 
     /// Writes the rotated tokens. A failure does not undo the rotation, so it is no failure of the
-    /// refresh: the tokens are held as dirty, and the driver repeats the write.
+    /// refresh: the tokens stay dirty, and the driver repeats the write.
     async fn persist(&mut self, lease: &Lease, over: Option<u64>) -> Option<Written> {
         match self.ledger.write(self.inner, lease, over).await {
             Ok(written) => Some(written),
             Err(error) => {
-                self.ledger.dirty = true;
                 emit(&Event::Unsaved { error: &error });
                 None
             }

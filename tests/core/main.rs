@@ -1,0 +1,17 @@
+//! The core in one process: scripted services, paused time, no network.
+//!
+//! A test whose name begins with `p1_` to `p10_` shows the promise of that number in the crate's
+//! guarantees; the rest of the name says what is promised.
+
+mod bodies;
+mod dropped_callers;
+mod modes;
+mod one_repeat;
+mod origins;
+mod panics;
+mod readiness;
+mod retries;
+mod single_flight;
+mod stores;
+mod support;
+mod terminal;
