@@ -3,4 +3,6 @@
 mod p1_one_exchange;
 mod p2_dropped_callers;
 mod p2_lost_answers;
+mod p3_no_loop;
+mod p4_origins;
 mod support;
