@@ -1,0 +1,8 @@
+//! The layer over real sockets: hyper-util clients against `FakeTeamUp`, HTTP/1.1 and HTTP/2.
+
+mod p1_one_exchange;
+mod p2_dropped_callers;
+mod p2_lost_answers;
+mod p3_no_loop;
+mod p4_origins;
+mod support;
