@@ -119,6 +119,8 @@ async fn transact(inner: &Arc<Inner>, flight: &Flight) -> Outcome {
     if inner.cell.load().slot(flight.mode).generation != flight.generation {
         return Ok(());
     }
+    // Tokens that were set meanwhile may not have reached the store.
+    ledger.write_back(inner).await.map_err(Error::unsaved)?;
     // The flight before this one may have learnt what this one need not try.
     let now = inner.settings.clock.now();
     let guard = inner.settings.storm_guard;

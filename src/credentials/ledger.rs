@@ -1,6 +1,7 @@
 //! What a credential owns: its newest tokens, and whether the store has them too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Inner;
 use super::vault::Lease;
@@ -16,6 +17,9 @@ pub(crate) struct Ledger {
     pub(crate) tokens: Option<TokenSet>,
     /// The store lacks `tokens`: the last write failed.
     pub(crate) dirty: bool,
+    /// The right to refresh, kept for as long as the ledger is dirty: whoever had it would read the
+    /// old tokens in the store, and spend a refresh token that is spent.
+    pub(crate) kept: Option<Lease>,
 }
 
 /// How a write ended that did not fail.
@@ -28,6 +32,23 @@ pub(crate) enum Written {
 }
 
 impl Ledger {
+    /// The right to refresh: the one that was kept with unsaved tokens, or else a new one.
+    pub(crate) async fn lock(
+        &mut self,
+        inner: &Inner,
+        limit: Duration,
+    ) -> Result<Lease, StoreError> {
+        match self.kept.take() {
+            Some(lease) => Ok(lease),
+            None => inner.vault.lock(limit).await,
+        }
+    }
+
+    /// Gives the right to refresh back, or keeps it if the store lacks the newest tokens.
+    pub(crate) fn unlock(&mut self, lease: Lease) {
+        self.kept = self.dirty.then_some(lease);
+    }
+
     /// Takes `tokens` over if they are newer than what the ledger has, or of the same age and
     /// different. The store is the truth between processes.
     pub(crate) fn take_newer(&mut self, tokens: TokenSet) -> bool {
@@ -78,7 +99,17 @@ impl Ledger {
         if !self.dirty {
             return Ok(());
         }
-        let lease = inner.vault.lock(inner.settings.refresh_timeout).await?;
+        let lease = self.lock(inner, inner.settings.refresh_timeout).await?;
+        let written = self.write_back_under(inner, &lease).await;
+        self.unlock(lease);
+        written
+    }
+
+    async fn write_back_under(
+        &mut self,
+        inner: &Arc<Inner>,
+        lease: &Lease,
+    ) -> Result<(), StoreError> {
         let stored = inner.vault.load(&self.tokens).await?;
         let over = stored.as_ref().map(TokenSet::revision);
         if stored.is_some_and(|stored| self.take_newer(stored)) {
@@ -87,7 +118,7 @@ impl Ledger {
             inner.publish(self);
             return Ok(());
         }
-        if self.write(inner, &lease, over).await? == Written::Theirs {
+        if self.write(inner, lease, over).await? == Written::Theirs {
             inner.publish(self);
         }
         if let Some(tokens) = &self.tokens {

@@ -292,12 +292,10 @@ impl Inner {
         let mut ledger = self.ledger.lock().await;
         // The newest revision there is, so that no process takes the old tokens for newer.
         let known = ledger.tokens.as_ref().map_or(0, TokenSet::revision);
-        let stored = async {
-            let lease = self.vault.lock(self.settings.refresh_timeout).await?;
-            let stored = self.vault.load(&ledger.tokens).await;
-            Ok((lease, stored))
-        }
-        .await;
+        let stored = match ledger.lock(&self, self.settings.refresh_timeout).await {
+            Ok(lease) => Ok((lease, self.vault.load(&ledger.tokens).await)),
+            Err(error) => Err(error),
+        };
         // What can't be read is overwritten too: the new tokens are the user's word.
         let over = match &stored {
             Ok((_, Ok(stored))) => stored.as_ref().map(TokenSet::revision),
@@ -306,7 +304,11 @@ impl Inner {
         ledger.tokens = Some(tokens.with_revision(known.max(over.unwrap_or(0)) + 1));
         ledger.dirty = true;
         let written = match stored {
-            Ok((lease, _)) => ledger.write(&self, &lease, over).await.map(|_| ()),
+            Ok((lease, _)) => {
+                let written = ledger.write(&self, &lease, over).await.map(|_| ());
+                ledger.unlock(lease);
+                written
+            }
             Err(error) => Err(error),
         };
         self.desk.with_memory(memory::Memory::forget);
@@ -330,7 +332,7 @@ impl Inner {
         self.desk.with_memory(|memory| memory.refuse(Error::signed_out()));
         self.publish(&ledger);
         emit(&Event::SignedOut);
-        let lease = self.vault.lock(self.settings.refresh_timeout).await.map_err(Error::store)?;
+        let lease = ledger.lock(&self, self.settings.refresh_timeout).await.map_err(Error::store)?;
         self.vault.clear(&lease).await.map_err(Error::store)
     }
 }
