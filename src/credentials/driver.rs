@@ -64,11 +64,8 @@ impl Shift {
         let inner = &Arc::clone(&self.inner);
         let mut failed_writes = 0;
         loop {
-            let unsaved = match inner.ledger.lock().await.write_back(inner).await {
-                Ok(()) => None,
-                Err(error) => Some(Error::unsaved(error)),
-            };
-            let Some(error) = unsaved else {
+            let written = inner.ledger.lock().await.write_back(inner).await;
+            let Err(error) = written else {
                 failed_writes = 0;
                 match inner.desk.next() {
                     Some(flight) => fly(inner, &flight).await,
@@ -85,6 +82,8 @@ impl Shift {
                 .min(LONGEST_WRITE_PAUSE)
                 .mul_f64(0.5 + fastrand::f64() / 2.0);
             failed_writes += 1;
+            emit(&Event::StillUnsaved { error: &error, wait: pause });
+            let error = Error::unsaved(error);
             let now = inner.settings.clock.now();
             inner.desk.with_memory(|memory| memory.fail_until(error.clone(), now.plus(pause)));
             inner.desk.fail_queued(&error);

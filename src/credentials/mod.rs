@@ -332,7 +332,8 @@ impl Inner {
         self.desk.with_memory(|memory| memory.refuse(Error::signed_out()));
         self.publish(&ledger);
         emit(&Event::SignedOut);
-        let lease = ledger.lock(&self, self.settings.refresh_timeout).await.map_err(Error::store)?;
+        let lease =
+            ledger.lock(&self, self.settings.refresh_timeout).await.map_err(Error::store)?;
         self.vault.clear(&lease).await.map_err(Error::store)
     }
 }

@@ -15,6 +15,7 @@
 //! | the endpoint gave an odd lifetime | warn | |
 //! | the lease was lost before the exchange; starting over | warn | |
 //! | newest tokens not saved; they are used and the write is repeated | error | `error` |
+//! | newest tokens still not saved | warn | `error`, `wait_ms` |
 //! | newest tokens saved after all | info | `revision` |
 //! | another process has saved in the meantime; its tokens are adopted | warn | `revision` |
 //! | new tokens set | info | `revision` |
