@@ -9,6 +9,7 @@ use tracing::Instrument;
 use super::Inner;
 use super::completion::Outcome;
 use super::desk::{Flight, Reason};
+use super::memory::Memory;
 use super::transaction::Transaction;
 use super::vault::catch_panic;
 use crate::error::Error;
@@ -67,6 +68,9 @@ impl Shift {
             let written = inner.ledger.lock().await.write_back(inner).await;
             let Err(error) = written else {
                 failed_writes = 0;
+                if inner.desk.take_look() {
+                    look_for_new_tokens(inner).await;
+                }
                 match inner.desk.next() {
                     Some(flight) => fly(inner, &flight).await,
                     None => {
@@ -90,6 +94,17 @@ impl Shift {
             tokio::time::sleep(pause).await;
         }
     }
+}
+
+/// The refresh token was refused here; a login may have brought another process new ones.
+async fn look_for_new_tokens(inner: &Arc<Inner>) {
+    let mut ledger = inner.ledger.lock().await;
+    // A store that can't be read is looked at again.
+    let stored = inner.vault.load(&ledger.tokens).await.ok().flatten();
+    let Some(revision) = stored.and_then(|stored| ledger.take_login(stored)) else { return };
+    inner.desk.with_memory(Memory::forget);
+    inner.publish(&ledger);
+    emit(&Event::NewTokensFound { revision });
 }
 
 async fn fly(inner: &Arc<Inner>, flight: &Flight) {
@@ -138,7 +153,7 @@ async fn remember(inner: &Arc<Inner>, flight: &Flight, error: &Error) {
     let now = inner.settings.clock.now();
     let refused = error.is_reauthorization_required();
     let until = if refused {
-        inner.desk.with_memory(|memory| memory.refuse(error.clone()));
+        inner.desk.refuse(error.clone(), now);
         Moment::NEVER
     } else {
         let asked = error.refresh_error().and_then(|error| error.retry_after()).unwrap_or_default();

@@ -62,6 +62,14 @@ impl Ledger {
         newer
     }
 
+    /// Takes `tokens` over if their refresh token is another one, and no older; their revision.
+    pub(crate) fn take_login(&mut self, tokens: TokenSet) -> Option<u64> {
+        let own = self.tokens.as_ref()?;
+        let is_another = tokens.refresh_token() != own.refresh_token();
+        let revision = tokens.revision();
+        (is_another && self.take_newer(tokens)).then_some(revision)
+    }
+
     /// Writes the ledger's tokens over the revision `over`. When somebody else has saved in the
     /// meantime, their tokens are taken over if they are newer, and overwritten if they are not.
     pub(crate) async fn write(

@@ -229,6 +229,10 @@ impl Credentials {
                     if error.is_storm_guard_open() {
                         emit(&Event::StormGuardOpen { mode, error });
                     }
+                    if inner.vault.is_shared() && inner.desk.ask_for_a_look(now) {
+                        // Beside the call, which fails at once; without a runtime there is none.
+                        let _ = driver::start(inner);
+                    }
                 }
                 Renewal::Settled(Some(outcome))
             }
@@ -329,7 +333,7 @@ impl Inner {
         let mut ledger = self.ledger.lock().await;
         ledger.tokens = None;
         ledger.dirty = false;
-        self.desk.with_memory(|memory| memory.refuse(Error::signed_out()));
+        self.desk.with_memory(|memory| memory.refuse(Error::signed_out(), Moment::NEVER));
         self.publish(&ledger);
         emit(&Event::SignedOut);
         let lease =

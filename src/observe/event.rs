@@ -27,6 +27,7 @@ pub(crate) enum Event<'a> {
     SavedAfterAll { revision: u64 },
     Overtaken { revision: u64 },
     TokensSet { revision: u64 },
+    NewTokensFound { revision: u64 },
     SignedOut,
     RequestRepeated { mode: RequestMode },
     RequestNotRepeated { mode: RequestMode, why: &'static str },
@@ -92,6 +93,11 @@ pub(crate) fn emit(event: &Event<'_>) {
             "another process has saved in the meantime; its tokens are adopted"
         ),
         Event::TokensSet { revision } => info!(target: TARGET, revision, "new tokens set"),
+        Event::NewTokensFound { revision } => info!(
+            target: TARGET,
+            revision,
+            "new tokens found in the store: re-authorization is not required any more"
+        ),
         Event::SignedOut => info!(target: TARGET, "signed out"),
         Event::RequestRepeated { mode } => {
             debug!(target: TARGET, mode = mode.as_str(), "request repeated with a new token");

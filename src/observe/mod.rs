@@ -19,6 +19,7 @@
 //! | newest tokens saved after all | info | `revision` |
 //! | another process has saved in the meantime; its tokens are adopted | warn | `revision` |
 //! | new tokens set | info | `revision` |
+//! | new tokens found in the store: re-authorization is not required any more | info | `revision` |
 //! | signed out | info | |
 //! | request repeated with a new token | debug | `mode` |
 //! | request not repeated | debug | `mode`, `why` |
