@@ -1,5 +1,7 @@
 //! A disk that is full, for processes of their own.
 
+#![allow(dead_code, reason = "each test takes what it needs")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
