@@ -42,7 +42,7 @@ async fn p2_in_a_read_only_folder_the_newest_pair_is_used_and_saved_once_it_can_
     let own = path.join("own");
     fs::create_dir(&own).unwrap();
     chown(&own, Some(user), None).unwrap();
-    OtherProcess::start_by(command, NAME, "owner", own.join("tokens.json")).passes();
+    OtherProcess::start_by(command, NAME, "owner", &own.join("tokens.json")).passes();
 }
 
 async fn can_not_save(

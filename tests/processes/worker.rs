@@ -107,7 +107,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts `test` as a worker on the shared store, and waits until it has its credentials.
     pub(crate) fn start(test: &str, plan: &Plan, shared: &Shared) -> Self {
-        let process = OtherProcess::start(test, &plan.to_role(), shared.place());
+        let process = OtherProcess::start(test, &plan.to_role(), &shared.place());
         let mut worker = Worker { process, log: Vec::new() };
         assert_eq!(worker.answer(), "ready");
         worker

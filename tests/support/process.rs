@@ -59,7 +59,7 @@ pub(crate) fn told() -> Option<String> {
 
 impl OtherProcess {
     /// Starts the test `name` (with its modules) in the part `role`.
-    pub(crate) fn start(name: &str, role: &str, store: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn start(name: &str, role: &str, store: &(impl AsRef<OsStr> + ?Sized)) -> Self {
         Self::start_by(Command::new(std::env::current_exe().unwrap()), name, role, store)
     }
 
@@ -68,7 +68,7 @@ impl OtherProcess {
         mut command: Command,
         name: &str,
         role: &str,
-        store: impl AsRef<OsStr>,
+        store: &(impl AsRef<OsStr> + ?Sized),
     ) -> Self {
         let mut child = command
             .args(["--exact", name, "--nocapture"])
