@@ -26,6 +26,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A point of the transaction that has just been passed, for tests that stop a process there.
+#[cfg_attr(not(feature = "testing"), expect(unreachable_pub, reason = "a test's hook names it"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Step {
