@@ -10,6 +10,7 @@ use super::Inner;
 use super::completion::Outcome;
 use super::desk::{Flight, Reason};
 use super::ledger::Ledger;
+use super::memory::Memory;
 use super::transaction::Transaction;
 use super::vault::catch_panic;
 use crate::error::Error;
@@ -68,6 +69,9 @@ impl Shift {
             let mut ledger = inner.ledger.lock().await;
             let Err(error) = ledger.write_back(inner).await else {
                 failed_writes = 0;
+                if inner.desk.take_look() {
+                    look_for_new_tokens(inner, &mut ledger).await;
+                }
                 let next = inner.desk.next();
                 // Not before: whoever holds it leaves a write to a driver that is still at work.
                 drop(ledger);
@@ -81,12 +85,13 @@ impl Shift {
                 continue;
             };
             // No refresh before the last one is safe: whoever asks in the meantime is told so.
-            let error = Error::unsaved(error);
             let pause = FIRST_WRITE_PAUSE
                 .saturating_mul(1 << failed_writes.min(10))
                 .min(LONGEST_WRITE_PAUSE)
                 .mul_f64(0.5 + fastrand::f64() / 2.0);
             failed_writes += 1;
+            emit(&Event::StillUnsaved { error: &error, wait: pause });
+            let error = Error::unsaved(error);
             let now = inner.settings.clock.now();
             inner.desk.with_memory(|memory| memory.fail_until(error.clone(), now.plus(pause)));
             drop(ledger);
@@ -94,6 +99,16 @@ impl Shift {
             tokio::time::sleep(pause).await;
         }
     }
+}
+
+/// The refresh token was refused here; a login may have brought another process new ones.
+async fn look_for_new_tokens(inner: &Inner, ledger: &mut Ledger) {
+    // A store that can't be read is looked at again.
+    let stored = inner.vault.load(&ledger.tokens).await.ok().flatten();
+    let Some(revision) = stored.and_then(|stored| ledger.take_login(stored)) else { return };
+    inner.desk.with_memory(Memory::forget);
+    inner.publish(ledger);
+    emit(&Event::NewTokensFound { revision });
 }
 
 async fn fly(inner: &Arc<Inner>, flight: &Flight) {
@@ -111,6 +126,8 @@ async fn transact(inner: &Arc<Inner>, flight: &Flight) -> Outcome {
     if inner.cell.load().slot(flight.mode).generation != flight.generation {
         return Ok(());
     }
+    // Tokens that were set meanwhile may not have reached the store.
+    ledger.write_back(inner).await.map_err(Error::unsaved)?;
     // The flight before this one may have learnt what this one need not try.
     let now = inner.settings.clock.now();
     let guard = inner.settings.storm_guard;
@@ -142,7 +159,7 @@ fn remember(inner: &Inner, flight: &Flight, error: &Error, ledger: &mut Ledger) 
     let now = inner.settings.clock.now();
     let refused = error.is_reauthorization_required();
     let until = if refused {
-        inner.desk.with_memory(|memory| memory.refuse(error.clone()));
+        inner.desk.refuse(error.clone(), now);
         Moment::NEVER
     } else {
         let asked = error.refresh_error().and_then(|error| error.retry_after()).unwrap_or_default();

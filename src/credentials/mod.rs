@@ -235,6 +235,10 @@ impl Credentials {
                     if error.is_storm_guard_open() {
                         emit(&Event::StormGuardOpen { mode, error });
                     }
+                    if inner.vault.is_shared() && inner.desk.ask_for_a_look(now) {
+                        // Beside the call, which fails at once; without a runtime there is none.
+                        let _ = driver::start(inner);
+                    }
                 }
                 Renewal::Settled(Some(outcome))
             }
@@ -309,12 +313,10 @@ impl Inner {
         let mut ledger = self.ledger.lock().await;
         // The newest revision there is, so that no process takes the old tokens for newer.
         let known = ledger.tokens.as_ref().map_or(0, TokenSet::revision);
-        let stored = async {
-            let lease = self.vault.lock(self.settings.refresh_timeout).await?;
-            let stored = self.vault.load(&ledger.tokens).await;
-            Ok((lease, stored))
-        }
-        .await;
+        let stored = match ledger.lock(&self, self.settings.refresh_timeout).await {
+            Ok(lease) => Ok((lease, self.vault.load(&ledger.tokens).await)),
+            Err(error) => Err(error),
+        };
         // What can't be read is overwritten too: the new tokens are the user's word.
         let over = match &stored {
             Ok((_, Ok(stored))) => stored.as_ref().map(TokenSet::revision),
@@ -323,7 +325,11 @@ impl Inner {
         ledger.tokens = Some(tokens.with_revision(known.max(over.unwrap_or(0)) + 1));
         ledger.dirty = true;
         let written = match stored {
-            Ok((lease, _)) => ledger.write(&self, &lease, over).await.map(|_| ()),
+            Ok((lease, _)) => {
+                let written = ledger.write(&self, &lease, over).await.map(|_| ());
+                ledger.unlock(lease);
+                written
+            }
             Err(error) => Err(error),
         };
         self.desk.with_memory(memory::Memory::forget);
@@ -344,10 +350,11 @@ impl Inner {
         let mut ledger = self.ledger.lock().await;
         ledger.tokens = None;
         ledger.dirty = false;
-        self.desk.with_memory(|memory| memory.refuse(Error::signed_out()));
+        self.desk.with_memory(|memory| memory.refuse(Error::signed_out(), Moment::NEVER));
         self.publish(&ledger);
         emit(&Event::SignedOut);
-        let lease = self.vault.lock(self.settings.refresh_timeout).await.map_err(Error::store)?;
+        let lease =
+            ledger.lock(&self, self.settings.refresh_timeout).await.map_err(Error::store)?;
         self.vault.clear(&lease).await.map_err(Error::store)
     }
 }

@@ -63,6 +63,13 @@ struct Tries {
     reread: bool,
 }
 
+/// How the work under one lease ends.
+enum End {
+    Done,
+    /// Another may have had the lease before this one's exchange: everything starts over.
+    LeaseLost,
+}
+
 /// How to go on after a failed exchange.
 enum Next {
     Again,
@@ -74,31 +81,41 @@ impl Transaction<'_> {
         emit(&Event::RefreshStarted);
         let mut tries = Tries::default();
         loop {
-            let lease = self.inner.vault.lock(self.time_left()?).await.map_err(Error::store)?;
-            self.inner.step(Step::Locked);
-            let mut over = match self.reread().await? {
-                Reread::Adopted => return Ok(()),
-                Reread::Exchange { over, .. } => over,
-            };
-            self.inner.step(Step::Read);
-            loop {
-                let time_left = self.time_left()?;
-                if !self.inner.vault.is_held(&lease) {
-                    emit(&Event::LeaseLost);
-                    break;
-                }
-                match self.exchange(time_left).await {
-                    Ok(minted) => return self.conclude(&lease, over, minted).await,
-                    Err(error) => match self.after(error, &lease, &mut over, &mut tries).await? {
-                        Next::Again => {}
-                        Next::Adopted => return Ok(()),
-                    },
-                }
+            let limit = self.time_left()?;
+            let lease = self.ledger.lock(self.inner, limit).await.map_err(Error::store)?;
+            let end = self.run_under(&lease, &mut tries).await;
+            if !matches!(end, Ok(End::LeaseLost)) {
+                self.ledger.unlock(lease);
+                return end.map(|_| ());
             }
+            emit(&Event::LeaseLost);
             drop(lease);
             // A store that loses every lease at once is not asked in a tight loop.
             tokio::time::sleep(self.pause(tries.leases).min(self.deadline.remaining())).await;
             tries.leases += 1;
+        }
+    }
+
+    /// The transaction under one lease; the caller gives it back, or keeps it.
+    async fn run_under(&mut self, lease: &Lease, tries: &mut Tries) -> Result<End, Error> {
+        self.inner.step(Step::Locked);
+        let mut over = match self.reread().await? {
+            Reread::Adopted => return Ok(End::Done),
+            Reread::Exchange { over, .. } => over,
+        };
+        self.inner.step(Step::Read);
+        loop {
+            let time_left = self.time_left()?;
+            if !self.inner.vault.is_held(lease) {
+                return Ok(End::LeaseLost);
+            }
+            match self.exchange(time_left).await {
+                Ok(minted) => return self.conclude(lease, over, minted).await.map(|()| End::Done),
+                Err(error) => match self.after(error, lease, &mut over, tries).await? {
+                    Next::Again => {}
+                    Next::Adopted => return Ok(End::Done),
+                },
+            }
         }
     }
 
@@ -174,7 +191,7 @@ impl Transaction<'_> {
         Ok((response, issued))
     }
 
-    /// Persist, publish; the caller unlocks by dropping the lease.
+    /// Persist, publish; the caller unlocks.
     async fn conclude(
         &mut self,
         lease: &Lease,

@@ -29,6 +29,11 @@ impl Vault {
         Vault { store, limit }
     }
 
+    /// May other processes put tokens where these are?
+    pub(crate) fn is_shared(&self) -> bool {
+        self.store.is_some()
+    }
+
     /// Can the store be used at all? Asked once, when the credential is built.
     pub(crate) async fn check(&self) -> Result<(), StoreError> {
         match &self.store {

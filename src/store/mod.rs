@@ -15,7 +15,8 @@
 //! 4. [`save`](TokenStore::save), *before* any request sees the new token. If it fails, the new
 //!    tokens are used all the same (a spent refresh token can't be un-spent), the write is repeated
 //!    with backoff, and no further refresh starts before it has landed;
-//! 5. the lease is dropped, which gives the right back.
+//! 5. the lease is dropped, which gives the right back: once the new tokens are saved, and not
+//!    before, because another process would find the spent ones in the store.
 //!
 //! # Writing one
 //!
