@@ -66,6 +66,8 @@
 //! | serve many users over one client | [`AuthLayer::per_request`] |
 //! | keep tokens between runs and processes | [`store`] |
 //! | send streams | [`body`] |
+//! | put the layer in its place among others | [`docs::ordering`] |
+//! | use reqwest or reqwest-middleware | [`client`] |
 //! | refresh in a way of your own | [`refresh::Refresh`] |
 //! | know what an error asks of you | [`Error`] |
 //!
@@ -86,6 +88,7 @@ mod challenge;
 pub mod client;
 mod credentials;
 mod detour;
+pub mod docs;
 mod drain;
 mod error;
 mod future;
