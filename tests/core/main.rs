@@ -15,3 +15,4 @@ mod single_flight;
 mod stores;
 mod support;
 mod terminal;
+mod unsaved;
