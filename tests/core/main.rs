@@ -5,6 +5,7 @@
 
 mod bodies;
 mod dropped_callers;
+mod endurance;
 mod modes;
 mod one_repeat;
 mod origins;
@@ -16,3 +17,4 @@ mod stores;
 mod support;
 mod terminal;
 mod unsaved;
+mod windows;

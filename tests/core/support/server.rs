@@ -218,8 +218,9 @@ impl Server {
         state.journal.iter().filter(|seen| seen.is_exchange).cloned().collect()
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.0
+    /// How much time has passed since the server was made.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.started.elapsed()
     }
 }
 
