@@ -3,7 +3,9 @@
 //! A test whose name begins with `p1_` to `p10_` shows the promise of that number in the crate's
 //! guarantees; the rest of the name says what is promised.
 
+mod answers;
 mod bodies;
+mod build;
 mod dropped_callers;
 mod endurance;
 mod modes;
@@ -12,6 +14,7 @@ mod origins;
 mod panics;
 mod readiness;
 mod retries;
+mod secrets;
 mod single_flight;
 mod stores;
 mod support;
