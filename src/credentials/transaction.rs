@@ -19,6 +19,7 @@ use super::vault::{Lease, catch_panic};
 use crate::error::Error;
 use crate::observe::{Event, emit};
 use crate::refresh::{DynRefresh, FailureClass, RefreshError, RefreshRequest, RefreshResponse};
+use crate::store::StoreError;
 use crate::token::{Deadline, IssuedToken, TokenSet};
 
 /// The first pause after a transient failure; it doubles with each further one.
@@ -213,7 +214,7 @@ impl Transaction<'_> {
         inner.step(Step::Persisted);
         inner.publish(self.ledger);
         inner.step(Step::Published);
-        if persisted == Some(Written::Theirs) && inner.cell.load().slot(mode).held.is_none() {
+        if matches!(persisted, Ok(Written::Theirs)) && inner.cell.load().slot(mode).held.is_none() {
             // What the others saved has no token of this mode: the next caller asks for one.
             return Err(Error::interrupted());
         }
@@ -235,14 +236,12 @@ impl Transaction<'_> {
 
     /// Writes the rotated tokens. A failure does not undo the rotation, so it is no failure of the
     /// refresh: the tokens stay dirty, and the driver repeats the write.
-    async fn persist(&mut self, lease: &Lease, over: Option<u64>) -> Option<Written> {
-        match self.ledger.write(self.inner, lease, over).await {
-            Ok(written) => Some(written),
-            Err(error) => {
-                emit(&Event::Unsaved { error: &error });
-                None
-            }
+    async fn persist(&mut self, lease: &Lease, over: Option<u64>) -> Result<Written, StoreError> {
+        let written = self.ledger.write(self.inner, lease, over).await;
+        if let Err(error) = &written {
+            emit(&Event::Unsaved { error });
         }
+        written
     }
 
     /// Decides what a failed exchange leads to.
@@ -254,11 +253,11 @@ impl Transaction<'_> {
         tries: &mut Tries,
     ) -> Result<Next, Error> {
         if let Some(rotated) = error.take_rotated() {
-            // The answer was of no use, save that it told which refresh token is alive.
+            // The answer was of no use, save that it told which refresh token is alive. It is not
+            // sent before it is safe.
             self.rotate(rotated, None);
-            if self.persist(lease, *over).await.is_some() {
-                *over = self.ledger.tokens.as_ref().map(TokenSet::revision);
-            }
+            self.persist(lease, *over).await.map_err(Error::unsaved)?;
+            *over = self.ledger.tokens.as_ref().map(TokenSet::revision);
         }
         match error.class() {
             FailureClass::Transient => {

@@ -22,6 +22,8 @@ pub(crate) enum Exchange {
     LostBefore,
     /// The connection is lost after the refresh token was spent: the new one is lost with it.
     LostAfter,
+    /// The client fails, and its error quotes what it was to send.
+    Quoted,
     /// No answer ever comes, and the refresh token is not spent.
     Unanswered,
     /// Another process spends the refresh token before this exchange is looked at.
@@ -85,6 +87,10 @@ pub(crate) async fn answer_exchange(
         Exchange::LostAfter => {
             grant(shared, seen);
             return Err(io::Error::from(io::ErrorKind::ConnectionReset).into());
+        }
+        Exchange::Quoted => {
+            let sent = String::from_utf8_lossy(&seen.body);
+            return Err(format!("could not send `{sent}`, that is {:?}", sent).into());
         }
         Exchange::Unanswered => std::future::pending().await,
         Exchange::Late => {

@@ -4,6 +4,7 @@
 //! is refused and counted. Tests script what else may happen.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -218,8 +219,15 @@ impl Server {
         state.journal.iter().filter(|seen| seen.is_exchange).cloned().collect()
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.0
+    /// How much time has passed since the server was made.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Server")
     }
 }
 
