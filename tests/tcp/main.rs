@@ -5,4 +5,6 @@ mod p2_dropped_callers;
 mod p2_lost_answers;
 mod p3_no_loop;
 mod p4_origins;
+mod p7_modes;
+mod p9_bodies;
 mod support;
