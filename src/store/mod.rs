@@ -66,6 +66,8 @@ mod error;
 mod file;
 #[cfg(feature = "encryption")]
 mod key;
+#[cfg(all(any(unix, windows), feature = "keyring"))]
+mod keyring;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
@@ -73,6 +75,9 @@ mod seal;
 
 use std::future::Future;
 
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use self::redis::{RedisLease, RedisStore, RedisStoreBuilder};
 pub(crate) use erased::{DynLease, DynTokenStore};
 pub use error::StoreError;
 #[cfg(all(any(unix, windows), feature = "testing"))]
@@ -83,10 +88,10 @@ pub use file::{FileLease, FileStore};
 #[cfg(feature = "encryption")]
 #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
 pub use key::EncryptionKey;
+#[cfg(all(any(unix, windows), feature = "keyring"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "keyring")))]
+pub use keyring::KeyringStore;
 pub use memory::MemoryStore;
-#[cfg(feature = "redis")]
-#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-pub use self::redis::{RedisLease, RedisStore, RedisStoreBuilder};
 pub(crate) use seal::Seal;
 
 use crate::token::TokenSet;
