@@ -86,11 +86,12 @@ impl Ledger {
                 let stored = inner.vault.load(&self.tokens).await?;
                 let over = stored.as_ref().map(TokenSet::revision);
                 match stored {
+                    // An earlier attempt had landed, and the store did not recognize it.
+                    Some(theirs) if theirs == tokens => Written::Ours,
                     Some(theirs) if theirs.revision() >= tokens.revision() => {
-                        let ours = theirs == tokens;
                         emit(&Event::Overtaken { revision: theirs.revision() });
                         self.tokens = Some(theirs);
-                        if ours { Written::Ours } else { Written::Theirs }
+                        Written::Theirs
                     }
                     // Emptied, or put back to an older state: ours are the newest there are.
                     _ => inner.vault.save(lease, over, &tokens).await.map(|()| Written::Ours)?,

@@ -66,6 +66,8 @@ mod error;
 mod file;
 #[cfg(feature = "encryption")]
 mod key;
+#[cfg(all(any(unix, windows), feature = "keyring"))]
+mod keyring;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
@@ -86,6 +88,9 @@ pub use file::{FileLease, FileStore};
 #[cfg(feature = "encryption")]
 #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
 pub use key::EncryptionKey;
+#[cfg(all(any(unix, windows), feature = "keyring"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "keyring")))]
+pub use keyring::KeyringStore;
 pub use memory::MemoryStore;
 pub(crate) use seal::Seal;
 
