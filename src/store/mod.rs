@@ -15,7 +15,8 @@
 //! 4. [`save`](TokenStore::save), *before* any request sees the new token. If it fails, the new
 //!    tokens are used all the same (a spent refresh token can't be un-spent), the write is repeated
 //!    with backoff, and no further refresh starts before it has landed;
-//! 5. the lease is dropped, which gives the right back.
+//! 5. the lease is dropped, which gives the right back: once the new tokens are saved, and not
+//!    before, because another process would find the spent ones in the store.
 //!
 //! # Writing one
 //!
@@ -61,15 +62,27 @@
 
 mod erased;
 mod error;
+#[cfg(any(unix, windows))]
+mod file;
 #[cfg(feature = "encryption")]
 mod key;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod seal;
 
 use std::future::Future;
 
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use self::redis::{RedisLease, RedisStore, RedisStoreBuilder};
 pub(crate) use erased::{DynLease, DynTokenStore};
 pub use error::StoreError;
+#[cfg(all(any(unix, windows), feature = "testing"))]
+#[doc(hidden)]
+pub use file::SaveStep;
+#[cfg(any(unix, windows))]
+pub use file::{FileLease, FileStore};
 #[cfg(feature = "encryption")]
 #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
 pub use key::EncryptionKey;
@@ -130,6 +143,9 @@ pub trait TokenStore: Send + Sync + 'static {
     /// `over` is the [revision](TokenSet::revision) of the tokens that are replaced, `None` where
     /// the store was empty. Once this returns `Ok`, the tokens survive a crash of the program and,
     /// for a store on disk, of the machine.
+    ///
+    /// The same save may come once more, after its future was dropped or it failed. Where the first
+    /// one did land after all, the second finds these very tokens and returns `Ok`.
     ///
     /// # Errors
     ///

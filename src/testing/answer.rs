@@ -13,6 +13,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use serde_json::{Value, json};
 
+use super::format::Format;
+
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -61,13 +63,11 @@ impl Answer {
         self
     }
 
-    pub(super) fn into_response(self) -> Response<AnswerBody> {
+    pub(super) fn into_response(self, format: Format) -> Response<AnswerBody> {
         let (content_type, mut bytes) = match self.content {
             Content::Empty => (None, Vec::new()),
             Content::Bytes(bytes) => (None, bytes.to_vec()),
-            Content::Data(data) => {
-                (Some(HeaderValue::from_static("application/json")), data.to_string().into_bytes())
-            }
+            Content::Data(data) => (Some(format.content_type()), format.write(&data)),
         };
         bytes.resize(bytes.len() + self.padding, b' ');
         let body = if self.cut_off {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::server::FakeTeamUp;
 use super::settings::Settings;
-use crate::headers::AuthScheme;
+use crate::headers::{AuthScheme, RequestMode};
 use crate::token::Clock;
 
 /// Says how a [`FakeTeamUp`] behaves; [`FakeTeamUp::builder`] makes one.
@@ -82,6 +82,14 @@ impl FakeTeamUpBuilder {
         self
     }
 
+    /// Whether a refresh token that comes a second time is refused, and kills its family (RFC 9700
+    /// section 4.14.2). On by default; TeamUp's documentation does not say. Where it is off, a spent
+    /// refresh token can be exchanged again and again, as some OAuth servers allow for a while.
+    pub fn reuse_detection(mut self, detects: bool) -> Self {
+        self.settings.reuse_detection = detects;
+        self
+    }
+
     /// The status that refuses an unknown, expired or spent refresh token. 400 by default; TeamUp
     /// does not document which of 400, 401 and 403 it is.
     pub fn refused_refresh_status(mut self, status: StatusCode) -> Self {
@@ -137,6 +145,28 @@ impl FakeTeamUpBuilder {
     /// How many events there are to page through at `/events`. 25 by default.
     pub fn events(mut self, count: u64) -> Self {
         self.settings.events = count;
+        self
+    }
+
+    /// A code may go to this URI, too. Without a call, it goes to loopback alone, to any port and
+    /// path (RFC 8252 section 7.3).
+    pub fn allow_redirect(mut self, uri: &str) -> Self {
+        self.settings.redirect_uris.push(uri.to_owned());
+        self
+    }
+
+    /// The type of the access token that a login brings. Customer by default, as it is for the
+    /// exchange; TeamUp documents none for a login.
+    pub fn login_mode(mut self, mode: RequestMode) -> Self {
+        self.settings.login_mode = mode;
+        self
+    }
+
+    /// The password login takes two factors: without this `verification_key` it answers
+    /// `pending_login`. What stands in that object is the server's own; TeamUp does not document
+    /// it.
+    pub fn two_factor(mut self, verification_key: &str) -> Self {
+        self.settings.verification_key = Some(verification_key.to_owned());
         self
     }
 

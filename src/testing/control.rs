@@ -89,6 +89,30 @@ impl FakeTeamUp {
     }
 }
 
+/// # Logging in
+impl FakeTeamUp {
+    /// The authorize page: `GET {base}/auth/oauth/authorize`.
+    pub fn authorize_url(&self) -> String {
+        self.url("/auth/oauth/authorize")
+    }
+
+    /// The endpoint that takes a code for tokens: `POST {base}/auth/oauth/token`.
+    pub fn token_url(&self) -> String {
+        self.url("/auth/oauth/token")
+    }
+
+    /// The endpoint that takes a password for tokens: `POST {base}/auth/password_login`.
+    pub fn password_login_url(&self) -> String {
+        self.url("/auth/password_login")
+    }
+
+    /// From now on, the authorize page sends the user back with another `state` than it was given:
+    /// an attack that a program must notice.
+    pub fn answer_with_wrong_state(&self, wrong: bool) {
+        self.shared().lock().settings.wrong_state = wrong;
+    }
+}
+
 /// # Content
 impl FakeTeamUp {
     /// From now on, `next` and `previous` of lists point under this base in place of the server's

@@ -69,8 +69,8 @@ pub enum Refusal {
     RateLimit,
 }
 
-/// The body of a request, as it arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The body of a request, as it arrived. `Debug` does not show its content.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Received {
     pub(super) size: u64,
     pub(super) sha256: String,
@@ -94,9 +94,18 @@ impl Received {
         self.trailers.as_ref()
     }
 
-    /// Its first 64 KiB. Of a refresh exchange, they hold the refresh token.
+    /// Its first 64 KiB. Those of an exchange or a login hold secrets.
     pub fn bytes(&self) -> &Bytes {
         &self.head
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received")
+            .field("size", &self.size)
+            .field("sha256", &self.sha256)
+            .finish_non_exhaustive()
     }
 }
 

@@ -44,7 +44,8 @@
 //!
 //! | place | what |
 //! | --- | --- |
-//! | `POST /api/v2/auth/refresh_access_token` | the exchange, with all of its validation |
+//! | `POST /api/v2/auth/refresh_access_token` | the exchange, with all of its validation; JSON, urlencoded and multipart in, JSON and XML out |
+//! | `/api/v2/auth/oauth/…`, `/api/v2/auth/password_login` | how a user's first tokens are issued: see [`login`] |
 //! | `GET /api/v2/events` | a list in pages, with absolute `next` and `previous` |
 //! | `POST`, `PUT /api/v2/uploads` | takes a body of any size, answers its size and SHA-256 digest |
 //! | any method, `/api/v2/echo` and under it | 200, and what arrived |
@@ -105,8 +106,10 @@ mod control;
 mod entry;
 mod families;
 mod faults;
+mod format;
 mod hold;
 mod journal;
+pub mod login;
 mod receive;
 mod route;
 mod routes;

@@ -6,6 +6,12 @@
 pub enum Route {
     /// `/api/v2/auth/refresh_access_token`: the exchange.
     Refresh,
+    /// `/api/v2/auth/oauth/authorize`: the page that asks the user.
+    Authorize,
+    /// `/api/v2/auth/oauth/token`: a code for tokens.
+    OAuthToken,
+    /// `/api/v2/auth/password_login`: a password for tokens.
+    PasswordLogin,
     /// `/api/v2/events`: a list in pages.
     Events,
     /// `/api/v2/uploads`: takes a body.
@@ -26,6 +32,9 @@ impl Route {
         };
         match path {
             "auth/refresh_access_token" => Route::Refresh,
+            "auth/oauth/authorize" => Route::Authorize,
+            "auth/oauth/token" => Route::OAuthToken,
+            "auth/password_login" => Route::PasswordLogin,
             "events" => Route::Events,
             "uploads" => Route::Uploads,
             "echo" => Route::Echo,

@@ -12,11 +12,13 @@ use tokio::sync::Notify;
 use super::answer::{Answer, AnswerBody};
 use super::entry::{Entry, Received};
 use super::faults::{Fault, Replacement};
+use super::format::Format;
 use super::hold::Place;
+use super::login::{authorize, password, token};
 use super::receive::receive;
 use super::route::Route;
 use super::routes;
-use super::shared::{Shared, State};
+use super::shared::{Caller, Shared, State};
 
 /// The connection that a request came over.
 #[derive(Clone)]
@@ -74,6 +76,8 @@ pub(super) async fn serve(
 ) -> Result<Response<AnswerBody>, Gone> {
     let (head, body) = request.into_parts();
     let route = Route::of(head.uri.path());
+    // Where nothing suits, the answer is in JSON and the exchange says why.
+    let format = Format::negotiate(&head).unwrap_or(Format::Json);
     let (line, fault) = arrive(&shared, &connection, route, &head);
     let (delay, answer_delay) = fault.as_ref().map(Fault::delays).unwrap_or_default();
 
@@ -110,7 +114,7 @@ pub(super) async fn serve(
 
     match outgoing {
         Replacement::Answer(answer) => {
-            let response = answer.into_response();
+            let response = answer.into_response(format);
             line.answered(response.status());
             Ok(response)
         }
@@ -182,13 +186,9 @@ async fn work(
     head: &Parts,
     body: Incoming,
 ) -> Result<Answer, Gone> {
-    if route == Route::Refresh {
-        let received = take_in(line, body).await?;
-        return Ok(routes::refresh::exchange(shared, line, head, &received));
-    }
     if !route.is_api() {
-        take_in(line, body).await?;
-        return Ok(routes::not_found());
+        let received = take_in(line, body).await?;
+        return Ok(unauthenticated(shared, line, route, head, &received).await);
     }
     // Judged before the body is read, as a server does that has only the head.
     let (refused, early) = line.update(|state, index| {
@@ -205,5 +205,28 @@ async fn work(
             let received = take_in(line, body).await?;
             Ok(routes::api(shared, route, head, &received))
         }
+    }
+}
+
+/// The places that ask for no access token. Those that a program calls count by its address.
+async fn unauthenticated(
+    shared: &Shared,
+    line: &Line,
+    route: Route,
+    head: &Parts,
+    body: &Received,
+) -> Answer {
+    if matches!(route, Route::Refresh | Route::OAuthToken | Route::PasswordLogin) {
+        let now = shared.now();
+        if let Some(seconds) = shared.lock().over_the_limit(Caller::Address, now) {
+            return routes::too_many_requests(seconds);
+        }
+    }
+    match route {
+        Route::Refresh => routes::refresh::exchange(shared, line, head, body).await,
+        Route::Authorize => authorize::authorize(shared, head, body),
+        Route::OAuthToken => token::exchange_code(shared, head, body),
+        Route::PasswordLogin => password::log_in_by_password(shared, head, body).await,
+        _ => routes::not_found(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::headers::AuthScheme;
+use crate::headers::{AuthScheme, RequestMode};
 
 /// TeamUp's documented size of a page at most.
 pub(super) const MAX_PAGE_SIZE: u64 = 100;
@@ -22,6 +22,7 @@ pub(super) struct Settings {
     /// `Some`: what the exchange answers, whatever the lifetime is.
     pub(super) expires_in: Option<Value>,
     pub(super) rotation_revokes_access_tokens: bool,
+    pub(super) reuse_detection: bool,
     pub(super) refused_refresh: StatusCode,
     /// Empty: any, or none at all.
     pub(super) providers: Vec<u64>,
@@ -32,6 +33,14 @@ pub(super) struct Settings {
     pub(super) rate_limit: Option<u32>,
     pub(super) refuse_before_body: bool,
     pub(super) events: u64,
+    /// Where a code may go besides to loopback.
+    pub(super) redirect_uris: Vec<String>,
+    /// The type of the access token that a login brings.
+    pub(super) login_mode: RequestMode,
+    /// `Some`: a password alone does not log in.
+    pub(super) verification_key: Option<String>,
+    /// The authorize page sends another `state` back than it was sent.
+    pub(super) wrong_state: bool,
     /// `Some`: the base that `next` and `previous` point to, in place of this server's own.
     pub(super) page_links: Option<String>,
 }
@@ -43,6 +52,7 @@ impl Default for Settings {
             refresh_token_lifetime: None,
             expires_in: None,
             rotation_revokes_access_tokens: false,
+            reuse_detection: true,
             refused_refresh: StatusCode::BAD_REQUEST,
             providers: Vec::new(),
             mode_required: true,
@@ -51,6 +61,10 @@ impl Default for Settings {
             rate_limit: None,
             refuse_before_body: false,
             events: 25,
+            redirect_uris: Vec::new(),
+            login_mode: RequestMode::Customer,
+            verification_key: None,
+            wrong_state: false,
             page_links: None,
         }
     }

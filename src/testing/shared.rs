@@ -12,6 +12,7 @@ use super::families::{Families, Millis, Owner};
 use super::faults::FaultPlan;
 use super::hold::Gates;
 use super::journal::Journal;
+use super::login::codes::Codes;
 use super::settings::Settings;
 use crate::token::Clock;
 
@@ -30,6 +31,7 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) settings: Settings,
     pub(super) families: Families,
+    pub(super) codes: Codes,
     pub(super) refresh_faults: FaultPlan,
     pub(super) api_faults: FaultPlan,
     pub(super) gates: Gates,
@@ -55,6 +57,7 @@ impl Shared {
             state: Mutex::new(State {
                 settings,
                 families: Families::default(),
+                codes: Codes::default(),
                 refresh_faults: FaultPlan::default(),
                 api_faults: FaultPlan::default(),
                 gates: Gates::default(),

@@ -299,7 +299,11 @@ async fn p5_no_line_of_the_journal_shows_a_token() {
     client.get(&server, "/events?page=1", access, Customer).await;
     let answer = client.exchange(&server, tokens.refresh_token().expose(), "customer").await;
     let journal = server.journal();
-    let shown = format!("{journal} {journal:?} {server:?} {:#?}", journal.entries());
+    let shown = format!(
+        "{journal} {journal:?} {server:?} {:#?} {:?}",
+        journal.entries(),
+        journal.entries()[1].body(),
+    );
     for secret in [
         access,
         tokens.refresh_token().expose(),

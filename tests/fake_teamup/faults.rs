@@ -109,7 +109,7 @@ async fn a_dropped_connection_has_rotated_or_has_not_as_told() {
         let server = FakeTeamUp::start().await;
         let token = server.issue_tokens(&[]).refresh_token().expose().to_owned();
         let body = serde_json::json!({ "refresh_token": token });
-        // What the client's pool knows before, so that it does not send again by itself.
+        // Over a connection that was used before: where a pool would be most tempted to send again.
         client.get(&server, "/echo", "old", Customer).await;
 
         server.fail_refresh(Fault::drop_connection());

@@ -4,4 +4,6 @@ mod api;
 mod client;
 mod exchange;
 mod faults;
+mod forms;
 mod lifecycle;
+mod login;

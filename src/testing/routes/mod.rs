@@ -1,6 +1,7 @@
 //! What the server does at each of its places.
 
 mod events;
+pub(super) mod fields;
 pub(super) mod guard;
 pub(super) mod refresh;
 
@@ -41,7 +42,7 @@ pub(super) fn not_found() -> Answer {
     Answer::error(StatusCode::NOT_FOUND, "not_found", "There is nothing here.")
 }
 
-fn method_not_allowed(allowed: &'static str) -> Answer {
+pub(super) fn method_not_allowed(allowed: &'static str) -> Answer {
     Answer::error(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
@@ -50,7 +51,7 @@ fn method_not_allowed(allowed: &'static str) -> Answer {
     .with_header(ALLOW, HeaderValue::from_static(allowed))
 }
 
-fn too_many_requests(seconds: u64) -> Answer {
+pub(super) fn too_many_requests(seconds: u64) -> Answer {
     Answer::error(
         StatusCode::TOO_MANY_REQUESTS,
         "throttled",

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::answer::Answer;
 use super::super::entry::{Exchange, Received};
 use super::super::families::Spending;
+use super::super::format::{Format, NoFormat};
+use super::super::login;
 use super::super::receive::KEPT;
 use super::super::serve::Line;
 use super::super::settings::Settings;
-use super::super::shared::{Caller, Shared};
-use super::too_many_requests;
+use super::super::shared::Shared;
+use super::fields;
 use crate::headers::RequestMode;
 
 /// What a valid exchange asks for.
@@ -23,13 +24,13 @@ struct Asked {
     mode: RequestMode,
 }
 
-pub(in super::super) fn exchange(
+pub(in super::super) async fn exchange(
     shared: &Shared,
     line: &Line,
     head: &Parts,
     body: &Received,
 ) -> Answer {
-    let fields = admit(head, body);
+    let fields = admit(head, body).await;
     let presented = fields.as_ref().ok().and_then(|fields| fields.get("refresh_token"));
     if let Some(token) = presented.and_then(Value::as_str) {
         line.update(|state, index| state.journal.entry(index).refresh_token = Some(token.into()));
@@ -39,11 +40,6 @@ pub(in super::super) fn exchange(
     });
     line.update(|state, index| {
         let now = shared.now();
-        // The limit counts the address, so it counts what is not valid too.
-        if let Some(seconds) = state.over_the_limit(Caller::Address, now) {
-            state.journal.settle(index, Exchange::Faulted);
-            return too_many_requests(seconds);
-        }
         let asked = match asked {
             Ok(asked) => asked,
             Err(answer) => {
@@ -56,11 +52,7 @@ pub(in super::super) fn exchange(
         let (outcome, answer) = match spending {
             Spending::Rotated { access_token, refresh_token } => (
                 Exchange::Rotated(asked.mode),
-                Answer::ok(json!({
-                    "access_token": access_token,
-                    "expires_in": expires_in(&state.settings),
-                    "refresh_token": refresh_token,
-                })),
+                login::tokens(&access_token, &refresh_token, &state.settings),
             ),
             Spending::DoubleSpent => (
                 Exchange::DoubleSpent,
@@ -85,40 +77,26 @@ pub(in super::super) fn exchange(
 }
 
 /// The request's fields, if it has the right method and form.
-fn admit(head: &Parts, body: &Received) -> Result<Value, Box<Answer>> {
-    let query = head.uri.query().unwrap_or_default();
-    let format = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "format").last();
-    let refused = if format.is_some_and(|(_, format)| format != "json") {
-        super::not_found()
-    } else if head.method != Method::POST {
-        super::method_not_allowed("POST")
-    } else if body.size() > KEPT as u64 {
-        Answer::error(
+async fn admit(head: &Parts, body: &Received) -> Result<Value, Box<Answer>> {
+    let refused = match Format::negotiate(head) {
+        Err(NoFormat::Unknown) => super::not_found(),
+        Err(NoFormat::NotAcceptable) => Answer::error(
+            StatusCode::NOT_ACCEPTABLE,
+            "not_acceptable",
+            "There is no answer in a format that Accept allows.",
+        ),
+        Ok(_) if head.method != Method::POST => super::method_not_allowed("POST"),
+        Ok(_) if body.size() > KEPT as u64 => Answer::error(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_large",
             "The request's body is too large.",
-        )
-    } else if !is_json(head) {
-        Answer::error(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "The request's content type is not supported.",
-        )
-    } else {
-        return serde_json::from_slice(body.bytes()).map_err(|_| {
-            let message = "The request's body is not JSON.";
-            Box::new(Answer::error(StatusCode::BAD_REQUEST, "parse_error", message))
-        });
+        ),
+        Ok(_) => match fields::read(head, body.bytes()).await {
+            Ok(fields) => return Ok(fields),
+            Err(error) => error.answer(),
+        },
     };
     Err(Box::new(refused))
-}
-
-fn is_json(head: &Parts) -> bool {
-    head.headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .map(|value| value.split(';').next().unwrap_or_default().trim())
-        .is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json"))
 }
 
 fn validate(fields: &Value) -> Result<Asked, BTreeMap<&'static str, Vec<String>>> {
@@ -164,14 +142,6 @@ fn validate(fields: &Value) -> Result<Asked, BTreeMap<&'static str, Vec<String>>
 
 fn is_scope(value: &Value) -> bool {
     value.as_str().is_some_and(|scope| !scope.is_empty())
-}
-
-fn expires_in(settings: &Settings) -> Value {
-    match (&settings.expires_in, settings.access_token_lifetime) {
-        (Some(value), _) => value.clone(),
-        (None, Some(lifetime)) => lifetime.as_secs().into(),
-        (None, None) => Value::Null,
-    }
 }
 
 fn refused(settings: &Settings, message: &str) -> Answer {

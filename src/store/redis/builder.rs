@@ -1,0 +1,269 @@
+//! How a [`RedisStore`] is set up.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::io::tcp::TcpSettings;
+use redis::{ConnectionInfo, IntoConnectionInfo};
+
+use super::RedisStore;
+use super::link::Link;
+use super::scripts::Keys;
+use super::shared::Shared;
+use crate::error::Error;
+#[cfg(feature = "encryption")]
+use crate::store::EncryptionKey;
+use crate::store::Seal;
+
+const PREFIX: &str = "tower-teamup-auth";
+const LEASE_LIFETIME: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Sets up a [`RedisStore`]; made by [`RedisStore::builder`].
+pub struct RedisStoreBuilder {
+    url: String,
+    key: String,
+    prefix: String,
+    lease_lifetime: Duration,
+    timeout: Option<Duration>,
+    seal: Seal,
+    #[cfg(feature = "redis-tls")]
+    root_certificates: Option<Vec<u8>>,
+}
+
+impl RedisStoreBuilder {
+    pub(super) fn new(url: String, key: String) -> Self {
+        RedisStoreBuilder {
+            url,
+            key,
+            prefix: PREFIX.to_owned(),
+            lease_lifetime: LEASE_LIFETIME,
+            timeout: None,
+            seal: Seal::default(),
+            #[cfg(feature = "redis-tls")]
+            root_certificates: None,
+        }
+    }
+
+    /// What the keys in Redis begin with: `tower-teamup-auth` unless set.
+    ///
+    /// The tokens of the credential `key` stand under `prefix:{key}`, and the lease beside them
+    /// under `prefix:{key}:lease`.
+    #[must_use]
+    pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// How long the right to refresh outlives a holder that has died or lost its connection: 10 s
+    /// unless set, 1 s at least and 1 h at most. A living holder renews it three times as often.
+    #[must_use]
+    pub fn lease_lifetime(mut self, lifetime: Duration) -> Self {
+        self.lease_lifetime = lifetime;
+        self
+    }
+
+    /// How long one call to Redis may take, connecting included: 3 s unless set, or a third of a
+    /// shorter lease lifetime; half the lease lifetime at most.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Encrypts what Redis keeps, with a key that Redis never sees. What was saved for one
+    /// credential does not open as another's.
+    #[cfg(feature = "encryption")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
+    #[must_use]
+    pub fn encrypt_with(mut self, key: EncryptionKey) -> Self {
+        self.seal = Seal::with_key(key);
+        self
+    }
+
+    /// The certificates, in PEM form, that a `rediss://` server's certificate must lead back to,
+    /// instead of those that the machine trusts.
+    #[cfg(feature = "redis-tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "redis-tls")))]
+    #[must_use]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.root_certificates = Some(pem.into());
+        self
+    }
+
+    /// Sets the store up. It connects when it is first used; [`RedisStore::connect`] does so at
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// When the URL can't be used, the key or the prefix is empty or holds a brace (Redis Cluster
+    /// would place the two keys apart), or a duration is out of its range.
+    /// [`Error::is_invalid_input`] is true of the error, and the URL is not repeated in it.
+    pub fn build(self) -> Result<RedisStore, Error> {
+        let lifetime = self.lease_lifetime;
+        if !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&lifetime) {
+            return Err(Error::invalid_input(format!(
+                "a lease lifetime of {lifetime:?} is out of range: 1 s at least, 1 h at most"
+            )));
+        }
+        let timeout = self.timeout.unwrap_or_else(|| TIMEOUT.min(lifetime / 3));
+        if timeout.is_zero() || timeout > lifetime / 2 {
+            return Err(Error::invalid_input(format!(
+                "a Redis timeout of {timeout:?} is out of range: above zero, and half the lease \
+                 lifetime of {lifetime:?} at most, so that a renewal can fail once"
+            )));
+        }
+        check_part("key", &self.key)?;
+        check_part("key prefix", &self.prefix)?;
+        let home = self.connection_info()?;
+        Ok(RedisStore::on(Shared {
+            link: Arc::new(Link::new(home, timeout)),
+            keys: Keys::new(&self.prefix, &self.key),
+            prefix: self.prefix.into(),
+            lease_lifetime: lifetime,
+            seal: self.seal,
+        }))
+    }
+
+    fn connection_info(&self) -> Result<ConnectionInfo, Error> {
+        let info = parse(&self.url)?
+            // A command is one small packet, and its answer is waited for.
+            .set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        #[cfg(feature = "redis-tls")]
+        if let Some(pem) = &self.root_certificates {
+            let certificates =
+                redis::TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
+            let client = redis::Client::build_with_tls(info, certificates).map_err(|error| {
+                Error::invalid_input(format!("the root certificates can't be used: {error}"))
+            })?;
+            return Ok(client.get_connection_info().clone());
+        }
+        Ok(info)
+    }
+}
+
+impl fmt::Debug for RedisStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStoreBuilder")
+            .field("key", &self.key)
+            .field("prefix", &self.prefix)
+            .field("lease_lifetime", &self.lease_lifetime)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Refuses what would not stand between the braces of a cluster's hash tag.
+pub(super) fn check_part(name: &str, part: &str) -> Result<(), Error> {
+    if part.is_empty() {
+        Err(Error::invalid_input(format!("the Redis {name} is empty")))
+    } else if part.contains(['{', '}']) {
+        Err(Error::invalid_input(format!(
+            "the Redis {name} `{part}` holds a brace, and braces mark what a cluster places keys by"
+        )))
+    } else {
+        Ok(())
+    }
+}
+
+/// Reads the URL, and says what is wrong with it without repeating a piece of it: what was meant as
+/// a host may turn out to be the end of a password.
+fn parse(url: &str) -> Result<ConnectionInfo, Error> {
+    let refused = |why: &dyn fmt::Display| {
+        Error::invalid_input(format!(
+            "the Redis URL can't be used: {why}. It looks like \
+             redis://user:password@host:6379/0, with special characters in the password \
+             percent-encoded"
+        ))
+    };
+    let url = url::Url::parse(url).map_err(|error| refused(&error))?;
+    match url.scheme() {
+        "redis" | "valkey" | "redis+unix" | "valkey+unix" | "unix" => {}
+        "rediss" | "valkeys" if cfg!(feature = "redis-tls") => {}
+        "rediss" | "valkeys" => {
+            return Err(refused(&"TLS needs the feature `redis-tls` of tower-teamup-auth"));
+        }
+        _ => return Err(refused(&"its scheme is neither redis://, rediss:// nor unix://")),
+    }
+    // The driver's words are constant, up to a dash; what follows may repeat a piece of the URL.
+    url.into_connection_info().map_err(|error| {
+        refused(&error.to_string().split(" - ").next().unwrap_or_default().to_lowercase())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(builder: RedisStoreBuilder) -> String {
+        let error = builder.build().unwrap_err();
+        assert!(error.is_invalid_input(), "{error:?}");
+        format!("{error} {error:?}")
+    }
+
+    fn at(url: &str) -> RedisStoreBuilder {
+        RedisStore::builder(url, "user-1")
+    }
+
+    #[test]
+    fn p5_a_url_that_can_not_be_used_is_explained_without_its_password() {
+        for (url, said) in [
+            ("redis://user:s3cret@host:port/0", "invalid port number"),
+            ("redis://user:s3cret#@host:6379/0", "invalid port number"),
+            ("redis://user:s3cret@/0", "empty host"),
+            ("redis://:s3cret@host/zero", "database number"),
+            ("redis://:s3cret@host/?protocol=s3cret", "protocol version"),
+            ("redis://:s3cret@0.0.0.0/", "wildcard"),
+            ("https://user:s3cret@host/", "scheme"),
+            ("s3cret", "relative URL without a base"),
+            ("", "relative URL without a base"),
+        ] {
+            let refusal = refusal(at(url));
+            assert!(refusal.contains(said), "{url}: {refusal}");
+            assert!(!refusal.contains("s3cret"), "{url}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn p5_debug_shows_where_and_not_with_what() {
+        let builder = at("redis://user:s3cret@cache.internal:6380/2");
+        assert!(!format!("{builder:?}").contains("s3cret"));
+        let store = builder.build().unwrap();
+        let shown = format!("{store:?}");
+        assert!(shown.contains("cache.internal:6380") && shown.contains("user-1"), "{shown}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+
+    #[test]
+    fn keys_that_a_cluster_would_place_apart_are_refused() {
+        assert!(refusal(RedisStore::builder("redis://host", "")).contains("key is empty"));
+        assert!(refusal(RedisStore::builder("redis://host", "}")).contains("brace"));
+        assert!(refusal(at("redis://host").key_prefix("a{}")).contains("brace"));
+        assert!(refusal(at("redis://host").key_prefix("")).contains("prefix is empty"));
+        let store = at("redis://host").build().unwrap();
+        assert!(store.with_key("a{b}").unwrap_err().is_invalid_input());
+    }
+
+    #[test]
+    fn durations_out_of_range_are_refused() {
+        let second = Duration::from_secs(1);
+        for builder in [
+            at("redis://host").lease_lifetime(Duration::from_millis(999)),
+            at("redis://host").lease_lifetime(Duration::MAX),
+            at("redis://host").timeout(Duration::ZERO),
+            at("redis://host").timeout(6 * second),
+        ] {
+            assert!(refusal(builder).contains("out of range"));
+        }
+        at("redis://host").lease_lifetime(second).build().unwrap();
+    }
+
+    #[cfg(feature = "redis-tls")]
+    #[test]
+    fn root_certificates_need_tls_and_must_be_certificates() {
+        let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(refusal(at("redis://host").root_certificates(pem)).contains("root certificates"));
+        assert!(refusal(at("rediss://host").root_certificates(pem)).contains("root certificates"));
+    }
+}
