@@ -178,7 +178,8 @@ where
     let Errand { shared, mut sent, copy } = errand;
     let copy = copy.and_then(|body| sent.rebuild(body));
     let snapshot = credentials.snapshot();
-    let (held, mut request) = match turn::for_repeat(mode, snapshot.slot(mode), outcome, copy) {
+    let slot = snapshot.slot(mode);
+    let (held, mut request) = match turn::for_repeat(&credentials, mode, slot, outcome, copy) {
         Ok(repeat) => repeat,
         Err(reason) => {
             if let Some(reason) = reason {

@@ -147,7 +147,9 @@ impl Error {
 
     /// The user has to authorize the program again: the refresh token is spent, revoked or
     /// unknown, and no newer one is stored. Every call fails like this, at once and locally, until
-    /// [`Credentials::set_tokens`](crate::Credentials::set_tokens) brings new tokens.
+    /// [`Credentials::set_tokens`](crate::Credentials::set_tokens) brings new tokens, or brought
+    /// them to another process that shares the store: while calls fail, the store is looked at
+    /// every 5 seconds.
     pub fn is_reauthorization_required(&self) -> bool {
         matches!(self.0.kind, Kind::ReauthorizationRequired | Kind::SignedOut | Kind::NothingStored)
     }

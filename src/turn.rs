@@ -43,7 +43,7 @@ pub(crate) fn after_waiting<'a>(
         Ok(()) => (slot.held.as_ref(), None),
         Err(error) => (slot.last_resort(credentials.now()), Some(error)),
     };
-    held.ok_or_else(|| error.unwrap_or_else(|| Error::no_token(mode)))
+    held.ok_or_else(|| error.unwrap_or_else(|| credentials.lack_of(mode)))
 }
 
 /// The token of `generation` was answered 401: what to wait for before the repeat.
@@ -61,13 +61,14 @@ pub(crate) fn after_401(
 ///
 /// When the request is not repeated. The 401 is the answer then, with the error, if there is one,
 /// in its extensions; there is none where all that is missing is a copy.
-pub(crate) fn for_repeat<Q>(
+pub(crate) fn for_repeat<'a, Q>(
+    credentials: &Credentials,
     mode: RequestMode,
-    slot: &Slot,
+    slot: &'a Slot,
     outcome: Result<(), Error>,
     copy: Option<Q>,
-) -> Result<(&Held, Q), Option<Error>> {
-    let held = outcome.and_then(|()| slot.held.as_ref().ok_or_else(|| Error::no_token(mode)));
+) -> Result<(&'a Held, Q), Option<Error>> {
+    let held = outcome.and_then(|()| slot.held.as_ref().ok_or_else(|| credentials.lack_of(mode)));
     let (why, error) = match (held, copy) {
         (Ok(held), Some(copy)) => {
             emit(&Event::RequestRepeated { mode });

@@ -199,13 +199,28 @@ async fn a_redis_that_takes_no_writes_is_found_out_before_the_first_rotation() {
     assert!(error.is_store());
     let told = format!("{error:?}");
     assert!(told.contains("read only replica"), "{told}");
+}
 
-    // The same store follows its Redis when that becomes the primary.
-    let store = store_at(replica.url());
-    assert!(store.lock().await.is_err());
-    replica.query::<()>(&["REPLICAOF", "NO", "ONE"]);
-    store.check().await.unwrap();
-    store.save(&store.lock().await.unwrap(), None, &rotated(0)).await.unwrap();
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_is_followed_by_the_name_that_leads_to_the_new_primary() {
+    let at_once = ["--repl-diskless-sync-delay", "0"];
+    let (old, new) = (RedisServer::start_with(&at_once), RedisServer::start_with(&at_once));
+    let name = Relay::to(old.port());
+    let store = store_at(name.url());
+    let lease = store.lock().await.unwrap();
+    store.save(&lease, None, &rotated(0)).await.unwrap();
+
+    // The old primary keeps its connections, and has become a replica.
+    new.query::<()>(&["REPLICAOF", "127.0.0.1", &old.port().to_string()]);
+    until("the new primary has what the old one had", || {
+        new.query::<bool>(&["EXISTS", "tower-teamup-auth:{user-1}"])
+    });
+    new.query::<()>(&["REPLICAOF", "NO", "ONE"]);
+    old.query::<()>(&["REPLICAOF", "127.0.0.1", &new.port().to_string()]);
+    name.lead_to(new.port());
+
+    store.save(&lease, Some(0), &rotated(1)).await.unwrap();
+    assert_eq!(store_at(new.url()).load().await.unwrap(), Some(rotated(1)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

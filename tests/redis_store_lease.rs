@@ -82,7 +82,7 @@ async fn leases_of_two_credentials_do_not_block_each_other() {
 async fn a_living_holder_renews_its_lease() {
     let server = RedisServer::start();
     let store = store_for(server.url(), Duration::from_secs(1));
-    let _lease = store.lock().await.unwrap();
+    let lease = store.lock().await.unwrap();
     let left = || server.query::<i64>(&["PTTL", LEASE]);
     // Nothing but a renewal lets the time that is left grow.
     let mut before = left();
@@ -95,17 +95,47 @@ async fn a_living_holder_renews_its_lease() {
             grew
         });
     }
+    assert!(store.is_held(&lease));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_that_redis_forgot_is_taken_again_by_its_holder() {
+async fn p2_a_lease_that_redis_forgot_is_taken_again_by_its_holder_and_counts_as_lost() {
     let server = RedisServer::start();
     let store = store_for(server.url(), Duration::from_secs(1));
-    let _lease = store.lock().await.unwrap();
+    let lease = store.lock().await.unwrap();
     let owner: String = server.query(&["GET", LEASE]);
     server.query::<()>(&["FLUSHALL"]);
     until("the lease is back", || is_held(&server));
     assert_eq!(server.query::<String>(&["GET", LEASE]), owner);
+    assert!(!store.is_held(&lease), "somebody may have had it in the meantime");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_a_lease_that_somebody_else_has_is_not_held() {
+    let server = RedisServer::start();
+    let store = store_for(server.url(), Duration::from_secs(1));
+    let lease = store.lock().await.unwrap();
+    server.query::<()>(&["SET", LEASE, "somebody else", "PX", "3600000"]);
+    until("the holder has learnt it", || !store.is_held(&lease));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_a_lease_that_could_not_be_renewed_for_its_lifetime_is_not_held() {
+    let server = RedisServer::start();
+    let store = store_for(server.url(), Duration::from_secs(1));
+    let lease = store.lock().await.unwrap();
+    server.pause();
+    until("the lifetime is over", || !store.is_held(&lease));
+    server.resume();
+}
+
+#[test]
+fn p2_a_lease_whose_renewal_has_ended_is_held_until_its_lifetime_is_over() {
+    let server = RedisServer::start();
+    let store = store_for(server.url(), Duration::from_secs(1));
+    let lease = lease_of_the_dead(&store);
+    until("Redis has let go of it", || !is_held(&server));
+    until("and so has its holder", || !store.is_held(&lease));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +168,7 @@ fn a_lease_without_a_lifetime_is_given_one() {
     let store = store_at(server.url());
     let waiting = runtime.spawn(async move { store.lock().await });
     until("the lease has a lifetime", || server.query::<i64>(&["PTTL", LEASE]) > 0);
-    expire_lease(&server);
+    assert!(server.query::<bool>(&["PEXPIRE", LEASE, "1"]));
     runtime.block_on(waiting).unwrap().unwrap();
 }
 

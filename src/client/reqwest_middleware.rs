@@ -218,7 +218,7 @@ fn prepare_repeat(
 ) -> Result<Request, Option<crate::Error>> {
     let snapshot = credentials.snapshot();
     let slot = snapshot.slot(choices.mode);
-    let (held, mut repeat) = turn::for_repeat(choices.mode, slot, outcome, copy)?;
+    let (held, mut repeat) = turn::for_repeat(credentials, choices.mode, slot, outcome, copy)?;
     choices.apply(held, repeat.headers_mut());
     Ok(repeat)
 }

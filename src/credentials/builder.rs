@@ -311,7 +311,7 @@ impl CredentialsBuilder {
             inner: Arc::new(Inner {
                 cell: Cell::new(snapshot),
                 desk: Default::default(),
-                ledger: tokio::sync::Mutex::new(Ledger { tokens, dirty: false }),
+                ledger: tokio::sync::Mutex::new(Ledger { tokens, ..Ledger::default() }),
                 vault,
                 refresh,
                 settings,

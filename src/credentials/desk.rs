@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::cell::{Cell, Generation};
 use super::completion::{Completion, Outcome, Wait};
@@ -26,6 +27,8 @@ struct State {
     /// `Some` while a driver is at work; completed when it goes home.
     shift: Option<Arc<Completion>>,
     memory: Memory,
+    /// The driver is to look whether another process was handed new tokens.
+    look: bool,
     /// No refresh starts any more.
     closed: bool,
 }
@@ -52,6 +55,9 @@ pub(crate) enum Reason {
     /// The program asked for it.
     Requested,
 }
+
+/// While the refresh token is refused, the store is looked at this often at most.
+const LOOK_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the desk answers.
 #[derive(Debug)]
@@ -113,6 +119,32 @@ impl Desk {
             state.shift = Some(Completion::new());
         }
         open
+    }
+
+    /// The refresh token was refused: nothing is sent before there are new tokens, but another
+    /// process may bring them.
+    pub(crate) fn refuse(&self, error: Error, now: Moment) {
+        self.state().memory.refuse(error, now.plus(LOOK_PAUSE));
+    }
+
+    /// A call has just failed for good. If a look at the store is due, the driver is to do it;
+    /// `true`: the asker has to start one.
+    pub(crate) fn ask_for_a_look(&self, now: Moment) -> bool {
+        let mut state = self.state();
+        if state.closed || !state.memory.is_look_due(now, now.plus(LOOK_PAUSE)) {
+            return false;
+        }
+        state.look = true;
+        let start = state.shift.is_none();
+        if start {
+            state.shift = Some(Completion::new());
+        }
+        start
+    }
+
+    /// Is the driver to look at the store? Told once.
+    pub(crate) fn take_look(&self) -> bool {
+        std::mem::take(&mut self.state().look)
     }
 
     /// The next flight. `None` closes the driver's shift: from then on another may be opened.
@@ -194,8 +226,6 @@ impl Reason {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio_test::{assert_pending, assert_ready, task};
 
     use super::super::cell::Snapshot;

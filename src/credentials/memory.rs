@@ -20,10 +20,18 @@ pub(crate) struct StormGuard {
 pub(crate) struct Memory {
     /// The last failure, and until when it is everybody's answer.
     failure: Option<(Error, Moment)>,
-    /// `Some` from the moment when the refresh token was refused until new tokens are set.
-    refused: Option<Error>,
+    /// `Some` from the moment when the refresh token was refused until there are new tokens.
+    refused: Option<Refusal>,
     /// When a token was minted because another had been answered 401, oldest first.
     minted_after_rejection: VecDeque<Moment>,
+}
+
+/// Nothing can be refreshed any more.
+#[derive(Debug)]
+struct Refusal {
+    error: Error,
+    /// From when on the store is worth a look: another process may have been handed new tokens.
+    next_look: Moment,
 }
 
 impl Memory {
@@ -34,8 +42,8 @@ impl Memory {
         now: Moment,
         guard: StormGuard,
     ) -> Option<Error> {
-        if let Some(error) = &self.refused {
-            return Some(error.clone());
+        if let Some(error) = self.refusal() {
+            return Some(error);
         }
         if let Some((error, until)) = &self.failure {
             if !now.has_reached(*until) {
@@ -62,8 +70,25 @@ impl Memory {
         self.failure = Some((error, until));
     }
 
-    pub(crate) fn refuse(&mut self, error: Error) {
-        self.refused = Some(error);
+    /// Why no refresh starts until new tokens are set, if that is so.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        self.refused.as_ref().map(|refusal| refusal.error.clone())
+    }
+
+    /// Answers `error` to everybody from now on, and lets the store be looked at from `next_look` on.
+    pub(crate) fn refuse(&mut self, error: Error, next_look: Moment) {
+        self.refused = Some(Refusal { error, next_look });
+    }
+
+    /// Is a look at the store due? If so, the next one is due at `next`.
+    pub(crate) fn is_look_due(&mut self, now: Moment, next: Moment) -> bool {
+        match &mut self.refused {
+            Some(refusal) if now.has_reached(refusal.next_look) => {
+                refusal.next_look = next;
+                true
+            }
+            _ => false,
+        }
     }
 
     pub(crate) fn minted(&mut self, reason: Reason, now: Moment) {
@@ -110,9 +135,22 @@ mod tests {
         memory.fail_until(Error::timed_out(), at(2));
         assert!(memory.objection(Reason::Expired, at(1), GUARD).unwrap().is_transient());
         assert!(memory.objection(Reason::Expired, at(2), GUARD).is_none());
-        memory.refuse(Error::signed_out());
+        memory.refuse(Error::signed_out(), at(7));
         assert!(memory.objection(Reason::Expired, at(9_999_999), GUARD).is_some());
         memory.forget();
         assert!(memory.objection(Reason::Expired, at(2), GUARD).is_none());
+    }
+
+    #[test]
+    fn the_store_is_looked_at_now_and_then_while_nothing_can_be_refreshed() {
+        let mut memory = Memory::default();
+        assert!(!memory.is_look_due(at(1), at(6)));
+        memory.refuse(Error::nothing_stored(), at(5));
+        assert!(!memory.is_look_due(at(4), at(9)));
+        assert!(memory.is_look_due(at(5), at(10)));
+        assert!(!memory.is_look_due(at(9), at(14)));
+        assert!(memory.is_look_due(at(10), at(15)));
+        memory.refuse(Error::signed_out(), Moment::NEVER);
+        assert!(!memory.is_look_due(at(9_999_999), at(0)));
     }
 }

@@ -181,7 +181,11 @@ impl Credentials {
     /// The refresh runs in a task of its own; dropping the future leaves it running.
     pub async fn refresh_now(&self, mode: RequestMode) -> Result<(), Error> {
         let generation = self.snapshot().slot(mode).generation;
-        self.renew(mode, generation, Reason::Requested).await
+        self.renew(mode, generation, Reason::Requested).await?;
+        match &self.snapshot().slot(mode).held {
+            Some(_) => Ok(()),
+            None => Err(self.lack_of(mode)),
+        }
     }
 
     /// Starts no further refresh, and waits for the one under way and for writes to the store that
@@ -220,7 +224,8 @@ impl Credentials {
     ) -> Renewal {
         let inner = &self.inner;
         if inner.refresh.is_none() {
-            return Renewal::Settled(Some(Err(Error::not_refreshable(mode))));
+            let error = self.refusal().unwrap_or_else(|| Error::not_refreshable(mode));
+            return Renewal::Settled(Some(Err(error)));
         }
         let now = inner.settings.clock.now();
         let guard = inner.settings.storm_guard;
@@ -229,6 +234,10 @@ impl Credentials {
                 if let Err(error) = &outcome {
                     if error.is_storm_guard_open() {
                         emit(&Event::StormGuardOpen { mode, error });
+                    }
+                    if inner.vault.is_shared() && inner.desk.ask_for_a_look(now) {
+                        // Beside the call, which fails at once; without a runtime there is none.
+                        let _ = driver::start(inner);
                     }
                 }
                 Renewal::Settled(Some(outcome))
@@ -239,6 +248,17 @@ impl Credentials {
                 Err(error) => Renewal::Settled(Some(Err(error))),
             },
         }
+    }
+
+    /// Why there is no token of `mode`, although its renewal is done: the user has signed out since,
+    /// say.
+    pub(crate) fn lack_of(&self, mode: RequestMode) -> Error {
+        self.refusal().unwrap_or_else(|| Error::no_token(mode))
+    }
+
+    /// Why no refresh starts until new tokens are set, if that is so.
+    fn refusal(&self) -> Option<Error> {
+        self.inner.desk.with_memory(|memory| memory.refusal())
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -293,12 +313,10 @@ impl Inner {
         let mut ledger = self.ledger.lock().await;
         // The newest revision there is, so that no process takes the old tokens for newer.
         let known = ledger.tokens.as_ref().map_or(0, TokenSet::revision);
-        let stored = async {
-            let lease = self.vault.lock(self.settings.refresh_timeout).await?;
-            let stored = self.vault.load(&ledger.tokens).await;
-            Ok((lease, stored))
-        }
-        .await;
+        let stored = match ledger.lock(&self, self.settings.refresh_timeout).await {
+            Ok(lease) => Ok((lease, self.vault.load(&ledger.tokens).await)),
+            Err(error) => Err(error),
+        };
         // What can't be read is overwritten too: the new tokens are the user's word.
         let over = match &stored {
             Ok((_, Ok(stored))) => stored.as_ref().map(TokenSet::revision),
@@ -307,15 +325,19 @@ impl Inner {
         ledger.tokens = Some(tokens.with_revision(known.max(over.unwrap_or(0)) + 1));
         ledger.dirty = true;
         let written = match stored {
-            Ok((lease, _)) => ledger.write(&self, &lease, over).await.map(|_| ()),
+            Ok((lease, _)) => {
+                let written = ledger.write(&self, &lease, over).await.map(|_| ());
+                ledger.unlock(lease);
+                written
+            }
             Err(error) => Err(error),
         };
         self.desk.with_memory(memory::Memory::forget);
         self.publish(&ledger);
         emit(&Event::TokensSet { revision: ledger.tokens.as_ref().map_or(0, TokenSet::revision) });
-        drop(ledger);
         written.map_err(|error| {
             emit(&Event::Unsaved { error: &error });
+            // The ledger is still held, so a driver at work has not looked yet.
             if self.desk.open_shift() {
                 // Within a task of a runtime, so there is one.
                 let _ = driver::start(&self);
@@ -328,10 +350,11 @@ impl Inner {
         let mut ledger = self.ledger.lock().await;
         ledger.tokens = None;
         ledger.dirty = false;
-        self.desk.with_memory(|memory| memory.refuse(Error::signed_out()));
+        self.desk.with_memory(|memory| memory.refuse(Error::signed_out(), Moment::NEVER));
         self.publish(&ledger);
         emit(&Event::SignedOut);
-        let lease = self.vault.lock(self.settings.refresh_timeout).await.map_err(Error::store)?;
+        let lease =
+            ledger.lock(&self, self.settings.refresh_timeout).await.map_err(Error::store)?;
         self.vault.clear(&lease).await.map_err(Error::store)
     }
 }

@@ -1,3 +1,3 @@
-//! What is worth knowing beyond the types: nothing here but text.
+//! Pages on how to use the crate well.
 
-pub mod stacks;
+pub mod ordering;

@@ -23,9 +23,11 @@ pub(crate) enum Event<'a> {
     OddLifetime,
     LeaseLost,
     Unsaved { error: &'a StoreError },
+    StillUnsaved { error: &'a StoreError, wait: Duration },
     SavedAfterAll { revision: u64 },
     Overtaken { revision: u64 },
     TokensSet { revision: u64 },
+    NewTokensFound { revision: u64 },
     SignedOut,
     RequestRepeated { mode: RequestMode },
     RequestNotRepeated { mode: RequestMode, why: &'static str },
@@ -52,14 +54,14 @@ pub(crate) fn emit(event: &Event<'_>) {
             target: TARGET,
             class = %error.class(),
             error = %error,
-            wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            wait_ms = millis(*wait),
             "exchange failed, and is tried again"
         ),
         Event::RefreshFailed { error } if error.is_reauthorization_required() => {
-            error!(target: TARGET, error = %Chain(error), "re-authorization is required");
+            error!(target: TARGET, error = %Chain(*error), "re-authorization is required");
         }
         Event::RefreshFailed { error } => {
-            warn!(target: TARGET, error = %Chain(error), "refresh failed");
+            warn!(target: TARGET, error = %Chain(*error), "refresh failed");
         }
         Event::StormGuardOpen { mode, error } => {
             warn!(target: TARGET, mode = mode.as_str(), error = %error, "storm guard refused a refresh");
@@ -73,8 +75,14 @@ pub(crate) fn emit(event: &Event<'_>) {
         }
         Event::Unsaved { error } => error!(
             target: TARGET,
-            error = %error,
+            error = %Chain(*error),
             "newest tokens not saved; they are used and the write is repeated"
+        ),
+        Event::StillUnsaved { error, wait } => warn!(
+            target: TARGET,
+            error = %Chain(*error),
+            wait_ms = millis(*wait),
+            "newest tokens still not saved"
         ),
         Event::SavedAfterAll { revision } => {
             info!(target: TARGET, revision, "newest tokens saved after all");
@@ -85,6 +93,11 @@ pub(crate) fn emit(event: &Event<'_>) {
             "another process has saved in the meantime; its tokens are adopted"
         ),
         Event::TokensSet { revision } => info!(target: TARGET, revision, "new tokens set"),
+        Event::NewTokensFound { revision } => info!(
+            target: TARGET,
+            revision,
+            "new tokens found in the store: re-authorization is not required any more"
+        ),
         Event::SignedOut => info!(target: TARGET, "signed out"),
         Event::RequestRepeated { mode } => {
             debug!(target: TARGET, mode = mode.as_str(), "request repeated with a new token");
@@ -95,8 +108,12 @@ pub(crate) fn emit(event: &Event<'_>) {
     }
 }
 
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// An error and what lies behind it, on one line.
-struct Chain<'a>(&'a Error);
+struct Chain<'a>(&'a (dyn std::error::Error + 'static));
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -15,9 +15,11 @@
 //! | the endpoint gave an odd lifetime | warn | |
 //! | the lease was lost before the exchange; starting over | warn | |
 //! | newest tokens not saved; they are used and the write is repeated | error | `error` |
+//! | newest tokens still not saved | warn | `error`, `wait_ms` |
 //! | newest tokens saved after all | info | `revision` |
 //! | another process has saved in the meantime; its tokens are adopted | warn | `revision` |
 //! | new tokens set | info | `revision` |
+//! | new tokens found in the store: re-authorization is not required any more | info | `revision` |
 //! | signed out | info | |
 //! | request repeated with a new token | debug | `mode` |
 //! | request not repeated | debug | `mode`, `why` |

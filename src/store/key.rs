@@ -38,6 +38,20 @@ impl EncryptionKey {
         EncryptionKey(Arc::new(Zeroizing::new(bytes)))
     }
 
+    /// Draws a key.
+    #[cfg(feature = "keyring")]
+    pub(super) fn generate() -> Result<Self, StoreError> {
+        let key = chacha20poly1305::Key::try_generate().map_err(|error| {
+            StoreError::unavailable("the system gave no random bytes for a key", error)
+        })?;
+        Ok(EncryptionKey::from_bytes(key.into()))
+    }
+
+    #[cfg(feature = "keyring")]
+    pub(super) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Encrypts `plain` and vouches for `beside` with it; the nonce, drawn anew, comes first.
     pub(super) fn encrypt(&self, plain: &[u8], beside: &[u8]) -> Result<Vec<u8>, StoreError> {
         let nonce = XNonce::try_generate().map_err(|error| {

@@ -15,7 +15,8 @@
 //! 4. [`save`](TokenStore::save), *before* any request sees the new token. If it fails, the new
 //!    tokens are used all the same (a spent refresh token can't be un-spent), the write is repeated
 //!    with backoff, and no further refresh starts before it has landed;
-//! 5. the lease is dropped, which gives the right back.
+//! 5. the lease is dropped, which gives the right back: once the new tokens are saved, and not
+//!    before, because another process would find the spent ones in the store.
 //!
 //! # Writing one
 //!
@@ -65,6 +66,8 @@ mod error;
 mod file;
 #[cfg(feature = "encryption")]
 mod key;
+#[cfg(all(any(unix, windows), feature = "keyring"))]
+mod keyring;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
@@ -85,6 +88,9 @@ pub use file::{FileLease, FileStore};
 #[cfg(feature = "encryption")]
 #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
 pub use key::EncryptionKey;
+#[cfg(all(any(unix, windows), feature = "keyring"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "keyring")))]
+pub use keyring::KeyringStore;
 pub use memory::MemoryStore;
 pub(crate) use seal::Seal;
 

@@ -82,6 +82,14 @@ impl FakeTeamUpBuilder {
         self
     }
 
+    /// Whether a refresh token that comes a second time is refused, and kills its family (RFC 9700
+    /// section 4.14.2). On by default; TeamUp's documentation does not say. Where it is off, a spent
+    /// refresh token can be exchanged again and again, as some OAuth servers allow for a while.
+    pub fn reuse_detection(mut self, detects: bool) -> Self {
+        self.settings.reuse_detection = detects;
+        self
+    }
+
     /// The status that refuses an unknown, expired or spent refresh token. 400 by default; TeamUp
     /// does not document which of 400, 401 and 403 it is.
     pub fn refused_refresh_status(mut self, status: StatusCode) -> Self {

@@ -130,11 +130,11 @@ impl Families {
         let family = record.family;
         match record.state {
             RefreshState::Revoked => return Spending::Revoked,
-            RefreshState::Spent => {
+            RefreshState::Spent if settings.reuse_detection => {
                 self.kill(family);
                 return Spending::DoubleSpent;
             }
-            RefreshState::Alive => {}
+            RefreshState::Spent | RefreshState::Alive => {}
         }
         if record.expires_at.is_some_and(|expires_at| now >= expires_at) {
             return Spending::Expired;

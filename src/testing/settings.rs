@@ -22,6 +22,7 @@ pub(super) struct Settings {
     /// `Some`: what the exchange answers, whatever the lifetime is.
     pub(super) expires_in: Option<Value>,
     pub(super) rotation_revokes_access_tokens: bool,
+    pub(super) reuse_detection: bool,
     pub(super) refused_refresh: StatusCode,
     /// Empty: any, or none at all.
     pub(super) providers: Vec<u64>,
@@ -51,6 +52,7 @@ impl Default for Settings {
             refresh_token_lifetime: None,
             expires_in: None,
             rotation_revokes_access_tokens: false,
+            reuse_detection: true,
             refused_refresh: StatusCode::BAD_REQUEST,
             providers: Vec::new(),
             mode_required: true,

@@ -3,23 +3,21 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::timeout;
 use tower_teamup_auth::store::{FileStore, SaveStep, TokenStore as _};
 
-use crate::support::{
-    Folder, OtherProcess, is_locked, part, say, tokens, wait_for_parent, whole_text,
-};
+use crate::process::{OtherProcess, part, say, wait_for_parent};
+use crate::small_disk::{SmallDisk, on_each_small_disk};
+use crate::support::{Folder, is_locked, tokens, whole_text};
 
 #[tokio::test]
 async fn p8_a_process_killed_at_any_step_of_a_save_leaves_the_old_tokens_or_the_new() {
     const NAME: &str =
         "processes::p8_a_process_killed_at_any_step_of_a_save_leaves_the_old_tokens_or_the_new";
-    match part() {
+    match part::<PathBuf>() {
         Some((role, path)) if role == "next" => return rotate_once(&FileStore::new(path)).await,
         Some((step, path)) => return save_up_to(&step, path).await,
         None => {}
@@ -81,7 +79,7 @@ async fn rotate_once(store: &FileStore) {
 #[tokio::test(start_paused = true)]
 async fn the_lock_excludes_another_process_until_it_ends_or_dies() {
     const NAME: &str = "processes::the_lock_excludes_another_process_until_it_ends_or_dies";
-    if let Some((_, path)) = part() {
+    if let Some((_, path)) = part::<PathBuf>() {
         let store = FileStore::new(path);
         let lease = store.lock().await.unwrap();
         say("locked");
@@ -117,7 +115,7 @@ async fn p2_processes_that_rotate_together_lose_no_rotation() {
     const NAME: &str = "processes::p2_processes_that_rotate_together_lose_no_rotation";
     const PROCESSES: u64 = 4;
     const ROTATIONS: u64 = 50;
-    if let Some((_, path)) = part() {
+    if let Some((_, path)) = part::<PathBuf>() {
         let store = FileStore::new(path);
         say("ready");
         wait_for_parent();
@@ -141,7 +139,7 @@ async fn p2_processes_that_rotate_together_lose_no_rotation() {
 async fn nothing_is_open_to_others_or_half_written_while_a_thousand_rotations_run() {
     const NAME: &str =
         "processes::nothing_is_open_to_others_or_half_written_while_a_thousand_rotations_run";
-    if let Some((_, path)) = part() {
+    if let Some((_, path)) = part::<PathBuf>() {
         return rotate_a_thousand_times(path).await;
     }
     let folder = Folder::in_memory();
@@ -221,35 +219,12 @@ impl Seen {
 async fn p8_a_full_disk_leaves_the_old_tokens_and_takes_the_new_ones_once_there_is_room() {
     const NAME: &str =
         "processes::p8_a_full_disk_leaves_the_old_tokens_and_takes_the_new_ones_once_there_is_room";
-    if let Some((kind, path)) = part() {
-        let mut disk =
-            SmallDisk { is_limit: kind == "limit", folder: path.parent().unwrap().into() };
+    if let Some((kind, path)) = part::<PathBuf>() {
+        let mut disk = SmallDisk::new(&kind, path.parent().unwrap());
         return run_full(&mut disk, FileStore::new(path)).await;
     }
-    // A limit on the size of files stands for a quota, and needs no rights.
-    let mut limit = Command::new("sh");
-    limit.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap());
     let folder = Folder::new();
-    OtherProcess::start_by(limit, NAME, "limit", &folder.tokens()).passes();
-
-    // Where a file system can be mounted, a really small one.
-    let mount = "mount -t tmpfs -o size=64k,mode=700 tmpfs \"$FOLDER\"";
-    for namespaces in [&["--mount"][..], &["--mount", "--map-root-user"]] {
-        let mut command = Command::new("unshare");
-        command.args(namespaces).args(["sh", "-c"]).env("FOLDER", folder.path());
-        let can_mount = Command::new("unshare")
-            .args(namespaces)
-            .args(["sh", "-c", mount])
-            .env("FOLDER", folder.path())
-            .output()
-            .is_ok_and(|output| output.status.success());
-        if can_mount {
-            let run = format!("{mount} && exec \"$0\" \"$@\"");
-            command.arg(run).arg(std::env::current_exe().unwrap());
-            OtherProcess::start_by(command, NAME, "tmpfs", &folder.tokens()).passes();
-            break;
-        }
-    }
+    on_each_small_disk(NAME, &folder.path(), &folder.tokens());
 }
 
 async fn run_full(disk: &mut SmallDisk, store: FileStore) {
@@ -265,41 +240,11 @@ async fn run_full(disk: &mut SmallDisk, store: FileStore) {
         assert!(text.contains("can't write") && text.contains("free space"), "{text}");
         assert!(text.contains("No space left") || text.contains("File too large"), "{text}");
         assert_eq!(store.load().await.unwrap(), Some(tokens(1, "old")));
-        let names = crate::support::names_in(&disk.folder);
+        let names = crate::support::names_in(disk.folder());
         assert!(!names.iter().any(|name| name.ends_with(".tmp")), "{names:?}");
     }
 
     disk.make_room();
     store.save(&lease, Some(1), &tokens(2, "new")).await.unwrap();
     assert_eq!(store.load().await.unwrap(), Some(tokens(2, "new")));
-}
-
-struct SmallDisk {
-    is_limit: bool,
-    folder: PathBuf,
-}
-
-impl SmallDisk {
-    fn fill(&mut self) {
-        if self.is_limit {
-            self.limit(Some(0));
-        } else {
-            let filler = vec![0; 1024 * 1024];
-            let error = fs::write(self.folder.join("filler"), filler).unwrap_err();
-            assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
-        }
-    }
-
-    fn make_room(&mut self) {
-        if self.is_limit {
-            self.limit(getrlimit(Resource::Fsize).maximum);
-        } else {
-            fs::remove_file(self.folder.join("filler")).unwrap();
-        }
-    }
-
-    fn limit(&self, current: Option<u64>) {
-        let maximum = getrlimit(Resource::Fsize).maximum;
-        setrlimit(Resource::Fsize, Rlimit { current, maximum }).unwrap();
-    }
 }

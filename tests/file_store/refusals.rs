@@ -4,15 +4,14 @@ use std::fs::{self, Permissions};
 use std::future::Future as _;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use tower_teamup_auth::store::{FileStore, StoreError, TokenStore as _};
 
-use crate::support::{
-    Folder, OtherProcess, mode_of, part, say, tokens, unprivileged, wait_for_parent, whole_text,
-};
+use crate::process::{OtherProcess, part, say, unprivileged, wait_for_parent};
+use crate::support::{Folder, mode_of, tokens, whole_text};
 
 /// Every call refuses what is there, says so with these words, and names the file.
 async fn refuses(store: &FileStore, said: &[&str]) {
@@ -195,7 +194,7 @@ async fn a_folder_that_can_not_be_made() {
 #[tokio::test]
 async fn a_folder_that_can_not_be_written_is_found_by_the_check() {
     const NAME: &str = "refusals::a_folder_that_can_not_be_written_is_found_by_the_check";
-    if let Some((_, path)) = part() {
+    if let Some((_, path)) = part::<PathBuf>() {
         let store = FileStore::new(path);
         assert_eq!(store.load().await.unwrap(), Some(tokens(1, "old")));
         say(&whole_text(&store.check().await.unwrap_err()));
@@ -204,7 +203,7 @@ async fn a_folder_that_can_not_be_written_is_found_by_the_check() {
         return;
     }
     let folder = Folder::new();
-    let (command, user) = unprivileged(&folder);
+    let (command, user) = unprivileged(&folder.path());
     let own = folder.path().join("own");
     let path = own.join("tokens.json");
     let store = FileStore::new(&path);

@@ -1,6 +1,7 @@
 //! What is written, and what is there after a save that went well, that was dropped, that panicked.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -9,7 +10,8 @@ use tower_teamup_auth::store::{FileStore, SaveStep, TokenStore as _};
 use tower_teamup_auth::token::AccessToken;
 use tower_teamup_auth::{RequestMode, TokenSet};
 
-use crate::support::{Folder, OtherProcess, is_locked, mode_of, part, say, tokens};
+use crate::process::{OtherProcess, part, say};
+use crate::support::{Folder, is_locked, mode_of, tokens};
 
 #[tokio::test]
 async fn the_file_is_json_of_a_known_form() {
@@ -219,7 +221,7 @@ async fn the_next_holder_of_the_lock_removes_leftovers_and_nothing_else() {
 #[tokio::test]
 async fn modes_are_exact_under_any_umask() {
     const NAME: &str = "saving::modes_are_exact_under_any_umask";
-    if let Some((umask, path)) = part() {
+    if let Some((umask, path)) = part::<PathBuf>() {
         let umask = u32::from_str_radix(&umask, 8).unwrap();
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
         let store = FileStore::new(path);

@@ -4,7 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use std::time::Duration;
 /// Passes bytes to and fro, until a rule says otherwise.
 pub struct Relay {
     port: u16,
+    server: Arc<AtomicU16>,
     gate: Arc<Gate>,
 }
 
@@ -44,16 +45,20 @@ impl Relay {
         let port = listener.local_addr().expect("a bound socket has an address").port();
         let gate = Arc::new(Gate::default());
         let shared = Arc::clone(&gate);
+        let server = Arc::new(AtomicU16::new(server));
+        let leads_to = Arc::clone(&server);
         // Ends with the test's process.
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 // A server that is down is a connection that closes.
-                if let Ok(server) = TcpStream::connect(("127.0.0.1", server)) {
+                if let Ok(server) =
+                    TcpStream::connect(("127.0.0.1", leads_to.load(Ordering::SeqCst)))
+                {
                     relay(client, server, &shared);
                 }
             }
         });
-        Relay { port, gate }
+        Relay { port, server, gate }
     }
 
     /// The port that clients connect to.
@@ -64,6 +69,11 @@ impl Relay {
     /// The URL of a Redis behind this relay.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Leads new connections to another server; those that stand remain.
+    pub fn lead_to(&self, server: u16) {
+        self.server.store(server, Ordering::SeqCst);
     }
 
     /// Holds the next request that contains `marker`, or the answer to it.

@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::backoff::Backoff;
 use super::shared::Shared;
 use crate::store::StoreError;
+use crate::token::{Clock, Moment};
 
 /// The exclusive right to refresh that a [`RedisStore`](super::RedisStore) grants.
 ///
@@ -22,6 +23,7 @@ use crate::store::StoreError;
 /// that fails, or the process dies, the right runs out by itself at the end of its lifetime.
 pub struct RedisLease {
     owner: Arc<str>,
+    standing: Arc<Standing>,
     /// Never sent over: that it is dropped is the message.
     _alive: oneshot::Sender<Infallible>,
 }
@@ -32,13 +34,23 @@ impl RedisLease {
         &self.owner
     }
 
+    /// Is it certain, without asking Redis, that nobody else has had the lease since it was granted?
+    pub(super) fn is_held(&self) -> bool {
+        self.standing.is_good_at(Clock::system().now())
+    }
+
     /// Waits for the lease. Dropping the future gives back what it took.
     pub(super) async fn take(shared: Arc<Shared>) -> Result<RedisLease, StoreError> {
         let owner: Arc<str> = new_owner().into();
         let (alive, gone) = oneshot::channel();
         let (grant, granted) = oneshot::channel();
-        let lease = RedisLease { owner: Arc::clone(&owner), _alive: alive };
-        tokio::spawn(live(shared, owner, grant, gone));
+        let standing = Arc::new(Standing::default());
+        let lease = RedisLease {
+            owner: Arc::clone(&owner),
+            standing: Arc::clone(&standing),
+            _alive: alive,
+        };
+        tokio::spawn(live(shared, owner, standing, grant, gone));
         match granted.await {
             Ok(Ok(())) => Ok(lease),
             Ok(Err(error)) => Err(error),
@@ -56,6 +68,39 @@ impl fmt::Debug for RedisLease {
     }
 }
 
+/// What is known of a lease without asking Redis.
+#[derive(Default)]
+struct Standing(
+    /// Until when Redis keeps the lease at least: a lifetime from the moment before it was last
+    /// asked to. `None` before it was granted, and for good once it was lost.
+    Mutex<Option<Moment>>,
+);
+
+impl Standing {
+    fn grant(&self, until: Moment) {
+        *self.until() = Some(until);
+    }
+
+    fn extend(&self, until: Moment) {
+        if let Some(known) = &mut *self.until() {
+            *known = until;
+        }
+    }
+
+    fn lose(&self) {
+        *self.until() = None;
+    }
+
+    /// By both clocks: the monotonic one stands still while the machine sleeps.
+    fn is_good_at(&self, now: Moment) -> bool {
+        self.until().is_some_and(|until| !now.has_reached(until))
+    }
+
+    fn until(&self) -> MutexGuard<'_, Option<Moment>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A name that no other holder bears, in this process or another. The process id keeps apart what
 /// was forked from one seed, and tells whoever looks into Redis where the holder runs.
 fn new_owner() -> String {
@@ -67,14 +112,15 @@ fn new_owner() -> String {
 async fn live(
     shared: Arc<Shared>,
     owner: Arc<str>,
+    standing: Arc<Standing>,
     grant: oneshot::Sender<Result<(), StoreError>>,
     mut gone: oneshot::Receiver<Infallible>,
 ) {
-    match take(&shared, &owner, &mut gone).await {
+    match take(&shared, &owner, &standing, &mut gone).await {
         Ok(true) => {
             // A receiver that is gone shows in `gone` as well.
             let _ = grant.send(Ok(()));
-            if !renew(&shared, &owner, &mut gone).await {
+            if !renew(&shared, &owner, &standing, &mut gone).await {
                 return;
             }
         }
@@ -91,31 +137,57 @@ async fn live(
 async fn take(
     shared: &Shared,
     owner: &str,
+    standing: &Standing,
     gone: &mut oneshot::Receiver<Infallible>,
 ) -> Result<bool, StoreError> {
     let mut pauses = Backoff::new(Duration::from_millis(20), Duration::from_millis(250));
-    while let Some(left) = shared.hold(owner).await? {
+    loop {
+        let until = a_lifetime_from_now(shared);
+        let Some(left) = shared.hold(owner).await? else {
+            standing.grant(until);
+            return Ok(true);
+        };
         if gone_within(pauses.pause().min(left), gone).await {
             return Ok(false);
         }
     }
-    Ok(true)
 }
 
 /// Renews the lease until its holder lets go; false if somebody else has it by then.
-///
-/// A lease that is gone without anybody else having it (Redis was restarted, or out of reach for
-/// too long) is taken again: the holder still refreshes.
-async fn renew(shared: &Shared, owner: &str, gone: &mut oneshot::Receiver<Infallible>) -> bool {
+async fn renew(
+    shared: &Shared,
+    owner: &str,
+    standing: &Standing,
+    gone: &mut oneshot::Receiver<Infallible>,
+) -> bool {
     let mut pause = shared.lease_lifetime / 3;
     while !gone_within(pause, gone).await {
-        pause = match shared.hold(owner).await {
-            Ok(None) => shared.lease_lifetime / 3,
-            Ok(Some(_)) => return false,
+        pause = match renew_once(shared, owner, standing).await {
+            Ok(true) => shared.lease_lifetime / 3,
+            Ok(false) => return false,
             Err(_) => shared.lease_lifetime / 10,
         };
     }
     true
+}
+
+/// Renews the lease; false if somebody else has it.
+///
+/// A lease that is gone without anybody else having it (Redis was restarted, say, or this process
+/// was stopped for too long) is taken again, because its holder may be in the midst of an exchange.
+/// But it counts as lost: another may have had it in the meantime, and have spent the refresh token.
+async fn renew_once(shared: &Shared, owner: &str, standing: &Standing) -> Result<bool, StoreError> {
+    let until = a_lifetime_from_now(shared);
+    if shared.keep(owner).await? {
+        standing.extend(until);
+        return Ok(true);
+    }
+    standing.lose();
+    Ok(shared.hold(owner).await?.is_none())
+}
+
+fn a_lifetime_from_now(shared: &Shared) -> Moment {
+    Clock::system().now().plus(shared.lease_lifetime)
 }
 
 /// Lets `pause` pass, unless nobody holds the lease or waits for it any more.

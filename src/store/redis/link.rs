@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use super::failure::Failure;
 
 /// How often one call is sent at most. A connection that turns out to be closed costs one attempt,
-/// and so does a cluster's word that the key lives on another node.
+/// and so does the word of a Redis that the key is to be written on another.
 const ATTEMPTS: u32 = 4;
 
 pub(super) struct Link {
@@ -111,12 +111,11 @@ impl Line {
         let moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
         // A primary that became a replica: its name may lead to the new primary by now.
         let demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
-        let closed = error.is_connection_dropped();
         if number == self.number && (moved || demoted || error.is_unrecoverable_error()) {
             self.connection = None;
             self.moved_to = if moved { redirection(home, error) } else { None };
         }
-        moved || closed
+        moved || demoted || error.is_connection_dropped()
     }
 }
 

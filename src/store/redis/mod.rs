@@ -43,7 +43,8 @@ use crate::token::TokenSet;
 /// [set](RedisStoreBuilder::lease_lifetime)), renewed while the refresh runs. A holder that dies
 /// blocks the others for that lifetime at most. A holder that was suspended for longer, and wakes up
 /// after another process has refreshed, can't overwrite the newer tokens: each write compares the
-/// revision that it replaces, in one step with the write. If nobody has saved in the meantime, the
+/// revision that it replaces, in one step with the write. If it wakes up before its exchange, it
+/// starts over instead. If nobody has saved in the meantime, the
 /// write goes through although the lease is lost: what was rotated must not be lost with it.
 ///
 /// # How it reaches Redis
@@ -156,6 +157,12 @@ impl TokenStore for RedisStore {
         tokens: &TokenSet,
     ) -> Result<(), StoreError> {
         self.shared.save(over, tokens).await
+    }
+
+    /// See [`TokenStore::is_held`]. A lease that was lost once, by this machine's clocks or by Redis'
+    /// own word, stays lost, even if it could be taken again.
+    fn is_held(&self, lease: &Self::Lease) -> bool {
+        lease.is_held()
     }
 
     /// See [`TokenStore::clear`]. Fails while another process holds the lease, if this one was lost:

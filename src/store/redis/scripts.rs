@@ -52,6 +52,13 @@ if left < 0 then
 end
 return math.max(left, 1)";
 
+/// `KEYS`: the lease. `ARGV`: who asks; the lifetime in milliseconds.
+/// 1 if the lease was the asker's all the while, and now is for a whole lifetime more; else 0, and
+/// nothing is taken: who had it in the meantime can't be told any more.
+const KEEP: &str = "\
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])";
+
 /// `KEYS`: the lease. `ARGV`: who gives it back. Somebody else's lease is left alone.
 const RELEASE: &str = "\
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
@@ -102,8 +109,17 @@ impl Keys {
 
     /// Takes the lease, or keeps it for another lifetime.
     pub(super) fn hold(&self, owner: &str, lifetime: Duration) -> Cmd {
+        self.lease_for(HOLD, owner, lifetime)
+    }
+
+    /// Keeps the lease for another lifetime, and never takes it.
+    pub(super) fn keep(&self, owner: &str, lifetime: Duration) -> Cmd {
+        self.lease_for(KEEP, owner, lifetime)
+    }
+
+    fn lease_for(&self, script: &str, owner: &str, lifetime: Duration) -> Cmd {
         let millis = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
-        let mut command = eval(HOLD, &[&self.lease]);
+        let mut command = eval(script, &[&self.lease]);
         command.arg(owner).arg(millis);
         command
     }

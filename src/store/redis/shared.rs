@@ -71,6 +71,11 @@ impl Shared {
         Ok((left > 0).then(|| Duration::from_millis(left)))
     }
 
+    /// Renews the lease; false if it was not this holder's all the while.
+    pub(super) async fn keep(&self, owner: &str) -> Result<bool, StoreError> {
+        self.call("renew the lease", &self.keys.keep(owner, self.lease_lifetime)).await
+    }
+
     pub(super) async fn release(&self, owner: &str) -> Result<(), StoreError> {
         self.call("give the lease back", &self.keys.release(owner)).await
     }

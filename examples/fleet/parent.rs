@@ -1,0 +1,173 @@
+//! Starts the servers and the fleet, lets the tokens expire, and keeps account.
+
+use std::process::{Command as Program, ExitCode, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+use tower_teamup_auth::RequestMode;
+use tower_teamup_auth::store::{FileStore, RedisStore, TokenStore};
+use tower_teamup_auth::testing::FakeTeamUp;
+
+use crate::WORKER;
+use crate::redis_server::RedisServer;
+use crate::worker::{KEY, REQUESTS, TWO_HOURS, TWO_HOURS_PASS};
+
+const PROCESSES: usize = 20;
+const EXPIRIES: usize = 5;
+
+/// No answer of a worker takes longer, however busy the machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) async fn run() -> anyhow::Result<ExitCode> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("tokens.json");
+    println!("{PROCESSES} processes share a file.");
+    let mut all_well =
+        expire_together(&FileStore::new(&path), &format!("file:{}", path.display())).await?;
+
+    if let Err(error) = Program::new("redis-server").arg("--version").output() {
+        eprintln!(
+            "\nfleet: `redis-server` can't be run ({error}), so the part with Redis is missing: \
+             install it, with `apt-get install redis-server` for instance"
+        );
+        return Ok(ExitCode::from(2));
+    }
+    let redis = RedisServer::start();
+    println!("\n{PROCESSES} processes share a Redis.");
+    all_well &=
+        expire_together(&RedisStore::connect(redis.url(), KEY).await?, &redis.url()).await?;
+    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs a fleet on a store, from a login to its fifth expiry, and says how that went.
+async fn expire_together(store: &impl TokenStore, place: &str) -> anyhow::Result<bool> {
+    let server = FakeTeamUp::builder().access_token_lifetime(TWO_HOURS).start().await;
+    // Somebody has logged in.
+    store.check().await?;
+    let lease = store.lock().await?;
+    store.save(&lease, None, &server.issue_tokens(&[RequestMode::Provider])).await?;
+    drop(lease);
+
+    let mut fleet = Fleet::start(&server, place).await?;
+    let mut account = Account { server: &server, all_well: true };
+    account.round(&mut fleet, "the token is good", 0).await?;
+    for expiry in 1..=EXPIRIES {
+        // In turn: every process knows by its clock that the token has expired, or none does and
+        // all are answered 401.
+        if expiry % 2 == 1 {
+            server.advance(TWO_HOURS);
+            fleet.order(TWO_HOURS_PASS).await?;
+            account.round(&mut fleet, &format!("expiry {expiry}, by the clock"), 1).await?;
+        } else {
+            server.expire_access_tokens();
+            account.round(&mut fleet, &format!("expiry {expiry}, by a 401"), 1).await?;
+        }
+    }
+    fleet.end().await?;
+    Ok(account.last_line())
+}
+
+/// The workers, and the pipes to and from them.
+struct Fleet(Vec<Worker>);
+
+struct Worker {
+    process: Child,
+    orders: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl Fleet {
+    /// Starts the processes: this very program, in another part.
+    async fn start(server: &FakeTeamUp, place: &str) -> anyhow::Result<Self> {
+        let program = std::env::current_exe()?;
+        let mut fleet = Fleet(Vec::new());
+        for _ in 0..PROCESSES {
+            let mut process = Command::new(&program)
+                .args([WORKER, &server.base_url(), place])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .kill_on_drop(true)
+                .spawn()?;
+            let orders = process.stdin.take().context("it was piped")?;
+            let answers = process.stdout.take().context("it was piped")?;
+            fleet.0.push(Worker { process, orders, answers: BufReader::new(answers).lines() });
+        }
+        fleet.answers().await?;
+        Ok(fleet)
+    }
+
+    /// Gives all of them an order before it hears any, so that they carry it out together.
+    async fn order(&mut self, order: &str) -> anyhow::Result<Vec<String>> {
+        for worker in &mut self.0 {
+            worker.orders.write_all(format!("{order}\n").as_bytes()).await?;
+        }
+        self.answers().await
+    }
+
+    async fn answers(&mut self) -> anyhow::Result<Vec<String>> {
+        let mut answers = Vec::new();
+        for worker in &mut self.0 {
+            let answer = timeout(PATIENCE, worker.answers.next_line()).await;
+            let answer = answer.context("a process does not answer")??;
+            answers.push(answer.context("a process ended before its time")?);
+        }
+        Ok(answers)
+    }
+
+    async fn end(self) -> anyhow::Result<()> {
+        for Worker { mut process, orders, .. } in self.0 {
+            // The end of its orders is the order to end.
+            drop(orders);
+            let status = timeout(PATIENCE, process.wait()).await.context("a process goes on")??;
+            ensure!(status.success(), "a process ended with {status}");
+        }
+        Ok(())
+    }
+}
+
+/// What came of the requests, by the processes' word and by the server's.
+struct Account<'a> {
+    server: &'a FakeTeamUp,
+    all_well: bool,
+}
+
+impl Account<'_> {
+    async fn round(
+        &mut self,
+        fleet: &mut Fleet,
+        name: &str,
+        expected_exchanges: usize,
+    ) -> anyhow::Result<()> {
+        let (exchanges, unauthorized) = (self.server.exchanges(), self.server.unauthorized());
+        let answers = fleet.order(name).await?;
+        let mut ok = 0;
+        for answer in &answers {
+            ok += answer.parse::<usize>().with_context(|| format!("it said {answer:?}"))?;
+        }
+        let exchanges = self.server.exchanges() - exchanges;
+        let unauthorized = self.server.unauthorized() - unauthorized;
+        let sent = answers.len() * REQUESTS;
+        println!(
+            "    {name:<23} {sent} requests, {unauthorized:>3} × 401, exchanges: {exchanges}, answered \
+             200 in the end: {ok}"
+        );
+        self.all_well &= ok == sent && exchanges == expected_exchanges;
+        Ok(())
+    }
+
+    /// All of it is the server's own account.
+    fn last_line(&self) -> bool {
+        let journal = self.server.journal();
+        let rejected = journal.rejected_exchanges() + journal.double_spends();
+        println!(
+            "processes={PROCESSES} expiries={EXPIRIES} exchanges={} rejected={rejected} \
+             unauthorized_to_caller={}",
+            journal.exchanges(),
+            journal.unauthorized_to_caller(),
+        );
+        self.all_well && rejected == 0 && journal.unauthorized_to_caller() == 0
+    }
+}

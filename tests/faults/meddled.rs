@@ -1,0 +1,107 @@
+//! A store that a test meddles with.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tower_teamup_auth::TokenSet;
+use tower_teamup_auth::store::{StoreError, Stored, TokenStore};
+
+/// A store that this process can't write to while it is broken, and that counts what is asked of it.
+#[derive(Clone)]
+pub(crate) struct Meddled<S> {
+    store: S,
+    is_broken: Arc<AtomicBool>,
+    loads: Count,
+    failures: Count,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Count(Arc<AtomicUsize>);
+
+impl Count {
+    fn up(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many more were counted.
+    pub(crate) async fn more(&self, further: usize) {
+        let so_far = self.get();
+        for _ in 0..4000 {
+            if self.get() >= so_far + further {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("waited 20 s in vain for the store to be asked");
+    }
+}
+
+impl<S> Meddled<S> {
+    pub(crate) fn with(store: S) -> Self {
+        Meddled {
+            store,
+            is_broken: Arc::default(),
+            loads: Count::default(),
+            failures: Count::default(),
+        }
+    }
+
+    pub(crate) fn break_it(&self) {
+        self.is_broken.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn mend(&self) {
+        self.is_broken.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn loads(&self) -> &Count {
+        &self.loads
+    }
+
+    /// How many saves have failed.
+    pub(crate) fn failures(&self) -> &Count {
+        &self.failures
+    }
+}
+
+impl<S: TokenStore> TokenStore for Meddled<S> {
+    type Lease = S::Lease;
+
+    async fn load(&self) -> Result<Stored, StoreError> {
+        let loaded = self.store.load().await;
+        self.loads.up();
+        loaded
+    }
+
+    async fn lock(&self) -> Result<S::Lease, StoreError> {
+        self.store.lock().await
+    }
+
+    async fn save(
+        &self,
+        lease: &S::Lease,
+        over: Option<u64>,
+        tokens: &TokenSet,
+    ) -> Result<(), StoreError> {
+        if self.is_broken.load(Ordering::SeqCst) {
+            self.failures.up();
+            let full = io::Error::from(io::ErrorKind::StorageFull);
+            return Err(StoreError::unavailable("the test does not let this process write", full));
+        }
+        self.store.save(lease, over, tokens).await
+    }
+
+    fn is_held(&self, lease: &S::Lease) -> bool {
+        self.store.is_held(lease)
+    }
+
+    async fn clear(&self, lease: &S::Lease) -> Result<(), StoreError> {
+        self.store.clear(lease).await
+    }
+}

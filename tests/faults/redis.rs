@@ -1,0 +1,116 @@
+//! Redis is gone: before, during and after the exchange, with its data and without.
+
+use std::sync::{Arc, Mutex};
+
+use tower_teamup_auth::Step;
+use tower_teamup_auth::store::RedisStore;
+use tower_teamup_auth::testing::FakeTeamUp;
+
+use crate::redis_server::RedisServer;
+use crate::scene::{SAVED, Scene, UNSAVED, credentials, kept, once_at};
+
+/// A server that has its data on disk before it says so, or one that keeps nothing.
+fn server(keeps: bool) -> RedisServer {
+    RedisServer::start_with(match keeps {
+        true => &["--appendonly", "yes", "--appendfsync", "always"],
+        false => &[],
+    })
+}
+
+fn store(server: &RedisServer) -> RedisStore {
+    RedisStore::builder(server.url(), "user-1").build().unwrap()
+}
+
+#[tokio::test]
+async fn gone_before_the_exchange_nothing_is_spent() {
+    for keeps in [true, false] {
+        let mut redis = server(keeps);
+        let scene = Scene::with(store(&redis)).await;
+        scene.goes_on().await;
+
+        redis.kill();
+        assert!(scene.can_not_refresh().await.is_store());
+        assert!(scene.log.says("refresh failed error=the token store could not be used"));
+        scene.goes_on().await;
+        assert_eq!(scene.server.exchanges(), 0, "{}", scene.server.journal());
+
+        redis.restart();
+        scene.can_refresh_again().await;
+        scene.goes_on().await;
+        assert_eq!(scene.server.exchanges(), 1, "{}", scene.server.journal());
+        scene.an_heir_can_carry_on(store(&redis)).await;
+    }
+}
+
+#[tokio::test]
+async fn gone_once_the_lock_is_had_nothing_is_spent() {
+    let redis = Arc::new(Mutex::new(server(true)));
+    let shared = store(&redis.lock().unwrap());
+    let killer = Arc::clone(&redis);
+    let kill = once_at(Step::Locked, move || killer.lock().unwrap().kill());
+    let scene = Scene::set_up(FakeTeamUp::start().await, |builder| {
+        builder.store(shared.clone()).at_each_step(kill)
+    })
+    .await;
+
+    assert!(scene.can_not_refresh().await.is_store());
+    scene.goes_on().await;
+    assert_eq!(scene.server.exchanges(), 0, "{}", scene.server.journal());
+
+    redis.lock().unwrap().restart();
+    scene.can_refresh_again().await;
+    scene.an_heir_can_carry_on(shared).await;
+}
+
+#[tokio::test]
+async fn p2_gone_during_or_after_the_exchange_the_newest_pair_is_used_and_saved_later() {
+    for (step, keeps) in
+        [(Step::Read, true), (Step::Read, false), (Step::Exchanged, true), (Step::Exchanged, false)]
+    {
+        let redis = Arc::new(Mutex::new(server(keeps)));
+        let shared = store(&redis.lock().unwrap());
+        let killer = Arc::clone(&redis);
+        let kill = once_at(step, move || killer.lock().unwrap().kill());
+        let scene = Scene::set_up(FakeTeamUp::start().await, |builder| {
+            builder.store(shared.clone()).at_each_step(kill)
+        })
+        .await;
+
+        // Only the new token opens the door now.
+        scene.server.expire_access_tokens();
+        scene.goes_on().await;
+        assert!(scene.log.says(UNSAVED), "{}", scene.log.text());
+        assert!(scene.log.says("could not save the tokens: Connection refused"));
+        let error = scene.can_not_refresh().await.to_string();
+        assert!(error.contains("have not reached the token store yet"), "{error}");
+        scene.goes_on().await;
+        assert_eq!(scene.server.exchanges(), 1, "{}", scene.server.journal());
+        assert!(!scene.log.says(SAVED));
+
+        redis.lock().unwrap().restart();
+        scene.log.until_it_says(SAVED).await;
+        assert_eq!(kept(&shared).await.revision(), 1, "{step:?}");
+        scene.an_heir_can_carry_on(shared).await;
+    }
+}
+
+#[tokio::test]
+async fn restarted_without_its_data_it_is_given_the_newest_pair_with_the_next_refresh() {
+    let mut redis = server(false);
+    let scene = Scene::with(store(&redis)).await;
+    scene.can_refresh_again().await;
+
+    redis.kill();
+    redis.restart();
+    scene.goes_on().await;
+    // Whoever starts meanwhile has nothing to start with, and is told so.
+    let newcomer = credentials(&scene.server, |builder| builder.store(store(&redis))).await;
+    let error = newcomer.unwrap_err();
+    assert!(error.is_reauthorization_required(), "{error:?}");
+    assert!(error.to_string().contains("the token store is empty"), "{error}");
+
+    scene.server.expire_access_tokens();
+    scene.goes_on().await;
+    assert_eq!(kept(&store(&redis)).await.revision(), 2);
+    scene.an_heir_can_carry_on(store(&redis)).await;
+}

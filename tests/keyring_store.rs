@@ -1,0 +1,330 @@
+//! `KeyringStore` on a real keyring: GNOME Keyring, on a message bus of the test's own.
+#![cfg(target_os = "linux")]
+
+#[path = "support/process.rs"]
+mod process;
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use process::{OtherProcess, part, say, wait_for_parent};
+use tempfile::TempDir;
+use tower_teamup_auth::client::{HyperClient, hyper_client};
+use tower_teamup_auth::store::{FileStore, KeyringStore, TokenStore as _};
+use tower_teamup_auth::testing::FakeTeamUp;
+use tower_teamup_auth::{Credentials, Error, RequestMode, TokenSet};
+
+const SERVICE: &str = "com.example.tower-teamup-auth-test";
+
+/// A user's session: a message bus, a keyring, and a folder for everything.
+struct Session {
+    keyring: Option<Process>,
+    _bus: Process,
+    folder: TempDir,
+}
+
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Neither can fail for a child that was not waited for yet.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Session {
+    /// A session with a keyring that is open.
+    fn new() -> Self {
+        let mut session = Session::without_keyring();
+        session.start_keyring(true);
+        session
+    }
+
+    fn without_keyring() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("bus.conf");
+        // It starts no service by itself: a keyring is there when the test says so.
+        let listen = format!("<listen>unix:path={}/bus</listen>", folder.path().display());
+        fs::write(
+            &config,
+            format!(
+                "<busconfig><type>session</type>{listen}<policy context=\"default\">\
+                 <allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/>\
+                 <allow own=\"*\"/></policy></busconfig>"
+            ),
+        )
+        .unwrap();
+        let mut bus = Command::new("dbus-daemon");
+        bus.arg("--config-file").arg(config).args(["--nofork", "--nopidfile"]);
+        let bus = start(bus.stdin(Stdio::null()));
+        let session = Session { keyring: None, _bus: bus, folder };
+        until("the message bus answers", || session.asks_bus("GetId", &[]).is_some());
+        session
+    }
+
+    fn start_keyring(&mut self, is_open: bool) {
+        let mut keyring = self.command(Command::new("gnome-keyring-daemon"));
+        keyring.args(["--foreground", "--components=secrets", "--control-directory"]);
+        keyring.arg(self.folder.path().join("control")).stdin(Stdio::piped());
+        if is_open {
+            keyring.arg("--unlock");
+        }
+        let mut keyring = start(&mut keyring);
+        if let Some(mut stdin) = keyring.0.stdin.take().filter(|_| is_open) {
+            stdin.write_all(b"a password").unwrap();
+        }
+        self.keyring = Some(keyring);
+        until("the keyring is on the bus", || {
+            self.asks_bus("NameHasOwner", &["string:org.freedesktop.secrets"])
+                .is_some_and(|answer| answer.contains("true"))
+        });
+    }
+
+    fn stop_keyring(&mut self) {
+        self.keyring = None;
+    }
+
+    fn asks_bus(&self, method: &str, arguments: &[&str]) -> Option<String> {
+        let output = self
+            .command(Command::new("dbus-send"))
+            .args(["--session", "--print-reply=literal", "--dest=org.freedesktop.DBus", "/"])
+            .arg(format!("org.freedesktop.DBus.{method}"))
+            .args(arguments)
+            .output()
+            .expect("`dbus-send` can be run: `apt-get install dbus` brings it");
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// The command as a program of this session.
+    fn command(&self, mut command: Command) -> Command {
+        let folder = self.folder.path();
+        command
+            .env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}/bus", folder.display()))
+            .env("HOME", folder)
+            .env("XDG_RUNTIME_DIR", folder)
+            .env("XDG_DATA_HOME", folder.join("data"));
+        command
+    }
+
+    /// Starts the test `name` as a program of this session, on the store at `path`.
+    fn start(&self, name: &str, role: &str, path: &Path) -> OtherProcess {
+        let test = self.command(Command::new(std::env::current_exe().unwrap()));
+        OtherProcess::start_by(test, name, role, path)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().canonicalize().unwrap().join("tokens")
+    }
+}
+
+fn start(command: &mut Command) -> Process {
+    let started = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    Process(started.unwrap_or_else(|error| {
+        panic!(
+            "this test needs a real keyring, and {command:?} can't be run ({error}): install it, \
+             with `apt-get install dbus gnome-keyring` for instance"
+        )
+    }))
+}
+
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    for _ in 0..4000 {
+        if condition() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("waited 20 s in vain until {what}");
+}
+
+fn tokens(revision: u64) -> TokenSet {
+    let text =
+        format!(r#"{{"version":1,"revision":{revision},"refresh_token":"s3cret-{revision}"}}"#);
+    TokenSet::from_json(text.as_bytes()).unwrap()
+}
+
+async fn open(path: PathBuf) -> Result<KeyringStore, Error> {
+    KeyringStore::open(path, SERVICE, "studio-7").await
+}
+
+async fn rotate_once(store: &KeyringStore) {
+    let lease = store.lock().await.unwrap();
+    let over = store.load().await.unwrap().map(|tokens| tokens.revision());
+    store.save(&lease, over, &tokens(over.unwrap_or(0) + 1)).await.unwrap();
+}
+
+/// What a program says that could not open its store.
+async fn says_why_not(path: PathBuf) {
+    let error = open(path).await.unwrap_err();
+    assert!(error.is_store(), "{error:?}");
+    let cause = std::error::Error::source(&error).unwrap();
+    let reason = cause.source().map(ToString::to_string).unwrap_or_default();
+    say(&format!("{cause}: {reason}"));
+}
+
+#[tokio::test]
+async fn the_next_program_opens_what_the_one_before_saved_and_the_file_alone_tells_nothing() {
+    const NAME: &str =
+        "the_next_program_opens_what_the_one_before_saved_and_the_file_alone_tells_nothing";
+    if let Some((role, path)) = part::<PathBuf>() {
+        let store = open(path).await.unwrap();
+        let held = store.load().await.unwrap();
+        assert_eq!(held, (role == "second").then(|| tokens(1)));
+        rotate_once(&store).await;
+        let shown = format!("{store:?}");
+        assert!(shown.contains("tokens") && !shown.contains("s3cret"), "{shown}");
+        return;
+    }
+    let session = Session::new();
+    session.start(NAME, "first", &session.path()).passes();
+    session.start(NAME, "second", &session.path()).passes();
+
+    let kept = fs::read(session.path()).unwrap();
+    assert!(kept.starts_with(b"tower-teamup-auth sealed v1\n"));
+    assert!(!kept.windows(6).any(|window| window == b"s3cret"));
+    let error = FileStore::new(session.path()).load().await.unwrap_err();
+    assert!(error.is_unreadable(), "{error}");
+}
+
+#[tokio::test]
+async fn p2_programs_that_start_together_make_one_key_and_lose_no_rotation() {
+    const NAME: &str = "p2_programs_that_start_together_make_one_key_and_lose_no_rotation";
+    const PROGRAMS: u64 = 4;
+    const ROTATIONS: u64 = 5;
+    if let Some((role, path)) = part::<PathBuf>() {
+        say("ready");
+        wait_for_parent();
+        let store = open(path).await.unwrap();
+        if role == "last" {
+            assert_eq!(store.load().await.unwrap(), Some(tokens(PROGRAMS * ROTATIONS)));
+            return;
+        }
+        for _ in 0..ROTATIONS {
+            rotate_once(&store).await;
+        }
+        return;
+    }
+    let session = Session::new();
+    let mut programs: Vec<_> =
+        (0..PROGRAMS).map(|_| session.start(NAME, "one of many", &session.path())).collect();
+    programs.iter().for_each(|program| assert_eq!(program.hear(), "ready"));
+    programs.iter_mut().for_each(OtherProcess::go_on);
+    programs.into_iter().for_each(OtherProcess::passes);
+    let mut last = session.start(NAME, "last", &session.path());
+    last.go_on();
+    last.passes();
+}
+
+#[tokio::test]
+async fn p2_credentials_refresh_and_save_while_the_keyring_is_gone() {
+    const NAME: &str = "p2_credentials_refresh_and_save_while_the_keyring_is_gone";
+    const MODE: RequestMode = RequestMode::Provider;
+    if let Some((_, path)) = part::<PathBuf>() {
+        let server = FakeTeamUp::start().await;
+        let store = open(path).await.unwrap();
+        let http_client: HyperClient = hyper_client();
+        let credentials = Credentials::builder(MODE)
+            .base_url(server.base_url())
+            .tokens(server.issue_tokens(&[MODE]))
+            .store(store.clone())
+            .refresh_over(http_client)
+            .build()
+            .await
+            .unwrap();
+        say("open");
+        wait_for_parent();
+        credentials.refresh_now(MODE).await.unwrap();
+        credentials.shutdown().await.unwrap();
+        assert_eq!(store.load().await.unwrap().unwrap().revision(), 1);
+        assert_eq!(server.rotations(), 1);
+        return;
+    }
+    let mut session = Session::new();
+    let mut program = session.start(NAME, "program", &session.path());
+    assert_eq!(program.hear(), "open");
+    session.stop_keyring();
+    program.go_on();
+    program.passes();
+}
+
+#[tokio::test]
+async fn a_key_that_is_gone_is_named_and_no_other_is_made_over_it() {
+    const NAME: &str = "a_key_that_is_gone_is_named_and_no_other_is_made_over_it";
+    match part::<PathBuf>() {
+        Some((role, path)) if role == "saves" => {
+            return rotate_once(&open(path).await.unwrap()).await;
+        }
+        Some((_, path)) => return says_why_not(path).await,
+        None => {}
+    }
+    let session = Session::new();
+    session.start(NAME, "saves", &session.path()).passes();
+    let kept = fs::read(session.path()).unwrap();
+
+    // The same file under another user of the machine, say, or after the keyring was reset.
+    let other = Session::new();
+    for _ in 0..2 {
+        let program = other.start(NAME, "fails", &session.path());
+        let said = program.hear();
+        for expected in [
+            "has no key (service `com.example.tower-teamup-auth-test`, user `studio-7`)",
+            session.path().to_str().unwrap(),
+            "let the user log in again",
+        ] {
+            assert!(said.contains(expected), "{expected:?} is missing in: {said}");
+        }
+        program.passes();
+    }
+    assert_eq!(fs::read(session.path()).unwrap(), kept);
+    // Where the key is, it opens.
+    session.start(NAME, "saves", &session.path()).passes();
+}
+
+#[tokio::test]
+async fn a_keyring_that_is_not_there_or_stays_locked_is_named() {
+    const NAME: &str = "a_keyring_that_is_not_there_or_stays_locked_is_named";
+    if let Some((_, path)) = part::<PathBuf>() {
+        return says_why_not(path).await;
+    }
+    let mut session = Session::without_keyring();
+    let program = session.start(NAME, "without a keyring", &session.path());
+    let said = program.hear();
+    assert!(said.contains("can't be had from the user's keyring"), "{said}");
+    assert!(said.contains("org.freedesktop.secrets"), "{said}");
+    program.passes();
+
+    session.start_keyring(false);
+    let program = session.start(NAME, "with one that nobody unlocks", &session.path());
+    let said = program.hear();
+    assert!(said.contains("can't be kept in the user's keyring"), "{said}");
+    program.passes();
+    assert!(!session.path().exists());
+}
+
+#[tokio::test]
+async fn what_is_no_key_is_left_as_it_is() {
+    const NAME: &str = "what_is_no_key_is_left_as_it_is";
+    if let Some((_, path)) = part::<PathBuf>() {
+        let secret = || {
+            let keyring = zbus_secret_service_keyring_store::Store::new().unwrap();
+            let keyring: std::sync::Arc<keyring_core::CredentialStore> = keyring;
+            keyring.build(SERVICE, "studio-7", None).unwrap()
+        };
+        let put = move || secret().set_secret(b"s3cret of another program").unwrap();
+        tokio::task::spawn_blocking(put).await.unwrap();
+        says_why_not(path).await;
+        let kept = tokio::task::spawn_blocking(move || secret().get_secret().unwrap());
+        assert_eq!(kept.await.unwrap(), b"s3cret of another program");
+        return;
+    }
+    let session = Session::new();
+    let program = session.start(NAME, "program", &session.path());
+    let said = program.hear();
+    assert!(said.contains("is no key of this crate's, and is left as it is"), "{said}");
+    assert!(!said.contains("s3cret"), "{said}");
+    program.passes();
+}

@@ -1,0 +1,13 @@
+//! Fleets: real processes that share a store and a FakeTeamUp, and what can happen to them.
+#![cfg(unix)]
+
+mod killed;
+#[path = "../support/log.rs"]
+mod log;
+mod paused;
+#[path = "../support/process.rs"]
+mod process;
+#[path = "../support/redis.rs"]
+mod redis_server;
+mod shared;
+mod worker;

@@ -1,0 +1,160 @@
+//! A process that is stopped (SIGSTOP) in the midst of a refresh, and wakes up after another one has
+//! gone ahead.
+
+use std::time::Duration;
+
+use tower_teamup_auth::RequestMode;
+use tower_teamup_auth::testing::FakeTeamUp;
+
+use crate::redis_server::until;
+use crate::shared::Shared;
+use crate::worker::{Plan, Worker, was_a_worker};
+
+/// The shortest there is: it really runs out, while its holder stands still.
+const SHORT: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_redis_stopped_before_its_exchange_it_starts_over_and_adopts() {
+    const NAME: &str = "paused::p2_redis_stopped_before_its_exchange_it_starts_over_and_adopts";
+    if was_a_worker().await {
+        return;
+    }
+    // Which comes first when it wakes up: with one thread the refresh, before anything could ask
+    // Redis; with two the renewal of the lease, which finds it free and takes it again.
+    for threads in [1, 2] {
+        let server = FakeTeamUp::start().await;
+        let shared = Shared::redis();
+        shared.seed(&server.issue_tokens(&[RequestMode::Provider])).await;
+        let plan = Plan::new(&server).lease_lifetime(SHORT);
+        let mut stopped =
+            Worker::start(NAME, &plan.clone().stopping_at("Read").threads(threads), &shared);
+        let mut other = Worker::start(NAME, &plan, &shared);
+
+        stopped.refresh_up_to_its_step();
+        stopped.process().pause();
+        shared.until_lease_is_over();
+        assert_eq!(other.refresh(), "done", "{}", other.log());
+        shared.until_lease_is_over();
+
+        stopped.process().resume();
+        if threads > 1 {
+            let own = format!("{}-", stopped.process().id());
+            until("it has taken the lease again", || {
+                shared.lease_owner().is_some_and(|owner| owner.starts_with(&own))
+            });
+        }
+        assert_eq!(stopped.finish_refresh(), "done", "{}", stopped.log());
+        assert!(stopped.has_told_of("the lease was lost before the exchange"), "{}", stopped.log());
+        assert!(stopped.has_told_of("tokens adopted"), "{}", stopped.log());
+
+        assert_eq!(server.exchanges(), 1, "{}", server.journal());
+        goes_on(&server, &shared, [stopped, other]).await;
+        assert_eq!(server.double_spends(), 0, "{}", server.journal());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_redis_stopped_after_its_exchange_its_write_is_refused_where_another_has_refreshed() {
+    const NAME: &str = "paused::p2_redis_stopped_after_its_exchange_its_write_is_refused_where_\
+                        another_has_refreshed";
+    if was_a_worker().await {
+        return;
+    }
+    // A server that takes a spent refresh token once more, as some do for a while: on any other
+    // nobody can refresh in that moment.
+    let server = FakeTeamUp::builder().reuse_detection(false).start().await;
+    let shared = Shared::redis();
+    shared.seed(&server.issue_tokens(&[RequestMode::Provider])).await;
+    let plan = Plan::new(&server);
+    let mut stopped = Worker::start(NAME, &plan.clone().stopping_at("Exchanged"), &shared);
+    let mut other = Worker::start(NAME, &plan, &shared);
+
+    stopped.refresh_up_to_its_step();
+    stopped.process().pause();
+    shared.expire_lease();
+    assert_eq!(other.refresh(), "done", "{}", other.log());
+    assert_eq!(server.rotations(), 2, "{}", server.journal());
+    wakes_up_and_adopts(&server, &shared, stopped, other).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_redis_stopped_after_its_exchange_its_write_is_refused_where_another_has_logged_in() {
+    const NAME: &str = "paused::p2_redis_stopped_after_its_exchange_its_write_is_refused_where_\
+                        another_has_logged_in";
+    if was_a_worker().await {
+        return;
+    }
+    let server = FakeTeamUp::start().await;
+    let shared = Shared::redis();
+    shared.seed(&server.issue_tokens(&[RequestMode::Provider])).await;
+    let plan = Plan::new(&server);
+    let mut stopped = Worker::start(NAME, &plan.clone().stopping_at("Exchanged"), &shared);
+    let mut other = Worker::start(NAME, &plan, &shared);
+
+    stopped.refresh_up_to_its_step();
+    stopped.process().pause();
+    shared.expire_lease();
+    assert_eq!(other.log_in(&server.issue_tokens(&[RequestMode::Provider])), "done");
+    wakes_up_and_adopts(&server, &shared, stopped, other).await;
+    assert_eq!(server.double_spends(), 0, "{}", server.journal());
+}
+
+async fn wakes_up_and_adopts(
+    server: &FakeTeamUp,
+    shared: &Shared,
+    mut stopped: Worker,
+    other: Worker,
+) {
+    let newer = shared.load().await;
+    stopped.process().resume();
+    assert_eq!(stopped.finish_refresh(), "done", "{}", stopped.log());
+    assert!(stopped.has_told_of("another process has saved in the meantime"), "{}", stopped.log());
+    assert_eq!(shared.load().await, newer, "it has overwritten the newer pair");
+    goes_on(server, shared, [stopped, other]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_file_stopped_it_keeps_the_lock_and_the_others_go_on_with_what_they_have() {
+    const NAME: &str =
+        "paused::p2_file_stopped_it_keeps_the_lock_and_the_others_go_on_with_what_they_have";
+    if was_a_worker().await {
+        return;
+    }
+    for step in ["Read", "Exchanged"] {
+        let server = FakeTeamUp::start().await;
+        let shared = Shared::file();
+        shared.seed(&server.issue_tokens(&[RequestMode::Provider])).await;
+        let plan = Plan::new(&server).refresh_timeout(Duration::from_millis(100));
+        let mut stopped = Worker::start(NAME, &Plan::new(&server).stopping_at(step), &shared);
+        let mut other = Worker::start(NAME, &plan, &shared);
+
+        stopped.refresh_up_to_its_step();
+        stopped.process().pause();
+        let answer = other.refresh();
+        assert!(answer.contains("the token store could not be used"), "{answer}");
+        assert!(other.has_told_of("did not lock within"), "{}", other.log());
+        assert_eq!(other.request(), "200", "its token is still good");
+
+        stopped.process().resume();
+        assert_eq!(stopped.finish_refresh(), "done", "{}", stopped.log());
+        // The failure is remembered for a moment.
+        until("the other one has what the first one got", || other.refresh() == "done");
+        assert!(other.has_told_of("tokens adopted"), "{}", other.log());
+        assert_eq!(server.exchanges(), 1, "{step}: {}", server.journal());
+        goes_on(&server, &shared, [stopped, other]).await;
+        assert_eq!(server.double_spends(), 0, "{step}: {}", server.journal());
+    }
+}
+
+/// Both have the newest pair and can rotate it, one after the other.
+async fn goes_on(server: &FakeTeamUp, shared: &Shared, workers: [Worker; 2]) {
+    for mut worker in workers {
+        assert_eq!(worker.request(), "200", "{}", worker.log());
+        server.expire_access_tokens();
+        let (rotations, revision) = (server.rotations(), shared.load().await.unwrap().revision());
+        assert_eq!(worker.request(), "200", "{}", worker.log());
+        assert_eq!(server.rotations(), rotations + 1, "{}", server.journal());
+        assert_eq!(shared.load().await.unwrap().revision(), revision + 1);
+        worker.ends();
+    }
+}
