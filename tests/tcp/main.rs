@@ -8,4 +8,5 @@ mod p3_no_loop;
 mod p4_origins;
 mod p7_modes;
 mod p9_bodies;
+mod refresh_faults;
 mod support;
