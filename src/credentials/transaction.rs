@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::Inner;
 use super::completion::Outcome;
 use super::desk::Flight;
-use super::ledger::{Ledger, Written};
+use super::ledger::{Ledger, Unsaved, Written};
 use super::vault::{Lease, catch_panic};
 use crate::error::Error;
 use crate::observe::{Event, emit};
@@ -217,12 +217,12 @@ impl Transaction<'_> {
     }
 
     /// Writes the rotated tokens. A failure does not undo the rotation, so it is no failure of the
-    /// refresh: the tokens are held as dirty, and the driver repeats the write.
+    /// refresh: the tokens count as unsaved, and the driver repeats the write.
     async fn persist(&mut self, lease: &Lease, over: Option<u64>) -> Option<Written> {
         match self.ledger.write(self.inner, lease, over).await {
             Ok(written) => Some(written),
             Err(error) => {
-                self.ledger.dirty = true;
+                self.ledger.unsaved = Some(Unsaved::Rotated);
                 emit(&Event::Unsaved { error: &error });
                 None
             }
