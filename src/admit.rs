@@ -143,9 +143,17 @@ pub(crate) enum Judgement {
     Renew,
 }
 
+/// In the extensions of an answer that came from another origin than the request went to, because
+/// the client followed a redirect. The token did not go along, so a 401 is not about it.
+#[derive(Clone)]
+pub(crate) struct AnsweredElsewhere;
+
 /// Judges the answer to a request that was sent with a token of ours.
-pub(crate) fn judge(status: StatusCode, headers: &HeaderMap) -> Judgement {
-    if status == StatusCode::UNAUTHORIZED && !insufficient_scope(headers) {
+pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, extensions: &Extensions) -> Judgement {
+    if status == StatusCode::UNAUTHORIZED
+        && extension::<AnsweredElsewhere>(extensions).is_none()
+        && !insufficient_scope(headers)
+    {
         Judgement::Renew
     } else {
         Judgement::Deliver

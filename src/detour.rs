@@ -19,11 +19,11 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::body::RepeatableBody;
-use crate::credentials::{Credentials, Reason, Renewal};
+use crate::credentials::{Credentials, Renewal};
 use crate::drain::Drain;
 use crate::error::{BoxError, Error};
 use crate::future::Errand;
-use crate::observe::{Event, emit};
+use crate::turn;
 
 pin_project! {
     #[project = DetourProj]
@@ -79,7 +79,7 @@ where
         }
         let mode = errand.sent.choices().mode;
         let generation = errand.sent.generation();
-        let renewal = errand.credentials().renew(mode, generation, Reason::Rejected);
+        let renewal = turn::after_401(errand.credentials(), mode, generation);
         Detour::AwaitRenewal { renewal, response: Some(response), errand: Some(errand) }
     }
 }
@@ -150,14 +150,7 @@ where
     let choices = sent.choices();
     let snapshot = credentials.snapshot();
     let slot = snapshot.slot(choices.mode);
-    let held = match &outcome {
-        // Even if it has expired by now: it is the newest there is, and was just minted.
-        Ok(()) => slot.held.as_ref(),
-        Err(_) => slot.last_resort(credentials.now()),
-    };
-    let Some(held) = held else {
-        return Err(outcome.err().unwrap_or_else(|| Error::no_token(choices.mode)));
-    };
+    let held = turn::after_waiting(&credentials, choices.mode, slot, outcome)?;
     sent.now_sent_with(slot.generation);
     let copy = request.body().try_clone();
     if copy.is_some() {
@@ -183,22 +176,19 @@ where
     let mode = choices.mode;
     let credentials: Credentials = errand.credentials().clone();
     let Errand { shared, mut sent, copy } = errand;
-    if let Err(error) = outcome {
-        emit(&Event::RequestNotRepeated { mode, why: "no new token could be had" });
-        response.extensions_mut().insert(error);
-        return Err(response);
-    }
-    let Some(mut request) = copy.and_then(|body| sent.rebuild(body)) else {
-        emit(&Event::RequestNotRepeated { mode, why: "its body can't be sent again" });
-        return Err(response);
-    };
+    let copy = copy.and_then(|body| sent.rebuild(body));
     let snapshot = credentials.snapshot();
-    let Some(held) = &snapshot.slot(mode).held else {
-        response.extensions_mut().insert(Error::no_token(mode));
-        return Err(response);
+    let slot = snapshot.slot(mode);
+    let (held, mut request) = match turn::for_repeat(&credentials, mode, slot, outcome, copy) {
+        Ok(repeat) => repeat,
+        Err(reason) => {
+            if let Some(reason) = reason {
+                response.extensions_mut().insert(reason);
+            }
+            return Err(response);
+        }
     };
     choices.apply(held, request.headers_mut());
-    emit(&Event::RequestRepeated { mode });
     let drain = Drain::new(response.into_body());
     Ok(Detour::Draining { drain, request: Some(request), service: Some(shared.fresh()) })
 }

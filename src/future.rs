@@ -124,7 +124,7 @@ where
                         Ok(response) => response,
                         Err(error) => return Poll::Ready(Err(error.into())),
                     };
-                    match judge(response.status(), response.headers()) {
+                    match judge(response.status(), response.headers(), response.extensions()) {
                         Judgement::Deliver => return Poll::Ready(Ok(response)),
                         Judgement::Renew => {
                             State::Detour { detour: Box::pin(Detour::after_401(response, errand)) }

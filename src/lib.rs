@@ -5,12 +5,14 @@
 //! any number of concurrent callers share a single refresh.
 //!
 //! ```
+//! use bytes::Bytes;
 //! use http::{Request, Response};
+//! use http_body_util::Full;
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! use tower_teamup_auth::{AuthLayer, BoxError, Credentials, RequestMode, TokenSet};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-//! # let http_client = service_fn(|request: Request<String>| async move {
+//! # let http_client = service_fn(|request: Request<Full<Bytes>>| async move {
 //! #     Ok::<_, BoxError>(Response::new(match request.headers().get("authorization") {
 //! #         Some(token) => token.to_str()?.to_owned(),
 //! #         None => r#"{"access_token":"a1","expires_in":7200,"refresh_token":"r2"}"#.to_owned(),
@@ -31,7 +33,7 @@
 //!     .layer(AuthLayer::new(credentials.clone()))
 //!     .service(http_client);
 //!
-//! let request = Request::get("https://goteamup.com/api/v2/events").body(String::new())?;
+//! let request = Request::get("https://goteamup.com/api/v2/events").body(Full::<Bytes>::default())?;
 //! let response = api.oneshot(request).await?;
 //! # assert_eq!(response.into_body(), "Bearer a1");
 //! # Ok::<(), BoxError>(())
@@ -64,6 +66,8 @@
 //! | serve many users over one client | [`AuthLayer::per_request`] |
 //! | keep tokens between runs and processes | [`store`] |
 //! | send streams | [`body`] |
+//! | put the layer in its place among others | [`docs::ordering`] |
+//! | use reqwest or reqwest-middleware | [`client`] |
 //! | refresh in a way of your own | [`refresh::Refresh`] |
 //! | know what an error asks of you | [`Error`] |
 //!
@@ -84,6 +88,7 @@ mod challenge;
 pub mod client;
 mod credentials;
 mod detour;
+pub mod docs;
 mod drain;
 mod error;
 mod future;
@@ -98,6 +103,7 @@ pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;
+mod turn;
 
 #[cfg(feature = "testing")]
 pub use credentials::Step;

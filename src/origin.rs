@@ -70,7 +70,7 @@ impl Origin {
             _ => return None,
         };
         let authority = uri.authority()?;
-        let own_port = if https { 443 } else { 80 };
+        let own_port: u16 = if https { 443 } else { 80 };
         // `port()` is `None` for a port that is no number as well, so ask the text.
         let port = match authority.as_str().strip_prefix(authority.host()) {
             Some("" | ":") => own_port,

@@ -45,6 +45,7 @@ struct Memo {
 }
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "a memo travels as the pointer that a request holds")]
     static POOL: RefCell<Vec<Box<Memo>>> = const { RefCell::new(Vec::new()) };
 }
 

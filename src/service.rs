@@ -10,10 +10,11 @@ use tower_service::Service;
 
 use crate::admit::{Admission, Asked, admit};
 use crate::body::RepeatableBody;
-use crate::credentials::{Credentials, Reason, Verdict};
+use crate::credentials::Credentials;
 use crate::error::BoxError;
 use crate::future::{Errand, ResponseFuture};
 use crate::sent::Sent;
+use crate::turn;
 
 /// Puts a token on every request that goes to the API, and repeats it once on 401.
 ///
@@ -117,16 +118,9 @@ where
         let snapshot = grant.credentials.snapshot();
         let slot = snapshot.slot(choices.mode);
         let mut sent = Sent::new(&grant, slot.generation);
-        let held = match slot.verdict(grant.credentials.now()) {
-            Verdict::Fresh(held) => held,
-            Verdict::Advised(held) => {
-                // It runs beside the request; whoever needs its outcome asks for it.
-                drop(grant.credentials.renew(choices.mode, slot.generation, Reason::Advised));
-                held
-            }
-            Verdict::Due => {
-                let renewal =
-                    grant.credentials.renew(choices.mode, slot.generation, Reason::Expired);
+        let held = match turn::at_first(grant.credentials, choices.mode, slot) {
+            Ok(held) => held,
+            Err(renewal) => {
                 let errand = Errand::new(Arc::clone(shared), sent, None);
                 self.give_back();
                 return ResponseFuture::waiting(renewal, request, errand);

@@ -1,6 +1,8 @@
 //! The trait, and the bodies of `http-body` and `http-body-util` that have an answer to it.
 
-use bytes::Buf;
+use std::pin::Pin;
+
+use bytes::{Buf, Bytes};
 use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
 use http_body_util::{Either, Empty, Full};
 
@@ -10,13 +12,19 @@ use http_body_util::{Either, Empty, Full};
 /// send, and, only when a 401 has come, [`is_complete`](RepeatableBody::is_complete) of the copy.
 ///
 /// ```
+/// use bytes::Bytes;
 /// use http_body_util::Full;
 /// use tower_teamup_auth::body::{RepeatableBody, SendOnce};
 ///
-/// let body = Full::from("in memory");
+/// let body: Full<Bytes> = Full::from("in memory");
 /// assert!(body.try_clone().is_some());
 /// assert!(SendOnce::new(body).try_clone().is_none());
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "nothing says whether the body `{Self}` can be sent again after a 401",
+    note = "wrap a stream in `ReplayBody` to have it kept while it is sent, and sent again",
+    note = "wrap a body in `SendOnce` to have it sent once"
+)]
 pub trait RepeatableBody: Sized {
     /// A second body that yields the same frames, or `None` if there can't be one.
     ///
@@ -45,6 +53,12 @@ impl RepeatableBody for String {
     }
 }
 
+impl RepeatableBody for Bytes {
+    fn try_clone(&self) -> Option<Self> {
+        Some(self.clone())
+    }
+}
+
 impl<D: Clone> RepeatableBody for Full<D> {
     fn try_clone(&self) -> Option<Self> {
         Some(self.clone())
@@ -53,7 +67,7 @@ impl<D: Clone> RepeatableBody for Full<D> {
 
 impl<D> RepeatableBody for Empty<D> {
     fn try_clone(&self) -> Option<Self> {
-        Some(self.clone())
+        Some(Empty::new())
     }
 }
 
@@ -89,6 +103,16 @@ impl<L: RepeatableBody, R: RepeatableBody> RepeatableBody for Either<L, R> {
 impl<B: RepeatableBody> RepeatableBody for Box<B> {
     fn try_clone(&self) -> Option<Self> {
         (**self).try_clone().map(Box::new)
+    }
+
+    fn is_complete(&self) -> bool {
+        (**self).is_complete()
+    }
+}
+
+impl<B: RepeatableBody> RepeatableBody for Pin<Box<B>> {
+    fn try_clone(&self) -> Option<Self> {
+        (**self).try_clone().map(Box::pin)
     }
 
     fn is_complete(&self) -> bool {

@@ -5,6 +5,10 @@
 
 #[cfg(feature = "hyper")]
 mod hyper;
+#[cfg(feature = "reqwest")]
+mod reqwest;
+#[cfg(feature = "reqwest-middleware")]
+mod reqwest_middleware;
 
 #[cfg(test)]
 mod tests;
@@ -15,14 +19,29 @@ use std::{io, iter};
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 pub use self::hyper::{HyperClient, https_connector, hyper_client};
+#[cfg(feature = "reqwest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
+pub use self::reqwest::{ReqwestFuture, ReqwestService, redirects_within_origin};
+#[cfg(feature = "reqwest-middleware")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest-middleware")))]
+pub use self::reqwest_middleware::AuthMiddleware;
 
 /// Does this error of a client prove that its request never left?
 ///
 /// Only then may the same refresh token be sent again without a second thought, so a doubtful
 /// error counts as sent.
 pub(crate) fn was_never_sent(error: &(dyn StdError + 'static)) -> bool {
-    iter::successors(Some(error), |&error| error.source())
-        .any(|error| was_not_connected(error) || is_connect_error(error))
+    #[cfg(feature = "reqwest-middleware")]
+    if let Some(error) = error.downcast_ref::<::reqwest_middleware::Error>() {
+        return match error {
+            ::reqwest_middleware::Error::Reqwest(error) => was_never_sent(error),
+            // Its last attempt may have failed to connect after others had been sent.
+            ::reqwest_middleware::Error::Middleware(_) => false,
+        };
+    }
+    iter::successors(Some(error), |&error| error.source()).any(|error| {
+        was_not_connected(error) || is_connect_error(error) || is_early_reqwest_error(error)
+    })
 }
 
 /// The two kinds that only connecting brings about. "Unreachable" is none of them: a connection
@@ -42,5 +61,19 @@ fn is_connect_error(error: &(dyn StdError + 'static)) -> bool {
 
 #[cfg(not(any(feature = "hyper", feature = "testing")))]
 fn is_connect_error(_error: &(dyn StdError + 'static)) -> bool {
+    false
+}
+
+/// A request that could not be built, or a server that could not be connected to. It may be that of
+/// a redirect; but whoever answers an exchange with a redirect has exchanged nothing.
+#[cfg(feature = "reqwest")]
+fn is_early_reqwest_error(error: &(dyn StdError + 'static)) -> bool {
+    error
+        .downcast_ref::<::reqwest::Error>()
+        .is_some_and(|error| error.is_builder() || error.is_connect())
+}
+
+#[cfg(not(feature = "reqwest"))]
+fn is_early_reqwest_error(_error: &(dyn StdError + 'static)) -> bool {
     false
 }

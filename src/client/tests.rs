@@ -52,3 +52,33 @@ async fn whatever_kept_hyper_util_from_connecting_nothing_was_sent() {
     let error = client.request(request).await.unwrap_err();
     assert!(was_never_sent(&error), "{error:?}");
 }
+
+#[cfg(feature = "reqwest")]
+#[tokio::test]
+async fn what_reqwest_could_not_build_or_connect_was_never_sent() {
+    let client = ::reqwest::Client::new();
+    let unbuilt = client.get("ftp://127.0.0.1/").send().await.unwrap_err();
+    assert!(unbuilt.is_builder() && was_never_sent(&unbuilt), "{unbuilt:?}");
+
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", nobody.local_addr().unwrap());
+    drop(nobody);
+    let unconnected = client.get(&url).send().await.unwrap_err();
+    assert!(unconnected.is_connect() && was_never_sent(&unconnected), "{unconnected:?}");
+
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let (sent, _) = tokio::join!(client.get(&url).send(), async { drop(silent.accept().await) });
+    assert!(!was_never_sent(&sent.unwrap_err()));
+}
+
+#[cfg(feature = "reqwest-middleware")]
+#[tokio::test]
+async fn only_reqwests_own_word_counts_below_a_middleware() {
+    use ::reqwest_middleware::Error as MiddlewareError;
+    let early = || async { ::reqwest::Client::new().get("ftp://127.0.0.1/").send().await };
+    let own = MiddlewareError::Reqwest(early().await.unwrap_err());
+    assert!(was_never_sent(&own));
+    let retried = MiddlewareError::middleware(early().await.unwrap_err());
+    assert!(!was_never_sent(&retried));
+}

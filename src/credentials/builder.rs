@@ -20,7 +20,9 @@ use super::{Credentials, Inner, Settings};
 use crate::error::{BoxError, Error};
 use crate::headers::{AuthScheme, ProviderId, RequestMode};
 use crate::origin::{Origin, Origins};
-use crate::refresh::{AnswerFormat, DynRefresh, Endpoint, Refresh, RefreshEncoding, Transport};
+use crate::refresh::{
+    AnswerFormat, DynRefresh, Endpoint, ExchangeClient, Refresh, RefreshEncoding, Transport,
+};
 use crate::store::{DynTokenStore, TokenStore};
 use crate::token::{AccessToken, Clock, TokenSet};
 
@@ -117,21 +119,23 @@ impl CredentialsBuilder {
 
     /// The HTTP client that carries the refresh exchange, and nothing else: any tower service from
     /// requests to responses, such as a `hyper_util` client, whose request body can be made from
-    /// [`Bytes`].
+    /// [`Bytes`]; or, with the feature `reqwest`, a `reqwest::Client`.
     ///
     /// It may be the client below the layer, or even a stack with the layer in it: the exchange
     /// passes through the layer untouched.
     #[must_use]
-    pub fn refresh_over<C, B, R>(mut self, client: C) -> Self
+    pub fn refresh_over<C, Kind, B, R>(mut self, client: C) -> Self
     where
-        C: Service<http::Request<B>, Response = http::Response<R>> + Clone + Send + 'static,
-        C::Future: Send,
-        C::Error: Into<BoxError>,
+        C: ExchangeClient<Kind>,
+        C::Service:
+            Service<http::Request<B>, Response = http::Response<R>> + Clone + Send + 'static,
+        <C::Service as Service<http::Request<B>>>::Future: Send,
+        <C::Service as Service<http::Request<B>>>::Error: Into<BoxError>,
         B: From<Bytes> + Send + 'static,
         R: Body + Send + 'static,
         R::Error: Into<BoxError>,
     {
-        self.exchange = Some(Exchange::Over(Transport::over(client)));
+        self.exchange = Some(Exchange::Over(Transport::over(client.into_service())));
         self
     }
 

@@ -121,10 +121,11 @@ impl Snapshot {
     }
 
     /// The same snapshot, with no refresh advised for `mode` before `until`: one has just failed.
+    /// The token is due when it was, however long that is put off.
     pub(crate) fn advising_nothing_before(&self, mode: RequestMode, until: Moment) -> Self {
         let mut next = self.clone();
         if let Some(held) = &mut next.slot_mut(mode).held {
-            held.deadlines.advised = until;
+            held.deadlines.advised = until.or_earlier(held.deadlines.due);
         }
         next
     }

@@ -9,6 +9,7 @@ use tracing::Instrument;
 use super::Inner;
 use super::completion::Outcome;
 use super::desk::{Flight, Reason};
+use super::ledger::Ledger;
 use super::memory::Memory;
 use super::transaction::Transaction;
 use super::vault::catch_panic;
@@ -65,13 +66,16 @@ impl Shift {
         let inner = &Arc::clone(&self.inner);
         let mut failed_writes = 0;
         loop {
-            let written = inner.ledger.lock().await.write_back(inner).await;
-            let Err(error) = written else {
+            let mut ledger = inner.ledger.lock().await;
+            let Err(error) = ledger.write_back(inner).await else {
                 failed_writes = 0;
                 if inner.desk.take_look() {
-                    look_for_new_tokens(inner).await;
+                    look_for_new_tokens(inner, &mut ledger).await;
                 }
-                match inner.desk.next() {
+                let next = inner.desk.next();
+                // Not before: whoever holds it leaves a write to a driver that is still at work.
+                drop(ledger);
+                match next {
                     Some(flight) => fly(inner, &flight).await,
                     None => {
                         self.over = true;
@@ -90,6 +94,7 @@ impl Shift {
             let error = Error::unsaved(error);
             let now = inner.settings.clock.now();
             inner.desk.with_memory(|memory| memory.fail_until(error.clone(), now.plus(pause)));
+            drop(ledger);
             inner.desk.fail_queued(&error);
             tokio::time::sleep(pause).await;
         }
@@ -97,31 +102,18 @@ impl Shift {
 }
 
 /// The refresh token was refused here; a login may have brought another process new ones.
-async fn look_for_new_tokens(inner: &Arc<Inner>) {
-    let mut ledger = inner.ledger.lock().await;
+async fn look_for_new_tokens(inner: &Inner, ledger: &mut Ledger) {
     // A store that can't be read is looked at again.
     let stored = inner.vault.load(&ledger.tokens).await.ok().flatten();
     let Some(revision) = stored.and_then(|stored| ledger.take_login(stored)) else { return };
     inner.desk.with_memory(Memory::forget);
-    inner.publish(&ledger);
+    inner.publish(ledger);
     emit(&Event::NewTokensFound { revision });
 }
 
 async fn fly(inner: &Arc<Inner>, flight: &Flight) {
     let span = refresh_span(flight.mode, flight.reason.as_str());
-    let outcome = async {
-        let outcome = match catch_panic(transact(inner, flight)).await {
-            Ok(outcome) => outcome,
-            Err(_panicked) => Err(Error::interrupted()),
-        };
-        if let Err(error) = &outcome {
-            emit(&Event::RefreshFailed { error });
-            remember(inner, flight, error).await;
-        }
-        outcome
-    }
-    .instrument(span)
-    .await;
+    let outcome = transact(inner, flight).instrument(span).await;
     inner.desk.landed(flight, outcome);
 }
 
@@ -129,6 +121,7 @@ async fn transact(inner: &Arc<Inner>, flight: &Flight) -> Outcome {
     let Some(refresh) = &inner.refresh else {
         return Err(Error::not_refreshable(flight.mode));
     };
+    // Held until a failure is remembered: tokens that are set next must not suffer for it.
     let mut ledger = inner.ledger.lock().await;
     if inner.cell.load().slot(flight.mode).generation != flight.generation {
         return Ok(());
@@ -141,15 +134,28 @@ async fn transact(inner: &Arc<Inner>, flight: &Flight) -> Outcome {
     if let Some(error) =
         inner.desk.with_memory(|memory| memory.objection(flight.reason, now, guard))
     {
+        if error.is_storm_guard_open() {
+            emit(&Event::StormGuardOpen { mode: flight.mode, error: &error });
+        }
         return Err(error);
     }
     let deadline = Deadline::after(inner.settings.refresh_timeout);
-    Transaction { inner, refresh: &**refresh, ledger: &mut ledger, flight, deadline }.run().await
+    let (refresh, tokens) = (&**refresh, &mut *ledger);
+    let transaction = Transaction { inner, refresh, ledger: tokens, flight, deadline };
+    let outcome = match catch_panic(|| transaction.run()).await {
+        Ok(outcome) => outcome,
+        Err(_panicked) => Err(Error::interrupted()),
+    };
+    if let Err(error) = &outcome {
+        emit(&Event::RefreshFailed { error });
+        remember(inner, flight, error, &mut ledger);
+    }
+    outcome
 }
 
 /// Keeps a failure in mind, so that nobody repeats it at once, and never at the cost of a token
 /// that is still good.
-async fn remember(inner: &Arc<Inner>, flight: &Flight, error: &Error) {
+fn remember(inner: &Inner, flight: &Flight, error: &Error, ledger: &mut Ledger) {
     let now = inner.settings.clock.now();
     let refused = error.is_reauthorization_required();
     let until = if refused {
@@ -162,12 +168,11 @@ async fn remember(inner: &Arc<Inner>, flight: &Flight, error: &Error) {
         inner.desk.with_memory(|memory| memory.fail_until(error.clone(), until));
         until
     };
-    let mut ledger = inner.ledger.lock().await;
     if refused && flight.reason == Reason::Rejected {
         // The API refused the access token, the endpoint the refresh token: sending either again
         // would be asking for the same answer.
         ledger.tokens = ledger.tokens.take().map(|tokens| tokens.without_access_token(flight.mode));
-        inner.publish(&ledger);
+        inner.publish(ledger);
     } else {
         let next = inner.cell.load().advising_nothing_before(flight.mode, until);
         inner.cell.store(next);

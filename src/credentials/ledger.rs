@@ -15,7 +15,8 @@ use crate::token::TokenSet;
 pub(crate) struct Ledger {
     /// The newest tokens known to this process; `None` after signing out, and for an M2M token.
     pub(crate) tokens: Option<TokenSet>,
-    /// `Some` where the store lacks `tokens`: the last write failed.
+    /// `Some` where the store lacks `tokens`, or may lack them: they were not written yet, or the
+    /// write failed.
     pub(crate) unsaved: Option<Unsaved>,
     /// The right to refresh, kept for as long as tokens are unsaved: whoever had it would read the
     /// old tokens in the store, and spend a refresh token that is spent.
@@ -134,15 +135,18 @@ impl Ledger {
         if self.unsaved.is_none() {
             return Ok(());
         }
-        let lease = self.lock(inner, inner.settings.refresh_timeout).await?;
-        let written = self.write_newest(inner, &lease).await;
-        self.unlock(lease);
-        match (written?, &self.tokens) {
-            (Written::Theirs, _) => inner.publish(self),
-            (Written::Ours, Some(tokens)) => {
-                emit(&Event::SavedAfterAll { revision: tokens.revision() });
+        let written = match self.lock(inner, inner.settings.refresh_timeout).await {
+            Ok(lease) => {
+                let written = self.write_newest(inner, &lease).await;
+                self.unlock(lease);
+                written
             }
-            (Written::Ours, None) => {}
+            Err(error) => Err(error),
+        };
+        // Saved or not: a refresh that was interrupted while it saved has not published them.
+        inner.publish(self);
+        if let (Written::Ours, Some(tokens)) = (written?, &self.tokens) {
+            emit(&Event::SavedAfterAll { revision: tokens.revision() });
         }
         Ok(())
     }

@@ -42,8 +42,8 @@ impl Memory {
         now: Moment,
         guard: StormGuard,
     ) -> Option<Error> {
-        if let Some(refusal) = &self.refused {
-            return Some(refusal.error.clone());
+        if let Some(error) = self.refusal() {
+            return Some(error);
         }
         if let Some((error, until)) = &self.failure {
             if !now.has_reached(*until) {
@@ -68,6 +68,11 @@ impl Memory {
 
     pub(crate) fn fail_until(&mut self, error: Error, until: Moment) {
         self.failure = Some((error, until));
+    }
+
+    /// Why no refresh starts until new tokens are set, if that is so.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        self.refused.as_ref().map(|refusal| refusal.error.clone())
     }
 
     /// Answers `error` to everybody from now on, and lets the store be looked at from `next_look` on.

@@ -34,7 +34,7 @@ use std::time::Duration;
 use arc_swap::Guard;
 
 pub use builder::CredentialsBuilder;
-pub(crate) use cell::{Cell, Generation, Held, Snapshot, Verdict};
+pub(crate) use cell::{Cell, Generation, Held, Slot, Snapshot, Verdict};
 use completion::{Outcome, Wait};
 pub(crate) use desk::Reason;
 use desk::{Answer, Desk};
@@ -62,9 +62,10 @@ use crate::token::{AccessToken, Clock, Moment, TokenSet};
 /// ```
 /// use tower::service_fn;
 /// use tower_teamup_auth::{BoxError, Credentials, RequestMode, TokenSet};
+/// # use http_body_util::Full;
 ///
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// # let http_client = service_fn(|_: http::Request<String>| async {
+/// # let http_client = service_fn(|_: http::Request<Full<bytes::Bytes>>| async {
 /// #     Err::<http::Response<String>, BoxError>("no network here".into())
 /// # });
 /// let credentials = Credentials::builder(RequestMode::Provider)
@@ -180,7 +181,11 @@ impl Credentials {
     /// The refresh runs in a task of its own; dropping the future leaves it running.
     pub async fn refresh_now(&self, mode: RequestMode) -> Result<(), Error> {
         let generation = self.snapshot().slot(mode).generation;
-        self.renew(mode, generation, Reason::Requested).await
+        self.renew(mode, generation, Reason::Requested).await?;
+        match &self.snapshot().slot(mode).held {
+            Some(_) => Ok(()),
+            None => Err(self.lack_of(mode)),
+        }
     }
 
     /// Starts no further refresh, and waits for the one under way and for writes to the store that
@@ -219,7 +224,8 @@ impl Credentials {
     ) -> Renewal {
         let inner = &self.inner;
         if inner.refresh.is_none() {
-            return Renewal::Settled(Some(Err(Error::not_refreshable(mode))));
+            let error = self.refusal().unwrap_or_else(|| Error::not_refreshable(mode));
+            return Renewal::Settled(Some(Err(error)));
         }
         let now = inner.settings.clock.now();
         let guard = inner.settings.storm_guard;
@@ -242,6 +248,17 @@ impl Credentials {
                 Err(error) => Renewal::Settled(Some(Err(error))),
             },
         }
+    }
+
+    /// Why there is no token of `mode`, although its renewal is done: the user has signed out since,
+    /// say.
+    pub(crate) fn lack_of(&self, mode: RequestMode) -> Error {
+        self.refusal().unwrap_or_else(|| Error::no_token(mode))
+    }
+
+    /// Why no refresh starts until new tokens are set, if that is so.
+    fn refusal(&self) -> Option<Error> {
+        self.inner.desk.with_memory(|memory| memory.refusal())
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -318,9 +335,9 @@ impl Inner {
         self.desk.with_memory(memory::Memory::forget);
         self.publish(&ledger);
         emit(&Event::TokensSet { revision: ledger.tokens.as_ref().map_or(0, TokenSet::revision) });
-        drop(ledger);
         written.map_err(|error| {
             emit(&Event::Unsaved { error: &error });
+            // The ledger is still held, so a driver at work has not looked yet.
             if self.desk.open_shift() {
                 // Within a task of a runtime, so there is one.
                 let _ = driver::start(&self);

@@ -19,6 +19,7 @@ use super::vault::{Lease, catch_panic};
 use crate::error::Error;
 use crate::observe::{Event, emit};
 use crate::refresh::{DynRefresh, FailureClass, RefreshError, RefreshRequest, RefreshResponse};
+use crate::store::StoreError;
 use crate::token::{Deadline, IssuedToken, TokenSet};
 
 /// The first pause after a transient failure; it doubles with each further one.
@@ -55,6 +56,8 @@ pub(crate) struct Transaction<'a> {
 #[derive(Default)]
 struct Tries {
     transient: u32,
+    /// Leases that were lost.
+    leases: u32,
     /// The one further try after an unknown outcome was used up.
     unknown: bool,
     /// The one further try with a refresh token that another process had stored was used up.
@@ -79,21 +82,22 @@ impl Transaction<'_> {
         emit(&Event::RefreshStarted);
         let mut tries = Tries::default();
         loop {
-            let limit = self.deadline.remaining();
+            let limit = self.time_left()?;
             let lease = self.ledger.lock(self.inner, limit).await.map_err(Error::store)?;
             let end = self.run_under(&lease, &mut tries).await;
             if !matches!(end, Ok(End::LeaseLost)) {
                 self.ledger.unlock(lease);
                 return end.map(|_| ());
             }
-            drop(lease);
-            if self.deadline.remaining().is_zero() {
-                return Err(Error::timed_out());
-            }
             emit(&Event::LeaseLost);
+            drop(lease);
+            // A store that loses every lease at once is not asked in a tight loop.
+            tokio::time::sleep(self.pause(tries.leases).min(self.deadline.remaining())).await;
+            tries.leases += 1;
         }
     }
 
+    /// The transaction under one lease; the caller gives it back, or keeps it.
     async fn run_under(&mut self, lease: &Lease, tries: &mut Tries) -> Result<End, Error> {
         self.inner.step(Step::Locked);
         let mut over = match self.reread().await? {
@@ -102,10 +106,11 @@ impl Transaction<'_> {
         };
         self.inner.step(Step::Read);
         loop {
+            let time_left = self.time_left()?;
             if !self.inner.vault.is_held(lease) {
                 return Ok(End::LeaseLost);
             }
-            match self.exchange().await {
+            match self.exchange(time_left).await {
                 Ok(minted) => return self.conclude(lease, over, minted).await.map(|()| End::Done),
                 Err(error) => match self.after(error, lease, &mut over, tries).await? {
                     Next::Again => {}
@@ -113,6 +118,13 @@ impl Transaction<'_> {
                 },
             }
         }
+    }
+
+    /// What is left of the time limit. Once it is over nothing is begun any more: an exchange that
+    /// is cut off at once could spend the refresh token for nothing.
+    fn time_left(&self) -> Result<Duration, Error> {
+        let time_left = self.deadline.remaining();
+        if time_left.is_zero() { Err(Error::timed_out()) } else { Ok(time_left) }
     }
 
     /// Reads the store, and takes over what is newer there.
@@ -145,17 +157,21 @@ impl Transaction<'_> {
         )
     }
 
-    async fn exchange(&mut self) -> Result<(RefreshResponse, IssuedToken), RefreshError> {
+    async fn exchange(
+        &mut self,
+        time_left: Duration,
+    ) -> Result<(RefreshResponse, IssuedToken), RefreshError> {
         let settings = &self.inner.settings;
         let Some(tokens) = &self.ledger.tokens else {
             return Err(RefreshError::rejected("there is no refresh token"));
         };
         let request = RefreshRequest::new(tokens.refresh_token().clone(), self.flight.mode);
-        let limit = settings.exchange_timeout.min(self.deadline.remaining());
+        let limit = settings.exchange_timeout.min(time_left);
         // The lifetime counts from before the request was sent: the token is never older than
         // that.
         let sent_at = settings.clock.now();
-        let answer = tokio::time::timeout(limit, catch_panic(self.refresh.refresh(request))).await;
+        let answer =
+            tokio::time::timeout(limit, catch_panic(|| self.refresh.refresh(request))).await;
         let response = match answer {
             Ok(Ok(answer)) => answer?,
             Ok(Err(_panicked)) => {
@@ -198,7 +214,7 @@ impl Transaction<'_> {
         inner.step(Step::Persisted);
         inner.publish(self.ledger);
         inner.step(Step::Published);
-        if persisted == Some(Written::Theirs) && inner.cell.load().slot(mode).held.is_none() {
+        if matches!(persisted, Ok(Written::Theirs)) && inner.cell.load().slot(mode).held.is_none() {
             // What the others saved has no token of this mode: the next caller asks for one.
             return Err(Error::interrupted());
         }
@@ -213,20 +229,19 @@ impl Transaction<'_> {
         let mode = self.flight.mode;
         if let Some(tokens) = &mut self.ledger.tokens {
             *tokens = tokens.rotated(refresh_token, minted.map(|issued| (mode, issued)));
+            // From here until it is written: the runtime may go away in between.
+            self.ledger.unsaved = Some(Unsaved::Rotated);
         }
     }
 
     /// Writes the rotated tokens. A failure does not undo the rotation, so it is no failure of the
-    /// refresh: the tokens count as unsaved, and the driver repeats the write.
-    async fn persist(&mut self, lease: &Lease, over: Option<u64>) -> Option<Written> {
-        match self.ledger.write(self.inner, lease, over).await {
-            Ok(written) => Some(written),
-            Err(error) => {
-                self.ledger.unsaved = Some(Unsaved::Rotated);
-                emit(&Event::Unsaved { error: &error });
-                None
-            }
+    /// refresh: the tokens stay unsaved, and the driver repeats the write.
+    async fn persist(&mut self, lease: &Lease, over: Option<u64>) -> Result<Written, StoreError> {
+        let written = self.ledger.write(self.inner, lease, over).await;
+        if let Err(error) = &written {
+            emit(&Event::Unsaved { error });
         }
+        written
     }
 
     /// Decides what a failed exchange leads to.
@@ -238,11 +253,11 @@ impl Transaction<'_> {
         tries: &mut Tries,
     ) -> Result<Next, Error> {
         if let Some(rotated) = error.take_rotated() {
-            // The answer was of no use, save that it told which refresh token is alive.
+            // The answer was of no use, save that it told which refresh token is alive. It is not
+            // sent before it is safe.
             self.rotate(rotated, None);
-            if self.persist(lease, *over).await.is_some() {
-                *over = self.ledger.tokens.as_ref().map(TokenSet::revision);
-            }
+            self.persist(lease, *over).await.map_err(Error::unsaved)?;
+            *over = self.ledger.tokens.as_ref().map(TokenSet::revision);
         }
         match error.class() {
             FailureClass::Transient => {

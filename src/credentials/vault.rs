@@ -38,7 +38,7 @@ impl Vault {
     pub(crate) async fn check(&self) -> Result<(), StoreError> {
         match &self.store {
             None => Ok(()),
-            Some(store) => bounded("check", self.limit, store.check()).await,
+            Some(store) => bounded("check", self.limit, || store.check()).await,
         }
     }
 
@@ -46,7 +46,7 @@ impl Vault {
         match &self.store {
             None => Ok(Lease(None)),
             Some(store) => {
-                bounded("lock", limit, store.lock()).await.map(|lease| Lease(Some(lease)))
+                bounded("lock", limit, || store.lock()).await.map(|lease| Lease(Some(lease)))
             }
         }
     }
@@ -55,7 +55,7 @@ impl Vault {
     pub(crate) async fn load(&self, known: &Stored) -> Result<Stored, StoreError> {
         match &self.store {
             None => Ok(known.clone()),
-            Some(store) => bounded("load", self.limit, store.load()).await,
+            Some(store) => bounded("load", self.limit, || store.load()).await,
         }
     }
 
@@ -67,7 +67,7 @@ impl Vault {
     ) -> Result<(), StoreError> {
         match (&self.store, &lease.0) {
             (Some(store), Some(lease)) => {
-                bounded("save", self.limit, store.save(lease, over, tokens)).await
+                bounded("save", self.limit, || store.save(lease, over, tokens)).await
             }
             _ => Ok(()),
         }
@@ -75,7 +75,7 @@ impl Vault {
 
     pub(crate) async fn clear(&self, lease: &Lease) -> Result<(), StoreError> {
         match (&self.store, &lease.0) {
-            (Some(store), Some(lease)) => bounded("clear", self.limit, store.clear(lease)).await,
+            (Some(store), Some(lease)) => bounded("clear", self.limit, || store.clear(lease)).await,
             _ => Ok(()),
         }
     }
@@ -88,26 +88,32 @@ impl Vault {
     }
 }
 
-async fn bounded<T>(
-    call: &str,
+async fn bounded<T, F>(
+    name: &str,
     limit: Duration,
-    future: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    match tokio::time::timeout(limit, catch_panic(future)).await {
+    call: impl FnOnce() -> F,
+) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    match tokio::time::timeout(limit, catch_panic(call)).await {
         Ok(Ok(result)) => result,
-        Ok(Err(Panicked)) => Err(StoreError::panicked(call)),
-        Err(_elapsed) => Err(StoreError::timed_out(call, limit)),
+        Ok(Err(Panicked)) => Err(StoreError::panicked(name)),
+        Err(_elapsed) => Err(StoreError::timed_out(name, limit)),
     }
 }
 
-/// A future panicked. What it said went to the panic hook; the payload may hold a secret, so it is
+/// A call panicked. What it said went to the panic hook; the payload may hold a secret, so it is
 /// dropped.
 #[derive(Debug)]
 pub(crate) struct Panicked;
 
-/// Runs a future to its end or to its panic, whichever comes first.
-pub(crate) async fn catch_panic<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
+/// Calls and runs the future to its end, or to the panic of either: a function that is not `async`
+/// can panic before there is a future.
+pub(crate) async fn catch_panic<F: Future>(
+    call: impl FnOnce() -> F,
+) -> Result<F::Output, Panicked> {
+    let mut future = pin!(async { call().await });
     std::future::poll_fn(|cx| poll_caught(future.as_mut(), cx)).await
 }
 

@@ -49,6 +49,7 @@ mod encode;
 mod endpoint;
 mod erased;
 mod error;
+mod exchange_client;
 mod retry_after;
 mod strike;
 mod transport;
@@ -62,6 +63,7 @@ pub use endpoint::AnswerFormat;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use erased::DynRefresh;
 pub use error::{ApiError, FailureClass, RefreshError};
+pub use exchange_client::{ExchangeClient, HttpService};
 pub(crate) use transport::{Transport, is_exchange};
 
 use crate::headers::RequestMode;

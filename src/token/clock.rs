@@ -67,6 +67,11 @@ impl Moment {
         }
     }
 
+    /// The moment that either of the two has come by, on each clock.
+    pub(crate) fn or_earlier(self, other: Moment) -> Moment {
+        Moment { monotonic: self.monotonic.min(other.monotonic), wall: self.wall.min(other.wall) }
+    }
+
     /// How long the monotonic clock takes from here to `later`.
     #[cfg(test)]
     pub(crate) fn until(self, later: Moment) -> Duration {

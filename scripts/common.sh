@@ -1,0 +1,94 @@
+# Sourced by the gates beside it, which set -euo pipefail: where they work, and how each gets what it needs.
+# shellcheck shell=bash
+
+shopt -s inherit_errexit
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+# What the gates build beside the crate: tools, rewritten copies of the tree, logs.
+gates=$target/gates
+
+# The versions that the gates were written against. A tool that is installed already is used as it is.
+declare -A tool_version=(
+    [cargo-deny]=0.20.2
+    [cargo-hack]=0.6.46
+    [cargo-semver-checks]=0.51.0
+)
+
+note() { printf '    %s\n' "$*"; }
+die() {
+    printf '    error: %s\n' "$*" >&2
+    exit 1
+}
+
+as_root() {
+    if [[ $EUID -eq 0 ]]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "needs root or sudo for: $*"
+    fi
+}
+
+apt_install() {
+    command -v apt-get >/dev/null || die "no apt-get here; install by hand: $*"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+# need_command COMMAND PACKAGE...: installs Debian's packages unless the command is there.
+need_command() {
+    local command=$1
+    shift
+    if ! command -v "$command" >/dev/null; then
+        note "$command is missing; installing $*"
+        apt_install "$@"
+        command -v "$command" >/dev/null || die "$* did not bring $command"
+    fi
+}
+
+# need_tool NAME: builds a cargo subcommand into the target directory unless there is one on PATH.
+# Without optimization: that halves the build, and each tool runs for seconds here.
+need_tool() {
+    export PATH=$gates/tools/bin:$PATH
+    if ! command -v "$1" >/dev/null; then
+        note "$1 is missing; building ${tool_version[$1]}"
+        CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$gates/tools/target \
+            cargo install --quiet --locked --debug --root "$gates/tools" \
+            "$1@${tool_version[$1]}"
+        rm -rf "$gates/tools/target"
+    fi
+}
+
+# copy_tree NAME: prints the path of a fresh copy of the tree, for gates that rewrite the manifest.
+# The path is the same each time, so that what was built of the dependencies is found again.
+copy_tree() {
+    local copy=$gates/$1
+    rm -rf "$copy"
+    mkdir -p "$copy"
+    git ls-files -z --cached --others --exclude-standard --deduplicate |
+        while IFS= read -r -d '' file; do
+            [[ ! -e $file ]] || printf '%s\0' "$file"
+        done | tar -c --null -T - | tar -x -C "$copy"
+    # The copy lies below the crate; without a workspace of its own cargo would look above it.
+    grep -q '^\[workspace\]' "$copy/Cargo.toml" || printf '\n[workspace]\n' >>"$copy/Cargo.toml"
+    printf '%s\n' "$copy"
+}
+
+# rewrite_manifest COPY AWK_PROGRAM
+rewrite_manifest() {
+    awk "$2" "$1/Cargo.toml" >"$1/Cargo.toml.new" && mv "$1/Cargo.toml.new" "$1/Cargo.toml"
+}
+
+# The names of the crate's features, one a line.
+features() {
+    awk '/^\[/ { inside = /^\[features\]/ } inside && /^[a-z0-9_-]+ *=/ { print $1 }' Cargo.toml
+}
+
+# The value of a key of [package].
+package() {
+    awk -F'"' -v key="$1" '/^\[/ { inside = /^\[package\]/ } inside && $1 ~ "^" key " *= *$" { print $2 }' \
+        Cargo.toml
+}

@@ -1,0 +1,317 @@
+//! reqwest as the client, for the API and for the exchange.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::Uri;
+use pin_project_lite::pin_project;
+use reqwest::{Body, Client, Request, Response, ResponseBuilderExt, Url, redirect};
+use tower_service::Service;
+
+use crate::admit::AnsweredElsewhere;
+use crate::body::{RepeatableBody, ReplayBody, SendOnce};
+use crate::error::BoxError;
+use crate::refresh::{ExchangeClient, is_exchange};
+
+/// A [`reqwest::Client`] as a tower service from `http::Request` to `http::Response`, so that
+/// [`AuthLayer`](crate::AuthLayer) and any other layer can stand above it.
+///
+/// ```
+/// use tower::{ServiceBuilder, ServiceExt};
+/// use tower_teamup_auth::client::{ReqwestService, redirects_within_origin};
+/// use tower_teamup_auth::testing::FakeTeamUp;
+/// use tower_teamup_auth::{AuthLayer, Credentials, RequestMode};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// # let teamup = FakeTeamUp::start().await;
+/// # let (base_url, tokens) = (teamup.base_url(), teamup.issue_tokens(&[]));
+/// let client = reqwest::Client::builder().redirect(redirects_within_origin()).build()?;
+///
+/// let credentials = Credentials::builder(RequestMode::Provider)
+///     .base_url(&base_url)
+///     .tokens(tokens)
+///     .refresh_over(client.clone())
+///     .build()
+///     .await?;
+/// let api = ServiceBuilder::new()
+///     .layer(AuthLayer::new(credentials))
+///     .service(ReqwestService::new(client));
+///
+/// let request = http::Request::get(format!("{base_url}/events")).body(reqwest::Body::default())?;
+/// let response = reqwest::Response::from(api.oneshot(request).await?);
+/// assert_eq!(response.json::<serde_json::Value>().await?["count"], 25);
+/// # Ok::<(), tower::BoxError>(())
+/// # })?;
+/// # Ok::<(), tower::BoxError>(())
+/// ```
+///
+/// # Redirects
+///
+/// reqwest follows them by itself, below every layer, so the origin of each is out of this crate's
+/// sight. Build the client with [`redirects_within_origin`], which tells why. A 401 that another
+/// origin gave after a redirect goes to the caller: it says nothing about the token.
+///
+/// # Bodies
+///
+/// `B` is the type of the request bodies, [`reqwest::Body`] unless it is told otherwise:
+///
+/// | body | sent again after a 401 |
+/// | --- | --- |
+/// | [`reqwest::Body`] in memory | yes; its bytes are copied before the first send |
+/// | [`reqwest::Body`] that is a stream | no |
+/// | [`ReplayBody`] around a stream, with [`for_bodies`](ReqwestService::for_bodies) | yes, if it was short enough and sent to its end |
+/// | [`Bytes`], with [`for_bodies`](ReqwestService::for_bodies) | yes, and shared instead of copied |
+///
+/// # Responses
+///
+/// `reqwest::Response::from` makes a response of reqwest's own kind again, its URL included.
+pub struct ReqwestService<S = Client, B = Body> {
+    inner: S,
+    body: PhantomData<fn(B)>,
+}
+
+impl<S> ReqwestService<S> {
+    /// Wraps a [`reqwest::Client`], or any tower service from [`reqwest::Request`] to
+    /// [`reqwest::Response`].
+    pub const fn new(client: S) -> Self {
+        ReqwestService { inner: client, body: PhantomData }
+    }
+}
+
+impl<S, B> ReqwestService<S, B> {
+    /// The same client for requests whose bodies are something else that can be made into a
+    /// [`reqwest::Body`]. Which, is inferred where the stack tells:
+    ///
+    /// ```
+    /// use tower::{ServiceBuilder, ServiceExt};
+    /// use tower_teamup_auth::body::ReplayBodyLayer;
+    /// use tower_teamup_auth::client::ReqwestService;
+    /// use tower_teamup_auth::{AuthLayer, Credentials};
+    ///
+    /// # async fn upload(
+    /// #     client: reqwest::Client,
+    /// #     credentials: Credentials,
+    /// #     stream: reqwest::Body,
+    /// # ) -> Result<(), tower::BoxError> {
+    /// let api = ServiceBuilder::new()
+    ///     .layer(ReplayBodyLayer::new())
+    ///     .layer(AuthLayer::new(credentials))
+    ///     .service(ReqwestService::new(client).for_bodies());
+    ///
+    /// let request = http::Request::put("https://goteamup.com/api/v2/uploads").body(stream)?;
+    /// let response = api.oneshot(request).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn for_bodies<T: Into<Body>>(self) -> ReqwestService<S, T> {
+        ReqwestService { inner: self.inner, body: PhantomData }
+    }
+
+    /// The service within.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service within, to be changed.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service within, alone.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B> Service<http::Request<B>> for ReqwestService<S, B>
+where
+    S: Service<Request, Response = Response>,
+    S::Error: From<reqwest::Error>,
+    B: Into<Body>,
+{
+    type Response = http::Response<Body>;
+    type Error = S::Error;
+    type Future = ReqwestFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        ReqwestFuture {
+            state: match convert(request) {
+                Ok(request) => {
+                    let asked = request.url().clone();
+                    State::Sent { future: self.inner.call(request), asked }
+                }
+                Err(error) => State::Refused { error: Some(error) },
+            },
+        }
+    }
+}
+
+impl<S: Clone, B> Clone for ReqwestService<S, B> {
+    fn clone(&self) -> Self {
+        ReqwestService { inner: self.inner.clone(), body: PhantomData }
+    }
+}
+
+impl<S: fmt::Debug, B> fmt::Debug for ReqwestService<S, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReqwestService").field(&self.inner).finish()
+    }
+}
+
+pin_project! {
+    /// The future of one request through [`ReqwestService`].
+    pub struct ReqwestFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F> {
+        Sent { #[pin] future: F, asked: Url },
+        Refused { error: Option<reqwest::Error> },
+    }
+}
+
+impl<F, E> Future for ReqwestFuture<F>
+where
+    F: Future<Output = Result<Response, E>>,
+    E: From<reqwest::Error>,
+{
+    type Output = Result<http::Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Sent { future, asked } => {
+                future.poll(cx).map_ok(|response| into_http(response, asked))
+            }
+            StateProj::Refused { error } => {
+                Poll::Ready(Err(error.take().expect("polled after it was ready").into()))
+            }
+        }
+    }
+}
+
+impl<F> fmt::Debug for ReqwestFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReqwestFuture").finish_non_exhaustive()
+    }
+}
+
+fn convert<B: Into<Body>>(request: http::Request<B>) -> reqwest::Result<Request> {
+    let (mut parts, body) = request.into_parts();
+    let mut body = body.into();
+    if !parts.uri.path().starts_with('/') {
+        // reqwest writes the URI out and reads it again, and such a path would then be read as the
+        // end of the host. The bare path in its place is an error, and nothing is sent.
+        parts.uri = Uri::default();
+    }
+    if is_exchange(&parts.extensions) {
+        // A redirect takes a body along, to whatever host, unless it is a stream; and the refresh
+        // token stands in this one.
+        body = Body::wrap(body);
+    }
+    Request::try_from(http::Request::from_parts(parts, body))
+}
+
+fn into_http(mut response: Response, asked: &Url) -> http::Response<Body> {
+    note_redirect(asked, &mut response);
+    let mut with_url = http::response::Builder::new().url(response.url().clone());
+    let mut response = http::Response::<Body>::from(response);
+    if let Some(with_url) = with_url.extensions_mut() {
+        response.extensions_mut().extend(mem::take(with_url));
+    }
+    response
+}
+
+/// Leaves word for whoever judges the answer, if it came from another origin than was asked.
+pub(super) fn note_redirect(asked: &Url, response: &mut Response) {
+    if !is_same_origin(asked, response.url()) {
+        response.extensions_mut().insert(AnsweredElsewhere);
+    }
+}
+
+fn is_same_origin(one: &Url, other: &Url) -> bool {
+    one.scheme() == other.scheme()
+        && one.host_str() == other.host_str()
+        && one.port_or_known_default() == other.port_or_known_default()
+}
+
+/// A redirect policy for reqwest: up to 10 redirects are followed, as long as they stay within the
+/// origin (scheme, host and port) of the request. The first that leads elsewhere is the answer.
+///
+/// ```
+/// # fn main() -> reqwest::Result<()> {
+/// use tower_teamup_auth::client::redirects_within_origin;
+///
+/// let client = reqwest::Client::builder().redirect(redirects_within_origin()).build()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Use it, or [`Policy::none`](redirect::Policy::none), in every client that carries tokens. With
+/// its own default policy, reqwest (0.13.5 as well as those before it) takes `Authorization` off a
+/// redirect that leads to another origin, **but a second redirect, from there to there, carries it
+/// again**: an open redirect of an allowed origin is enough to lose a token.
+///
+/// To follow redirects between origins that are all [allowed](crate::CredentialsBuilder::allow_origin),
+/// turn reqwest's off and put tower-http's `FollowRedirect` above [`AuthLayer`](crate::AuthLayer):
+/// then each of them is judged like any request.
+pub fn redirects_within_origin() -> redirect::Policy {
+    redirect::Policy::custom(|attempt| {
+        let stays = attempt.previous().iter().all(|url| is_same_origin(url, attempt.url()));
+        if stays { redirect::Policy::default().redirect(attempt) } else { attempt.stop() }
+    })
+}
+
+/// So that [`refresh_over`](crate::CredentialsBuilder::refresh_over) takes a client as it is.
+impl ExchangeClient<ReqwestService> for Client {
+    type Service = ReqwestService;
+
+    fn into_service(self) -> ReqwestService {
+        ReqwestService::new(self)
+    }
+}
+
+/// In memory: yes, by copying the bytes, because reqwest hands out no share in them. A stream: no.
+impl RepeatableBody for Body {
+    fn try_clone(&self) -> Option<Self> {
+        self.as_bytes().map(|bytes| Body::from(Bytes::copy_from_slice(bytes)))
+    }
+}
+
+/// A stream to reqwest, which it never sends twice either.
+impl<B> From<SendOnce<B>> for Body
+where
+    B: http_body::Body + Send + Sync + 'static,
+    B::Data: Into<Bytes>,
+    B::Error: Into<BoxError>,
+{
+    fn from(body: SendOnce<B>) -> Self {
+        Body::wrap(body)
+    }
+}
+
+/// A stream to reqwest, on the first send and on the second.
+impl<B> From<ReplayBody<B>> for Body
+where
+    B: http_body::Body + Send + Sync + 'static,
+    B::Error: Into<BoxError> + Send + Sync,
+{
+    fn from(body: ReplayBody<B>) -> Self {
+        Body::wrap(body)
+    }
+}
+
+#[cfg(test)]
+mod tests;

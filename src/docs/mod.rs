@@ -1,0 +1,3 @@
+//! Pages on how to use the crate well.
+
+pub mod ordering;

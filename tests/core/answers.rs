@@ -1,0 +1,200 @@
+//! What the endpoint may answer instead of a pair: each a classed error, in which nothing of the
+//! body's secrets is repeated.
+
+use http::StatusCode;
+use tower_teamup_auth::refresh::FailureClass::{
+    self, OutcomeUnknown, Protocol, Rejected, Transient,
+};
+
+use crate::support::exchanges::Exchange;
+use crate::support::server::Server;
+use crate::support::*;
+
+struct Case {
+    answer: Exchange,
+    class: FailureClass,
+    /// What the error or what lies behind it says.
+    says: &'static str,
+}
+
+fn of_type(content_type: &str, body: &str) -> Exchange {
+    Exchange::Answered(200, vec![("content-type", content_type.to_owned())], body.to_owned())
+}
+
+/// A good answer, with one thing replaced by another.
+fn with(from: &str, to: &str) -> Exchange {
+    let good = good_body();
+    assert!(good.contains(from));
+    Exchange::json(200, good.replace(from, to))
+}
+
+fn good_body() -> String {
+    format!(
+        r#"{{"access_token":"{SECRET}-a","expires_in":7200,"refresh_token":"{SECRET}-refresh-0"}}"#
+    )
+}
+
+fn cases() -> Vec<Case> {
+    let case = |class, says, answer| Case { answer, class, says };
+    let unknown = |says, answer| case(OutcomeUnknown, says, answer);
+    let protocol = |says, answer| case(Protocol, says, answer);
+    let mut compressed = vec![("content-type", "application/json".to_owned())];
+    compressed.push(("content-encoding", "gzip".to_owned()));
+    let redirect = vec![("location", format!("https://evil.test/?token={SECRET}"))];
+    vec![
+        unknown("has no `access_token`", with("access_token", "excess_token")),
+        unknown("has no `expires_in`", with("expires_in", "expires")),
+        unknown("has no `refresh_token`", with("refresh_token", "refreshed_token")),
+        unknown("no usable text as its `access_token`", with("\"s3cret-a\"", "\"\"")),
+        unknown("no usable text as its `access_token`", with("\"s3cret-a\"", "null")),
+        unknown("no usable text as its `access_token`", with("\"s3cret-a\"", "[\"s3cret-a\"]")),
+        unknown("no usable text as its `access_token`", with("s3cret-a", "s3cret\\u0000a")),
+        unknown("no usable text as its `access_token`", with("s3cret-a", "s3cret-ä")),
+        unknown("no usable text as its `refresh_token`", with("\"s3cret-refresh-0\"", "\"\"")),
+        unknown("no usable text as its `refresh_token`", with("\"s3cret-refresh-0\"", "7")),
+        unknown("is not a JSON object", Exchange::json(200, format!("{SECRET} is no JSON"))),
+        unknown("is not a JSON object", Exchange::json(200, format!("[\"{SECRET}\"]"))),
+        unknown("is not a JSON object", Exchange::json(200, "")),
+        unknown("is not a JSON object", Exchange::json(200, &good_body()[..40])),
+        unknown("longer than 64 KiB", Exchange::json(200, good_body() + &" ".repeat(64 * 1024))),
+        unknown("is compressed", Exchange::Answered(200, compressed, good_body())),
+        protocol("neither JSON nor XML", of_type("text/html", &good_body())),
+        protocol("neither JSON nor XML", of_type("text/plain", &good_body())),
+        protocol("neither JSON nor XML", of_type("application/jsonp", &good_body())),
+        protocol("neither JSON nor XML", Exchange::Answered(200, Vec::new(), good_body())),
+        protocol("status 200 alone", Exchange::json(201, good_body())),
+        protocol("status 200 alone", Exchange::json(204, "")),
+        protocol("redirect", Exchange::Answered(301, redirect.clone(), good_body())),
+        protocol("redirect", Exchange::Answered(302, redirect.clone(), good_body())),
+        protocol("redirect", Exchange::Answered(307, redirect.clone(), good_body())),
+        protocol("redirect", Exchange::Answered(308, redirect, good_body())),
+        protocol("status that has no meaning", Exchange::json(404, good_body())),
+        protocol("status that has no meaning", Exchange::json(418, good_body())),
+        case(Rejected, "refused the refresh token", Exchange::json(400, good_body())),
+        case(Rejected, "refused the refresh token", of_type_with(401, "text/html", "<html>")),
+        case(Rejected, "refused the refresh token", of_type_with(403, "text/html", "<html>")),
+        case(Transient, "could not serve", of_type_with(429, "text/html", SECRET)),
+        case(Transient, "could not serve", of_type_with(503, "text/html", SECRET)),
+    ]
+}
+
+fn of_type_with(status: u16, content_type: &str, body: &str) -> Exchange {
+    Exchange::Answered(status, vec![("content-type", content_type.to_owned())], body.to_owned())
+}
+
+/// What an error says, and what lies behind it.
+fn all_words(error: &dyn std::error::Error) -> String {
+    let behind = error.source().map(all_words).unwrap_or_default();
+    format!("{error} | {behind}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn p5_each_bad_answer_is_a_classed_error_that_repeats_no_secret() {
+    for Case { answer, class, says } in cases() {
+        for rejected in [false, true] {
+            let server = Server::new();
+            server.every_exchange(answer.clone());
+            let client = if rejected {
+                client(&good(&server).await, &server)
+            } else {
+                client(&expired(&server).await, &server)
+            };
+            server.expire_everything();
+            let answered = send(&client, get("/events")).await;
+            // A 401 passes with the reason beside it; without a token the error is the answer.
+            let error = if rejected { reason(&answered) } else { failure(answered) };
+            let words = all_words(&error);
+            assert!(words.contains(says), "{says}: {words}");
+            for text in [words, format!("{error:?}"), format!("{error:#?}")] {
+                assert!(!text.contains(SECRET), "{text}");
+            }
+            let cause = error.refresh_error().expect("the exchange's own account");
+            assert_eq!(cause.class(), class, "{says}");
+            assert!(cause.status().is_some());
+            let questions = [
+                error.is_transient(),
+                error.is_reauthorization_required(),
+                error.is_outcome_unknown(),
+                error.is_protocol(),
+            ];
+            let expected = [Transient, Rejected, OutcomeUnknown, Protocol].map(|one| one == class);
+            assert_eq!(questions, expected, "{says}");
+
+            // What is unknown is tried once more, what is certain is not; a fault that may pass is
+            // tried until the time is up.
+            let exchanges = server.seen_exchanges().len();
+            match class {
+                OutcomeUnknown => assert_eq!(exchanges, 2, "{says}"),
+                Transient => assert!(exchanges > 2, "{says}"),
+                _ => assert_eq!(exchanges, 1, "{says}"),
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_of_64_kib_is_read() {
+    let server = Server::new();
+    let mut body = good_body();
+    body.push_str(&" ".repeat(64 * 1024 - body.len()));
+    server.next_exchanges([Exchange::json(200, body)]);
+    server.revive(Provider, "s3cret-a");
+    assert_eq!(status(&client(&expired(&server).await, &server)).await, StatusCode::OK);
+    assert_eq!(server.seen_exchanges().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn teamups_own_words_reach_the_program_without_the_token_in_them() {
+    let server = Server::new();
+    let said = format!(
+        r#"{{"code":"invalid_grant","message":"token {SECRET}-refresh-0 is spent","type":"invalid_request_error",
+            "field_errors":{{"refresh_token":["unknown: {SECRET}-refresh-0"],"non_field_errors":["no"]}}}}"#
+    );
+    server.every_exchange(Exchange::json(400, said));
+    let error = failure(send(&client(&expired(&server).await, &server), get("/events")).await);
+    let api_error = error.api_error().unwrap();
+    assert_eq!(api_error.code, "invalid_grant");
+    assert_eq!(api_error.error_type, "invalid_request_error");
+    assert_eq!(api_error.message, "token [refresh token] is spent");
+    assert_eq!(api_error.field_errors["refresh_token"], ["unknown: [refresh token]"]);
+    assert_eq!(api_error.field_errors["non_field_errors"], ["no"]);
+    assert!(!format!("{error:?} {}", all_words(&error)).contains(SECRET));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p5_error_of_a_client_that_quotes_the_request_is_scrubbed() {
+    let server = Server::new();
+    server.every_exchange(Exchange::Quoted);
+    let error = failure(send(&client(&expired(&server).await, &server), get("/events")).await);
+    let words = all_words(&error);
+    assert!(words.contains("could not send") && words.contains("[refresh token]"), "{words}");
+    assert!(!format!("{error:?} {words}").contains(SECRET), "{words}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn exchange_is_the_documented_one() {
+    let server = Server::new();
+    let credentials = builder(&server)
+        .tokens(server.bare_tokens())
+        .scope(["read_write", "provider:54664"])
+        .provider_id(54664)
+        .build()
+        .await
+        .unwrap();
+    assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
+    let [exchange] = &server.seen_exchanges()[..] else { panic!("one exchange") };
+    assert_eq!(exchange.method, http::Method::POST);
+    assert_eq!(exchange.uri.to_string(), "https://api.test/api/v2/auth/refresh_access_token");
+    assert_eq!(exchange.headers["content-type"], "application/json");
+    assert_eq!(exchange.headers["accept"], "application/json");
+    assert_eq!(exchange.headers.len(), 2);
+    let body: serde_json::Value = serde_json::from_slice(&exchange.body).unwrap();
+    assert_eq!(
+        body,
+        serde_json::json!({
+            "refresh_token": "s3cret-refresh-0",
+            "scope": ["read_write", "provider:54664"],
+            "new_access_token_type": "provider",
+        })
+    );
+}

@@ -1,0 +1,227 @@
+//! Bad input, refused when the credential is built: each error says what is wrong, and repeats no
+//! secret.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tower_teamup_auth::token::{AccessToken, RefreshToken};
+use tower_teamup_auth::{Credentials, CredentialsBuilder, Error, TokenSet};
+
+use crate::support::server::Server;
+use crate::support::stores::{Fault, Op, Store};
+use crate::support::*;
+
+async fn refused(builder: CredentialsBuilder, says: &str) -> Error {
+    let error = builder.build().await.expect_err(says);
+    assert!(error.to_string().contains(says), "expected `{says}`: {error}");
+    assert!(!format!("{error} {error:?} {error:#?}").contains(SECRET), "{error}");
+    error
+}
+
+async fn invalid(builder: CredentialsBuilder, says: &str) {
+    let error = refused(builder, says).await;
+    assert!(error.is_invalid_input(), "{error}");
+    assert!(!error.is_transient() && !error.is_store(), "{error}");
+}
+
+fn complete(server: &Server) -> CredentialsBuilder {
+    builder(server).tokens(server.bare_tokens())
+}
+
+#[test]
+fn tokens_that_no_token_can_be_are_refused_where_they_are_made() {
+    for (text, says) in [
+        ("", "is empty"),
+        ("s3cret\n", "a line break at byte 6"),
+        ("s3cret\r\n", "a line break at byte 6"),
+        ("s3cret\u{0}", "a control character at byte 6"),
+        ("s3cret\u{7f}", "a control character at byte 6"),
+        ("s3cret\t", "a control character at byte 6"),
+        ("s3crét", "a character outside ASCII at byte 4"),
+        ("s3cret\u{200b}", "a character outside ASCII at byte 6"),
+    ] {
+        let errors = [AccessToken::new(text).unwrap_err(), RefreshToken::new(text).unwrap_err()];
+        for (error, name) in errors.iter().zip(["access token", "refresh token"]) {
+            assert!(error.is_invalid_input());
+            let words = error.to_string();
+            assert!(words.contains(says) && words.contains(name), "{words}");
+            assert!(!format!("{words} {error:?}").contains("s3cr"), "{words}");
+        }
+    }
+    assert!(AccessToken::new("with space").is_err());
+    assert!(RefreshToken::new("with space").is_ok());
+    assert!(RefreshToken::new("s3cret ").unwrap_err().to_string().contains("a space"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn base_url_that_credentials_must_not_go_to_is_refused() {
+    let server = Server::new();
+    for (url, says) in [
+        ("", "is no URL"),
+        ("/api/v2", "is relative"),
+        ("goteamup.com", "is relative"),
+        ("https://", "is no URL"),
+        ("https:///api/v2", "is no URL"),
+        ("https://:443/api", "has no host"),
+        ("http://goteamup.com/api/v2", "is plain http"),
+        ("http://192.168.0.1/api", "is plain http"),
+        ("http://localhost.evil.test/", "is plain http"),
+        ("http://127.0.0.1.evil.test/", "is plain http"),
+        ("ftp://goteamup.com/api", "is neither https nor http"),
+        ("https://me:s3cret@goteamup.com/api", "names a user"),
+        ("https://s3cret@goteamup.com/api", "names a user"),
+        ("https://goteamup.com/api?format=json", "has a query or a fragment"),
+        ("https://goteamup.com/api#top", "has a query or a fragment"),
+        ("https://goteamup.com:port/api", "has no port that can be used"),
+        ("https://goteamup.com:99999/api", "has no port that can be used"),
+        ("https://go team up/", "is no URL"),
+    ] {
+        invalid(complete(&server).base_url(url), says).await;
+        if !says.contains("query") {
+            let with_origin = complete(&server).allow_origin(url);
+            let error = refused(with_origin, says).await;
+            assert!(error.is_invalid_input());
+            assert!(error.to_string().contains("allowed origin"), "{error}");
+        }
+    }
+    for url in [
+        "https://goteamup.com/api/v2",
+        "https://goteamup.com/api/v2/",
+        "https://goteamup.com",
+        "http://127.0.0.1:8080/api",
+        "http://localhost/api",
+        "http://[::1]:9/",
+        "HTTPS://GOTEAMUP.COM:443/api",
+    ] {
+        complete(&server).base_url(url).build().await.expect(url);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn scope_that_can_not_be_one_is_refused() {
+    let server = Server::new();
+    for (scopes, says) in [
+        (&["read_write", ""][..], "scope number 1 is empty"),
+        (&["read_write provider:1"], "scope number 0 holds a character"),
+        (&["read\"write"], "scope number 0 holds a character"),
+        (&["read\\write"], "scope number 0 holds a character"),
+        (&["rëad"], "scope number 0 holds a character"),
+        (&["read", "write\n"], "scope number 1 holds a character"),
+    ] {
+        invalid(complete(&server).scope(scopes.iter().copied()), says).await;
+    }
+    complete(&server).scope(Vec::<String>::new()).build().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_credential_can_not_do_without_is_asked_for() {
+    let server = Server::new();
+    invalid(builder(&server), "neither tokens nor a store").await;
+    let without_client = Credentials::builder(Provider).tokens(server.bare_tokens());
+    invalid(without_client.clone(), "nothing carries the refresh exchange").await;
+    invalid(without_client.store(Store::empty()), "nothing carries the refresh exchange").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn m2m_token_goes_with_neither_tokens_nor_a_store() {
+    let server = Server::new();
+    let m2m = || Credentials::m2m("s3cret-m2m".parse().unwrap()).base_url(BASE);
+    invalid(m2m().tokens(server.bare_tokens()), "an M2M token can't be refreshed").await;
+    invalid(m2m().store(Store::empty()), "an M2M token can't be refreshed").await;
+    invalid(m2m().base_url("http://goteamup.com"), "is plain http").await;
+    m2m().build().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_that_would_refuse_everything_are_refused_themselves() {
+    let server = Server::new();
+    let zero = Duration::ZERO;
+    invalid(complete(&server).refresh_timeout(zero), "`refresh_timeout` is zero").await;
+    invalid(complete(&server).exchange_timeout(zero), "`exchange_timeout` is zero").await;
+    invalid(complete(&server).store_timeout(zero), "`store_timeout` is zero").await;
+    invalid(complete(&server).storm_guard(5, zero), "the storm guard").await;
+    invalid(complete(&server).storm_guard(1, Duration::from_secs(30)), "the storm guard").await;
+    invalid(complete(&server).storm_guard(0, Duration::from_secs(30)), "the storm guard").await;
+    complete(&server)
+        .refresh_timeout(Duration::MAX)
+        .exchange_timeout(Duration::MAX)
+        .store_timeout(Duration::MAX)
+        .storm_guard(u32::MAX, Duration::MAX)
+        .refresh_leeway(Duration::MAX)
+        .build()
+        .await
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_as_large_as_can_be_work() {
+    let server = Server::new();
+    server.set_lifetime(Some(1));
+    let credentials = complete(&server)
+        .refresh_timeout(Duration::MAX)
+        .exchange_timeout(Duration::MAX)
+        .store_timeout(Duration::MAX)
+        .storm_guard(u32::MAX, Duration::MAX)
+        .refresh_leeway(Duration::MAX)
+        .build()
+        .await
+        .unwrap();
+    let client = client(&credentials, &server);
+    for _ in 0..5 {
+        server.expire_everything();
+        assert_eq!(status(&client).await, StatusCode::OK);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    credentials.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_is_believed_before_the_seed_and_the_seed_is_saved_where_it_is_empty() {
+    let server = Server::new();
+    let stored = server.good_tokens(None);
+    let seed = TokenSet::new("s3cret-refresh-seed".parse().unwrap());
+    let store = Store::with_tokens(stored);
+    let credentials =
+        builder(&server).store(store.clone()).tokens(seed.clone()).build().await.unwrap();
+    assert_eq!(store.refresh_token(), "s3cret-refresh-0");
+    assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
+    assert_eq!(server.seen_exchanges().len(), 0);
+
+    let store = Store::empty();
+    builder(&server).store(store.clone()).tokens(seed).build().await.unwrap();
+    assert_eq!(store.refresh_token(), "s3cret-refresh-seed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_store_without_a_seed_asks_for_a_login() {
+    let server = Server::new();
+    let error = refused(builder(&server).store(Store::empty()), "the token store is empty").await;
+    assert!(error.is_reauthorization_required());
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_that_can_not_be_used_is_an_error_at_once_and_never_a_hang() {
+    let server = Server::new();
+    for fault in [Fault::Fails, Fault::Hangs, Fault::Panics, Fault::PanicsAtOnce] {
+        let store = Store::with_tokens(server.bare_tokens());
+        store.faults(Op::Load, [fault]);
+        let error = refused(builder(&server).store(store), "the token store could not be used");
+        assert!(error.await.is_store());
+        for op in [Op::Lock, Op::Save] {
+            let store = Store::empty();
+            store.faults(op, [fault]);
+            let seeded = builder(&server).store(store).tokens(server.bare_tokens());
+            let error = refused(seeded, "the token store could not be used").await;
+            assert!(error.is_store(), "{error}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_while_credentials_are_built() {
+    let server = Server::new();
+    expired(&server).await;
+    good(&server).await;
+    settle().await;
+    assert_eq!((server.seen_calls().len(), server.seen_exchanges().len()), (0, 0));
+}

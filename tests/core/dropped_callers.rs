@@ -1,0 +1,217 @@
+//! P2: a dropped, timed-out or panicking caller never loses a rotated refresh token.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::runtime::{Builder, Runtime};
+use tower::{ServiceBuilder, ServiceExt};
+use tower_teamup_auth::token::Clock;
+use tower_teamup_auth::{AuthLayer, Credentials, TokenSet};
+
+use crate::support::checked::Checked;
+use crate::support::server::Server;
+use crate::support::stores::{Fault, Op, Store};
+use crate::support::*;
+
+/// A credential whose tokens live in a store that takes its time.
+async fn stored(server: &Server, tokens: TokenSet) -> (Credentials, Store) {
+    let store = Store::with_tokens(tokens);
+    (builder(server).store(store.clone()).build().await.unwrap(), store)
+}
+
+/// What must be true however a caller went away: one exchange, its pair in the store, and the next
+/// exchange spends the rotated token.
+async fn nothing_is_lost(server: &Server, credentials: &Credentials, store: &Store) {
+    until(|| server.granted() == 1 && store.refresh_token() == server.live_refresh_token()).await;
+    assert_eq!(status(&client(credentials, server)).await, StatusCode::OK);
+    assert_eq!(server.granted(), 1);
+    credentials.refresh_now(Provider).await.unwrap();
+    assert_eq!((server.granted(), server.double_spent()), (2, 0));
+    assert_eq!(store.refresh_token(), server.live_refresh_token());
+}
+
+/// Drops a caller after one poll, in another world after two, and so on until it is answered
+/// first; `others` call at the same time and stay. Hands out how many polls the answer took.
+async fn drop_after_every_poll(rejected: bool, others: usize) -> usize {
+    for polls in 1.. {
+        let server = Server::new();
+        let tokens = if rejected { server.good_tokens(None) } else { server.expired_tokens() };
+        let (credentials, store) = stored(&server, tokens).await;
+        server.expire_everything();
+        let client = client(&credentials, &server);
+        let first = tokio::spawn({
+            let client = client.clone();
+            async move { polled(send(&client, get("/first")), polls).await }
+        });
+        tokio::task::yield_now().await;
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..others {
+            let client = client.clone();
+            waiting.spawn(async move { status(&client).await });
+        }
+        let first = first.await.unwrap().map(|answer| answer.unwrap().status());
+        let statuses = waiting.join_all().await;
+        assert!(statuses.iter().all(|status| *status == StatusCode::OK), "after {polls} polls");
+        settle().await;
+        // Alone, a caller that is gone before its 401 has come asks for no refresh.
+        if server.exchanges().count() > 0 {
+            nothing_is_lost(&server, &credentials, &store).await;
+        } else {
+            assert!(rejected && others == 0 && first.is_none());
+        }
+        if first.is_some() {
+            assert_eq!(first, Some(StatusCode::OK));
+            return polls;
+        }
+    }
+    unreachable!()
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_first_waiter_for_a_token_dropped_at_every_await_point_changes_nothing_for_the_others() {
+    assert!(drop_after_every_poll(false, 10).await >= 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_first_caller_answered_401_dropped_at_every_await_point_changes_nothing_for_the_others()
+{
+    assert!(drop_after_every_poll(true, 10).await >= 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_only_waiter_for_a_token_dropped_at_every_await_point_loses_nothing() {
+    assert!(drop_after_every_poll(false, 0).await >= 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_only_caller_answered_401_dropped_at_every_await_point_loses_nothing() {
+    assert!(drop_after_every_poll(true, 0).await >= 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_all_callers_dropped_while_the_exchange_is_under_way_lose_nothing() {
+    let server = Server::new();
+    let (credentials, store) = stored(&server, server.expired_tokens()).await;
+    let client = client(&credentials, &server);
+    server.exchanges().hold();
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let client = client.clone();
+        callers.spawn(async move { status(&client).await });
+    }
+    server.exchanges().arrived(1).await;
+    settle().await;
+    callers.shutdown().await;
+    server.exchanges().open();
+    nothing_is_lost(&server, &credentials, &store).await;
+    assert_eq!(server.seen_calls().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_caller_timed_out_by_tower_leaves_the_refresh_running() {
+    let server = Server::new();
+    let (credentials, store) = stored(&server, server.expired_tokens()).await;
+    let impatient = ServiceBuilder::new()
+        .timeout(Duration::from_secs(1))
+        .layer(AuthLayer::new(credentials.clone()))
+        .service(Checked::new(server.clone()));
+    server.exchanges().hold();
+    let error = impatient.clone().oneshot(get("/events")).await.unwrap_err();
+    assert!(error.is::<tower::timeout::error::Elapsed>(), "{error:?}");
+    server.exchanges().open();
+    nothing_is_lost(&server, &credentials, &store).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_caller_that_panics_while_it_waits_changes_nothing_for_the_others() {
+    let server = Server::new();
+    let (credentials, store) = stored(&server, server.expired_tokens()).await;
+    let client = client(&credentials, &server);
+    server.exchanges().hold();
+    let panicking = tokio::spawn({
+        let client = client.clone();
+        async move {
+            polled(send(&client, get("/first")), 1).await;
+            panic!("as the test wants it");
+        }
+    });
+    let other = tokio::spawn(async move { status(&client).await });
+    server.exchanges().arrived(1).await;
+    assert!(panicking.await.unwrap_err().is_panic());
+    server.exchanges().open();
+    assert_eq!(other.await.unwrap(), StatusCode::OK);
+    nothing_is_lost(&server, &credentials, &store).await;
+}
+
+/// A runtime of its own, and a thread that drops it when told to.
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// Starts a request on a runtime, and drops the runtime once `here` says so. The caller of
+/// another runtime that waits for the same refresh must not hang.
+fn lose_the_runtime(client: &Client, here: impl Future<Output = ()>) -> tower_teamup_auth::Error {
+    let (doomed, safe) = (runtime(), runtime());
+    let first = client.clone();
+    doomed.spawn(async move { status(&first).await });
+    safe.block_on(here);
+    let (waits, is_waiting) = mpsc::channel();
+    let waiter = safe.spawn({
+        let client = client.clone();
+        async move {
+            let mut answer = Box::pin(send(&client, get("/other")));
+            assert!(polled(&mut answer, 1).await.is_none());
+            waits.send(()).unwrap();
+            failure(answer.await)
+        }
+    });
+    is_waiting.recv().unwrap();
+    drop(doomed);
+    safe.block_on(async { tokio::time::timeout(Duration::from_secs(60), waiter).await })
+        .expect("it does not hang")
+        .unwrap()
+}
+
+#[test]
+fn p2_runtime_dropped_while_the_exchange_is_under_way_leaves_nobody_waiting() {
+    let runtime = runtime();
+    let (server, client) = runtime.block_on(async {
+        let server = Server::new();
+        let credentials = expired(&server).await;
+        (server.clone(), client(&credentials, &server))
+    });
+    server.exchanges().hold();
+    let error = lose_the_runtime(&client, server.exchanges().arrived(1));
+    assert!(error.is_transient() && error.is_outcome_unknown(), "{error}");
+
+    // The next request starts another refresh, and the token was not spent.
+    server.exchanges().open();
+    assert_eq!(runtime.block_on(status(&client)), StatusCode::OK);
+    assert_eq!((server.granted(), server.double_spent()), (1, 0));
+}
+
+#[test]
+fn p2_runtime_dropped_while_the_pair_is_saved_loses_neither_the_pair_nor_the_write() {
+    let runtime = runtime();
+    let (server, store, client) = runtime.block_on(async {
+        let server = Server::new();
+        let store = Store::with_tokens(server.expired_tokens());
+        let credentials =
+            builder(&server).clock(Clock::system()).store(store.clone()).build().await.unwrap();
+        (server.clone(), store, client(&credentials, &server))
+    });
+    store.faults(Op::Save, [Fault::Hangs]);
+    let saving = async {
+        while store.count(Op::Save) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let error = lose_the_runtime(&client, saving);
+    assert!(error.is_transient(), "{error}");
+
+    // The pair is alive in memory: it is written first, and no second exchange is needed.
+    assert_eq!(runtime.block_on(status(&client)), StatusCode::OK);
+    assert_eq!((server.granted(), server.double_spent()), (1, 0));
+    assert_eq!(store.refresh_token(), server.live_refresh_token());
+}

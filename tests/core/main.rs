@@ -1,0 +1,23 @@
+//! The core in one process: scripted services, paused time, no network.
+//!
+//! A test whose name begins with `p1_` to `p10_` shows the promise of that number in the crate's
+//! guarantees; the rest of the name says what is promised.
+
+mod answers;
+mod bodies;
+mod build;
+mod dropped_callers;
+mod endurance;
+mod modes;
+mod one_repeat;
+mod origins;
+mod panics;
+mod readiness;
+mod retries;
+mod secrets;
+mod single_flight;
+mod stores;
+mod support;
+mod terminal;
+mod unsaved;
+mod windows;

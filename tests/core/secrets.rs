@@ -1,0 +1,236 @@
+//! P5: no secret in `Debug`, `Display`, errors or events; and what the events tell.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use http::StatusCode;
+use tower::{Layer, Service};
+use tower_teamup_auth::refresh::{RefreshError, RefreshResponse};
+use tower_teamup_auth::store::{MemoryStore, StoreError};
+use tower_teamup_auth::{AuthLayer, Credentials};
+use tracing::Instrument;
+
+use crate::support::checked::Checked;
+use crate::support::exchanges::Exchange;
+use crate::support::server::{Call, Server};
+use crate::support::stores::{Fault, Op, Store};
+use crate::support::trace::Trace;
+use crate::support::*;
+
+fn shows_no_secret(what: &str) {
+    assert!(!what.contains(SECRET), "{what}");
+}
+
+fn debug_shows_no_secret(value: &impl Debug) {
+    shows_no_secret(&format!("{value:?} {value:#?}"));
+}
+
+/// An error and all that lies behind it, in every way in which it can be shown.
+fn error_shows_no_secret(error: &(dyn std::error::Error + 'static)) {
+    shows_no_secret(&format!("{error} {error:#} {error:?} {error:#?}"));
+    if let Some(source) = error.source() {
+        error_shows_no_secret(source);
+    }
+}
+
+fn answer_shows_no_secret(answer: &Answer) {
+    match answer {
+        Ok(response) => debug_shows_no_secret(response),
+        Err(error) => error_shows_no_secret(&**error),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p5_debug_of_every_public_type_shows_no_token() {
+    let server = Server::new();
+    let tokens = server.good_tokens(Some(7200));
+    debug_shows_no_secret(&tokens);
+    debug_shows_no_secret(tokens.refresh_token());
+    debug_shows_no_secret(&tokens.access_token(Provider));
+    debug_shows_no_secret(&MemoryStore::with_tokens(tokens.clone()));
+    let builder = builder(&server).tokens(tokens.clone()).store(MemoryStore::new());
+    debug_shows_no_secret(&builder);
+    let m2m = Credentials::m2m("s3cret-m2m".parse().unwrap());
+    debug_shows_no_secret(&m2m);
+    debug_shows_no_secret(&m2m.build().await.unwrap());
+    let credentials = builder.build().await.unwrap();
+    debug_shows_no_secret(&credentials);
+    let layer = AuthLayer::new(credentials.clone());
+    debug_shows_no_secret(&layer);
+    debug_shows_no_secret(&layer.layer(Checked::new(server.clone())));
+    let minted = tokens.access_token(Provider).unwrap().clone();
+    debug_shows_no_secret(&RefreshResponse::new(minted, None, tokens.refresh_token().clone()));
+    let error = RefreshError::protocol("x").with_rotated(tokens.refresh_token().clone());
+    error_shows_no_secret(&error);
+    error_shows_no_secret(&StoreError::conflict());
+}
+
+#[tokio::test(start_paused = true)]
+async fn p5_future_of_a_request_shows_no_token_in_any_state() {
+    for rejected in [false, true] {
+        let server = Server::new();
+        let credentials = if rejected { good(&server).await } else { expired(&server).await };
+        let mut client = client(&credentials, &server);
+        server.expire_everything();
+        tower::ServiceExt::<http::Request<Body>>::ready(&mut client).await.unwrap();
+        let mut future = tokio_test::task::spawn(client.call(get("/events")));
+        let mut states = Vec::new();
+        until(|| {
+            states.push(format!("{:?} {:?}", *future, client));
+            match future.poll() {
+                std::task::Poll::Ready(answer) => {
+                    answer_shows_no_secret(&answer);
+                    true
+                }
+                std::task::Poll::Pending => false,
+            }
+        })
+        .await;
+        states.iter().for_each(|state| shows_no_secret(state));
+        states.dedup();
+        assert!(states.len() >= 2, "{states:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p5_inner_service_that_logs_its_requests_shows_no_token() {
+    let server = Server::new();
+    assert_eq!(status(&client(&good(&server).await, &server)).await, StatusCode::OK);
+    let seen = server.seen_calls().pop().unwrap();
+    assert!(seen.token().unwrap().contains(SECRET));
+    debug_shows_no_secret(&seen.headers);
+}
+
+/// One credential on its way through everything that can go wrong.
+async fn walk(server: &Server) {
+    let store = Store::with_tokens(server.expired_tokens());
+    let credentials = builder(server).provider_id(7).store(store.clone()).build().await.unwrap();
+    let client = client(&credentials, server);
+    let call = async |mode| {
+        let answer = send(&client, get_as(mode, "/events")).await;
+        answer_shows_no_secret(&answer);
+        debug_shows_no_secret(&credentials);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        answer.is_ok_and(|response| response.status() == StatusCode::OK)
+    };
+    let quoting = format!(r#"{{"message":"{SECRET}-refresh-0 {SECRET}-refresh-1"}}"#);
+
+    // Transient, then granted; refused by the store, then saved.
+    server.next_exchanges([Exchange::Refused, Exchange::too_many("1")]);
+    server.next_exchanges([Exchange::Quoted]);
+    store.faults(Op::Save, [Fault::Fails, Fault::Panics]);
+    assert!(call(Provider).await);
+    // Every class of failure, as long as the exchange can be granted in the end.
+    server.every_exchange(Exchange::json(503, quoting.clone()));
+    assert!(!call(Customer).await);
+    server.every_exchange(Exchange::LostBefore);
+    assert!(!call(Customer).await);
+    server.every_exchange(Exchange::Quoted);
+    assert!(!call(Customer).await);
+    server.every_exchange(Exchange::json(200, format!("{SECRET} is no JSON")));
+    assert!(!call(Customer).await);
+    server.every_exchange(Exchange::json(302, quoting.clone()));
+    assert!(!call(Customer).await);
+    store.faults(Op::Lock, [Fault::Fails]);
+    assert!(!call(Customer).await);
+    store.faults(Op::Load, [Fault::Panics]);
+    assert!(!call(Customer).await);
+    server.every_exchange(Exchange::Granted);
+    store.held([false]);
+    assert!(call(Customer).await);
+    // A 401, its repeat, and a storm of them.
+    server.expire_everything();
+    assert!(call(Provider).await);
+    server.every_call(Call::Answered(401, &[]));
+    for _ in 0..5 {
+        assert!(!call(Provider).await);
+    }
+    server.every_call(Call::Judged);
+    // Another process saves first.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let mut other: serde_json::Value =
+        serde_json::from_str(&store.kept().unwrap().to_json()).unwrap();
+    other["revision"] = 99.into();
+    let other = tower_teamup_auth::TokenSet::from_json(other.to_string().as_bytes()).unwrap();
+    store.overtake_next_save(Some(other));
+    credentials.refresh_now(Provider).await.ok();
+    // An odd lifetime, a refusal, a new login, the end.
+    server.next_exchanges([Exchange::json(
+        200,
+        format!(
+            r#"{{"access_token":"{SECRET}-odd","expires_in":-1,"refresh_token":"{SECRET}-refresh-odd"}}"#
+        ),
+    )]);
+    credentials.refresh_now(Provider).await.unwrap();
+    server.every_exchange(Exchange::json(400, quoting));
+    error_shows_no_secret(&credentials.refresh_now(Provider).await.unwrap_err());
+    server.every_exchange(Exchange::Granted);
+    credentials.set_tokens(server.log_in_again("new")).await.unwrap();
+    assert!(call(Provider).await);
+    credentials.sign_out().await.unwrap();
+    assert!(!call(Provider).await);
+    credentials.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn p5_no_token_shows_in_any_event_on_the_way_through_all_failures() {
+    let trace = Trace::start();
+    walk(&Server::new()).await;
+    // All that can be told was told, or this would show little.
+    for event in [
+        "refresh started",
+        "refresh succeeded",
+        "exchange failed, and is tried again",
+        "refresh failed",
+        "re-authorization is required",
+        "storm guard refused a refresh",
+        "the endpoint gave an odd lifetime",
+        "the lease was lost before the exchange; starting over",
+        "newest tokens not saved",
+        "newest tokens saved after all",
+        "another process has saved in the meantime",
+        "new tokens set",
+        "signed out",
+        "request repeated with a new token",
+        "request not repeated",
+    ] {
+        assert!(trace.count(event) > 0, "{event}");
+    }
+    for line in trace.text().lines() {
+        shows_no_secret(line);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_refresh_tells_its_beginning_and_its_end_in_a_span_of_its_own() {
+    let trace = Trace::start();
+    let server = Server::new();
+    let client = client(&expired(&server).await, &server);
+    let request = tracing::info_span!("the_callers_request");
+    let caller = async { status(&client).await };
+    assert_eq!(caller.instrument(request).await, StatusCode::OK);
+    server.expire_everything();
+    assert_eq!(status(&client).await, StatusCode::OK);
+
+    let span = |reason| format!("teamup_refresh{{mode=\"provider\" reason=\"{reason}\"}}");
+    for reason in ["expired", "rejected"] {
+        let lines = trace.lines(&span(reason));
+        let told = |what: &str| lines.iter().filter(|line| line.contains(what)).count();
+        assert_eq!((told("refresh started"), told("refresh succeeded")), (1, 1), "{lines:?}");
+        // Many requests share it, so it is no child of any.
+        assert_eq!(told("the_callers_request"), 0, "{lines:?}");
+        assert_eq!(told(" close"), 1, "{lines:?}");
+    }
+    assert_eq!(trace.count("refresh succeeded revision=1 expires_in_s=7200"), 1);
+    assert_eq!(trace.count("refresh succeeded revision=2 expires_in_s=7200"), 1);
+    assert_eq!(trace.count("request repeated with a new token mode=\"provider\""), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_that_needs_nothing_says_nothing() {
+    let server = Server::new();
+    let client = client(&good(&server).await, &server);
+    let trace = Trace::start();
+    assert_eq!(status(&client).await, StatusCode::OK);
+    assert_eq!(trace.count(""), 0);
+}

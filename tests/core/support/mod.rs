@@ -1,0 +1,154 @@
+//! What the tests share: a server, a service that watches its own contract, a store, an ear for
+//! events.
+
+pub(crate) mod checked;
+pub(crate) mod exchanges;
+pub(crate) mod gate;
+pub(crate) mod server;
+pub(crate) mod stores;
+pub(crate) mod trace;
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use tower::{BoxError, Layer, ServiceExt};
+use tower_teamup_auth::token::Clock;
+use tower_teamup_auth::{Auth, AuthLayer, Credentials, CredentialsBuilder, Error, RequestMode};
+
+use self::checked::Checked;
+use self::server::Server;
+
+pub(crate) type Body = Full<Bytes>;
+pub(crate) type Answer = Result<Response<Body>, BoxError>;
+pub(crate) type Client = Auth<Checked<Server>>;
+
+pub(crate) const BASE: &str = "https://api.test/api/v2";
+
+/// What every secret of these tests holds, and nothing else does.
+pub(crate) const SECRET: &str = "s3cret";
+
+pub(crate) use RequestMode::{Customer, Provider};
+
+/// A builder for provider mode, whose exchanges go to `server` and whose time is Tokio's.
+pub(crate) fn builder(server: &Server) -> CredentialsBuilder {
+    Credentials::builder(Provider)
+        .base_url(BASE)
+        .clock(Clock::tokio())
+        .refresh_over::<_, Body, _>(server.clone())
+}
+
+/// Credentials whose access tokens have expired, or were never there.
+pub(crate) async fn expired(server: &Server) -> Credentials {
+    builder(server).tokens(server.expired_tokens()).build().await.unwrap()
+}
+
+/// Credentials with an access token for each mode, without known expiry.
+pub(crate) async fn good(server: &Server) -> Credentials {
+    builder(server).tokens(server.good_tokens(None)).build().await.unwrap()
+}
+
+/// A client of the API, below which every breach of the readiness contract is a panic.
+pub(crate) fn client(credentials: &Credentials, server: &Server) -> Client {
+    AuthLayer::new(credentials.clone()).layer(Checked::new(server.clone()))
+}
+
+pub(crate) fn get(path: &str) -> Request<Body> {
+    Request::get(format!("{BASE}{path}")).body(Body::default()).unwrap()
+}
+
+pub(crate) fn get_as(mode: RequestMode, path: &str) -> Request<Body> {
+    let mut request = get(path);
+    request.extensions_mut().insert(mode);
+    request
+}
+
+/// Sends `request` through a clone of `client`.
+pub(crate) async fn send(client: &Client, request: Request<Body>) -> Answer {
+    client.clone().oneshot(request).await
+}
+
+/// Sends a GET and hands out the status.
+pub(crate) async fn status(client: &Client) -> StatusCode {
+    send(client, get("/events")).await.expect("an answer").status()
+}
+
+/// The error of this crate that a failed request ended in.
+pub(crate) fn failure(answer: Answer) -> Error {
+    let error = answer.expect_err("an error");
+    error.downcast_ref::<Error>().unwrap_or_else(|| panic!("not ours: {error:?}")).clone()
+}
+
+/// The reason that stands beside a 401 which came through.
+pub(crate) fn reason(answer: &Answer) -> Error {
+    let response = answer.as_ref().expect("an answer");
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    response.extensions().get::<Error>().expect("the reason beside the 401").clone()
+}
+
+/// Lets everything that can go on without the clock go on: the tasks that are ready, and those
+/// that they wake.
+pub(crate) async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits until `condition` holds; other tasks run in between, and the clock moves if all wait.
+pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
+    tokio::time::timeout(Duration::from_secs(600), async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
+    .expect("it comes true within ten minutes of the test's clock");
+}
+
+/// Polls `future` at most `times` times, each time that it is woken, and then drops it.
+pub(crate) async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut polls = 0;
+    poll_fn(|cx| {
+        if polls == times {
+            return Poll::Ready(None);
+        }
+        polls += 1;
+        match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if polls == times => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How much of the test's time has passed. It follows paused time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch(tokio::time::Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "a test measures the time that it has paused")]
+    pub(crate) fn start() -> Self {
+        Stopwatch(tokio::time::Instant::now())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// The wall clock, from which a paused clock starts.
+#[expect(clippy::disallowed_methods, reason = "a date for `Retry-After` is a wall clock's")]
+pub(crate) fn wall_time() -> SystemTime {
+    SystemTime::now()
+}

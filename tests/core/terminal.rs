@@ -1,0 +1,264 @@
+//! A terminal failure: "re-authorization required", locally and at once, until new tokens are set.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::task::JoinSet;
+
+use crate::support::exchanges::Exchange;
+use crate::support::server::{Call, Server};
+use crate::support::stores::{Fault, Op, Store};
+use crate::support::trace::Trace;
+use crate::support::*;
+
+#[tokio::test(start_paused = true)]
+async fn refused_refresh_token_is_never_sent_again_until_new_tokens_are_set() {
+    for refusal in [400, 401, 403] {
+        let trace = Trace::start();
+        let server = Server::new();
+        server.next_exchanges([Exchange::rejected(refusal)]);
+        let credentials = expired(&server).await;
+        let client = client(&credentials, &server);
+        let stopwatch = Stopwatch::start();
+        let error = failure(send(&client, get("/events")).await);
+        assert!(error.is_reauthorization_required(), "{error}");
+        assert_eq!(error.api_error().unwrap().code, "invalid_grant");
+        assert_eq!(error.refresh_error().unwrap().status().unwrap(), refusal);
+        assert_eq!(trace.count("re-authorization is required"), 1);
+        for _ in 0..100 {
+            assert!(failure(send(&client, get("/events")).await).is_reauthorization_required());
+        }
+        assert!(credentials.refresh_now(Customer).await.unwrap_err().is_reauthorization_required());
+        assert_eq!(stopwatch.elapsed(), Duration::ZERO);
+        tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+        assert!(failure(send(&client, get("/events")).await).is_reauthorization_required());
+        assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 0));
+
+        credentials.set_tokens(server.log_in_again("new")).await.unwrap();
+        assert_eq!(status(&client).await, StatusCode::OK);
+        assert_eq!(
+            server.seen_exchanges()[1].field("refresh_token"),
+            format!("{SECRET}-refresh-new")
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn token_that_expires_after_its_refresh_was_refused_is_not_sent_any_more() {
+    let server = Server::new();
+    server.every_exchange(Exchange::rejected(400));
+    let credentials =
+        builder(&server).tokens(server.good_tokens(Some(1000))).build().await.unwrap();
+    let client = client(&credentials, &server);
+    tokio::time::sleep(Duration::from_secs(950)).await;
+    assert_eq!(status(&client).await, StatusCode::OK);
+    settle().await;
+    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(status(&client).await, StatusCode::OK);
+    tokio::time::sleep(Duration::from_secs(51)).await;
+    assert!(failure(send(&client, get("/events")).await).is_reauthorization_required());
+    assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_after_a_401_the_401_passes_and_the_next_request_fails_before_it_is_sent() {
+    let server = Server::new();
+    let credentials = good(&server).await;
+    let client = client(&credentials, &server);
+    server.expire_everything();
+    server.every_exchange(Exchange::rejected(400));
+    let answer = send(&client, get("/events")).await;
+    assert!(reason(&answer).is_reauthorization_required());
+    assert!(failure(send(&client, get("/events")).await).is_reauthorization_required());
+    assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 1));
+
+    server.every_exchange(Exchange::Granted);
+    credentials.set_tokens(server.log_in_again("new")).await.unwrap();
+    assert_eq!(status(&client).await, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_401_after_a_refusal_says_that_re_authorization_is_required() {
+    let server = Server::new();
+    let client = client(&good(&server).await, &server);
+    server.expire_everything();
+    server.every_exchange(Exchange::rejected(400));
+    server.calls().hold();
+    let mut callers = JoinSet::new();
+    for _ in 0..2 {
+        let client = client.clone();
+        callers.spawn(async move { reason(&send(&client, get("/events")).await) });
+    }
+    server.calls().arrived(2).await;
+    server.calls().let_through(1);
+    assert!(callers.join_next().await.unwrap().unwrap().is_reauthorization_required());
+    server.calls().let_through(1);
+    let late = callers.join_next().await.unwrap().unwrap();
+    assert!(late.is_reauthorization_required(), "{late}");
+    assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn signed_out_credentials_fail_locally_until_new_tokens_are_set() {
+    let trace = Trace::start();
+    let server = Server::new();
+    let store = Store::with_tokens(server.good_tokens(None));
+    let credentials = builder(&server).store(store.clone()).build().await.unwrap();
+    let client = client(&credentials, &server);
+    assert_eq!(status(&client).await, StatusCode::OK);
+    credentials.sign_out().await.unwrap();
+    assert!(store.kept().is_none());
+    for mode in [Provider, Customer] {
+        let error = failure(send(&client, get_as(mode, "/events")).await);
+        assert!(error.is_reauthorization_required(), "{error}");
+        assert!(error.to_string().contains("signed out"), "{error}");
+    }
+    assert!(credentials.refresh_now(Provider).await.unwrap_err().is_reauthorization_required());
+    assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (0, 1));
+    assert_eq!(trace.count("signed out"), 1);
+
+    credentials.set_tokens(server.log_in_again("new")).await.unwrap();
+    assert_eq!(status(&client).await, StatusCode::OK);
+    assert_eq!(store.refresh_token(), server.live_refresh_token());
+    assert_eq!(trace.count("new tokens set"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_wait_or_are_under_way_when_the_user_signs_out_are_told_so() {
+    // A refresh for the other mode is under way, and a request waits for its turn behind it.
+    let server = Server::new();
+    let credentials = expired(&server).await;
+    let client = client(&credentials, &server);
+    server.exchanges().hold();
+    let first = tokio::spawn({
+        let client = client.clone();
+        async move { send(&client, get_as(Customer, "/events")).await }
+    });
+    server.exchanges().arrived(1).await;
+    let second = tokio::spawn({
+        let client = client.clone();
+        async move { failure(send(&client, get("/events")).await) }
+    });
+    settle().await;
+    let signed_out = tokio::spawn({
+        let credentials = credentials.clone();
+        async move { credentials.sign_out().await }
+    });
+    settle().await;
+    server.exchanges().open();
+    signed_out.await.unwrap().unwrap();
+    let error = second.await.unwrap();
+    assert!(error.is_reauthorization_required(), "{error}");
+    if let Err(error) = first.await.unwrap() {
+        let error = error.downcast_ref::<tower_teamup_auth::Error>().unwrap();
+        assert!(error.is_reauthorization_required(), "{error}");
+    }
+    assert_eq!(server.seen_exchanges().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_401_that_comes_after_the_user_has_signed_out_says_so() {
+    let server = Server::new();
+    let credentials = good(&server).await;
+    let client = client(&credentials, &server);
+    server.every_call(Call::Answered(401, &[]));
+    server.calls().hold();
+    let caller = tokio::spawn(async move { reason(&send(&client, get("/events")).await) });
+    server.calls().arrived(1).await;
+    credentials.sign_out().await.unwrap();
+    server.calls().open();
+    let error = caller.await.unwrap();
+    assert!(error.is_reauthorization_required(), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_tokens_wait_for_the_refresh_under_way_and_win_over_it() {
+    let server = Server::new();
+    let store = Store::with_tokens(server.expired_tokens());
+    let credentials = builder(&server).store(store.clone()).build().await.unwrap();
+    let client = client(&credentials, &server);
+    server.exchanges().hold();
+    let caller = tokio::spawn({
+        let client = client.clone();
+        async move { status(&client).await }
+    });
+    server.exchanges().arrived(1).await;
+    let new = server.log_in_again("new");
+    let setting = tokio::spawn({
+        let credentials = credentials.clone();
+        async move { credentials.set_tokens(new).await }
+    });
+    settle().await;
+    assert!(!setting.is_finished());
+    server.exchanges().open();
+    setting.await.unwrap().unwrap();
+    // What became of the old refresh token does not matter to the new one.
+    caller.await.ok();
+    assert_eq!(store.kept().unwrap().refresh_token().expose(), format!("{SECRET}-refresh-new"));
+    assert_eq!(status(&client).await, StatusCode::OK);
+    assert_eq!(server.live_refresh_token(), store.refresh_token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn p10_refusal_of_the_old_refresh_token_leaves_tokens_alone_that_were_set_meanwhile() {
+    let server = Server::new();
+    let credentials = good(&server).await;
+    let client = client(&credentials, &server);
+    server.expire_everything();
+    server.next_exchanges([Exchange::rejected(400)]);
+    server.exchanges().hold();
+    let caller = tokio::spawn({
+        let client = client.clone();
+        async move { send(&client, get("/events")).await }
+    });
+    server.exchanges().arrived(1).await;
+    // The user logs in again while the old refresh token is on its way to be refused.
+    server.log_in_again("new");
+    let new = server.bare_tokens().with_access_token(
+        Provider,
+        format!("{SECRET}-provider-set").parse().unwrap(),
+        None,
+    );
+    server.revive(Provider, &format!("{SECRET}-provider-set"));
+    let setting = tokio::spawn({
+        let credentials = credentials.clone();
+        async move { credentials.set_tokens(new).await }
+    });
+    settle().await;
+    server.exchanges().open();
+    setting.await.unwrap().unwrap();
+    caller.await.unwrap().unwrap();
+    settle().await;
+    assert_eq!(status(&client).await, StatusCode::OK);
+    assert_eq!(
+        server.seen_calls().pop().unwrap().token().unwrap(),
+        format!("{SECRET}-provider-set")
+    );
+    assert_eq!(server.seen_exchanges().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_tokens_that_can_not_be_saved_are_used_and_written_in_the_background() {
+    let trace = Trace::start();
+    let server = Server::new();
+    let store = Store::with_tokens(server.expired_tokens());
+    let credentials = builder(&server).store(store.clone()).build().await.unwrap();
+    store.faults(Op::Save, [Fault::Fails, Fault::Fails]);
+    let error = credentials.set_tokens(server.log_in_again("new")).await.unwrap_err();
+    assert!(error.is_store(), "{error}");
+    assert_eq!(trace.count("newest tokens not saved"), 1);
+    credentials.shutdown().await.unwrap();
+    assert_eq!((store.refresh_token(), store.count(Op::Save)), (server.live_refresh_token(), 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn set_tokens_and_sign_out_go_on_when_their_caller_is_gone() {
+    let server = Server::new();
+    let store = Store::with_tokens(server.expired_tokens());
+    let credentials = builder(&server).store(store.clone()).build().await.unwrap();
+    let new = server.log_in_again("new");
+    assert!(polled(credentials.set_tokens(new), 1).await.is_none());
+    until(|| store.refresh_token() == server.live_refresh_token()).await;
+    assert!(polled(credentials.sign_out(), 1).await.is_none());
+    until(|| store.kept().is_none()).await;
+}

@@ -1,0 +1,243 @@
+//! A write that fails after the exchange: the pair is used, held as dirty, and written again; and
+//! `shutdown`, which waits for it.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tower_teamup_auth::Credentials;
+
+use crate::support::exchanges::Exchange;
+use crate::support::server::Server;
+use crate::support::stores::{Fault, Op, Store};
+use crate::support::trace::Trace;
+use crate::support::*;
+
+async fn stored(server: &Server) -> (Credentials, Store) {
+    let store = Store::with_tokens(server.expired_tokens());
+    (builder(server).store(store.clone()).build().await.unwrap(), store)
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_pair_that_can_not_be_saved_is_used_and_written_again_with_backoff() {
+    let trace = Trace::start();
+    let server = Server::new();
+    let (credentials, store) = stored(&server).await;
+    store.faults(Op::Save, [Fault::Fails; 7]);
+    let stopwatch = Stopwatch::start();
+    assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
+    assert_eq!(stopwatch.elapsed(), Duration::ZERO);
+    assert_eq!(store.refresh_token(), format!("{SECRET}-refresh-0"));
+    let lines = trace.lines("newest tokens not saved");
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].contains("ERROR"), "{}", lines[0]);
+
+    credentials.shutdown().await.unwrap();
+    assert_eq!(store.refresh_token(), server.live_refresh_token());
+    assert_eq!(trace.count("newest tokens saved after all revision=1"), 1);
+    let times = store.times(Op::Save);
+    assert_eq!(times.len(), 8);
+    // The first repetition follows at once, for the disk may have been full for a moment.
+    assert_eq!(times[1] - times[0], Duration::ZERO);
+    for (pair, most) in times[1..].windows(2).zip([200, 400, 800, 1600, 3200, 6400]) {
+        let pause = pair[1] - pair[0];
+        let bounds = Duration::from_millis(most / 2)..=Duration::from_millis(most + 2);
+        assert!(bounds.contains(&pause), "{pause:?} of {most} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_further_refresh_starts_before_the_last_pair_is_saved() {
+    let server = Server::new();
+    let (credentials, store) = stored(&server).await;
+    let client = client(&credentials, &server);
+    store.faults(Op::Save, [Fault::Fails; 1000]);
+    assert_eq!(status(&client).await, StatusCode::OK);
+    for _ in 0..50 {
+        // Nor for the other mode, nor because the program asks for it.
+        let error = failure(send(&client, get_as(Customer, "/events")).await);
+        assert!(error.is_store() && error.is_transient(), "{error}");
+        let error = credentials.refresh_now(Provider).await.unwrap_err();
+        assert!(error.is_store() && error.is_transient(), "{error}");
+        // What is held is good.
+        assert_eq!(status(&client).await, StatusCode::OK);
+        tokio::time::sleep(Duration::from_millis(777)).await;
+    }
+    assert_eq!(server.seen_exchanges().len(), 1);
+    assert!(store.count(Op::Save) < 20, "{}", store.count(Op::Save));
+
+    store.mend();
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(store.refresh_token(), server.live_refresh_token());
+    send(&client, get_as(Customer, "/events")).await.unwrap();
+    assert_eq!((server.granted(), server.double_spent()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_401_while_the_pair_is_unsaved_passes_with_the_reason() {
+    let server = Server::new();
+    let (credentials, store) = stored(&server).await;
+    let client = client(&credentials, &server);
+    store.faults(Op::Save, [Fault::Fails; 1000]);
+    assert_eq!(status(&client).await, StatusCode::OK);
+    server.expire_everything();
+    let error = reason(&send(&client, get("/events")).await);
+    assert!(error.is_store(), "{error}");
+    assert_eq!(server.seen_exchanges().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_store_is_given_up_after_its_time_limit_and_written_again() {
+    for fault in [Fault::Hangs, Fault::Slow(Duration::from_secs(60))] {
+        let server = Server::new();
+        let store = Store::with_tokens(server.expired_tokens());
+        let credentials = builder(&server)
+            .store(store.clone())
+            .store_timeout(Duration::from_secs(2))
+            .build()
+            .await
+            .unwrap();
+        store.faults(Op::Save, [fault]);
+        let stopwatch = Stopwatch::start();
+        assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
+        let late = stopwatch.elapsed() - Duration::from_secs(2);
+        assert!(late <= Duration::from_millis(2), "{late:?}");
+        credentials.shutdown().await.unwrap();
+        assert_eq!(store.refresh_token(), server.live_refresh_token());
+        assert_eq!(server.granted(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_takes_its_time_within_the_limit_is_waited_for_before_the_token_is_used() {
+    let server = Server::new();
+    let (credentials, store) = stored(&server).await;
+    store.faults(Op::Save, [Fault::Slow(Duration::from_secs(4))]);
+    let client = client(&credentials, &server);
+    let caller = tokio::spawn(async move { status(&client).await });
+    until(|| store.count(Op::Save) == 1).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Persist before publish: no request carries a token that a crash could lose.
+    assert_eq!((server.granted(), server.seen_calls().len()), (1, 0));
+    assert_eq!(caller.await.unwrap(), StatusCode::OK);
+    assert_eq!(store.refresh_token(), server.live_refresh_token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rotated_token_of_a_faulty_answer_is_saved_and_spent() {
+    let server = Server::new();
+    let (credentials, store) = stored(&server).await;
+    let rotated = format!("{SECRET}-refresh-rotated");
+    let faulty = format!(r#"{{"refresh_token":"{rotated}","expires_in":60}}"#);
+    server.next_exchanges([Exchange::json(200, faulty)]);
+    server.exchanges().hold();
+    let client = client(&credentials, &server);
+    let caller = tokio::spawn(async move { status(&client).await });
+    server.exchanges().arrived(1).await;
+    server.revive_refresh_token(&rotated);
+    server.exchanges().open();
+    assert_eq!(caller.await.unwrap(), StatusCode::OK);
+    let exchanges = server.seen_exchanges();
+    assert_eq!(exchanges.len(), 2);
+    assert_eq!(exchanges[1].field("refresh_token"), rotated);
+    assert_eq!(store.kept().unwrap().revision(), 2);
+    assert_eq!(store.refresh_token(), server.live_refresh_token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rotated_token_of_a_faulty_answer_is_not_spent_before_it_is_saved() {
+    let server = Server::new();
+    let (credentials, store) = stored(&server).await;
+    let rotated = format!("{SECRET}-refresh-rotated");
+    let faulty = format!(r#"{{"refresh_token":"{rotated}","expires_in":60}}"#);
+    server.next_exchanges([Exchange::json(200, faulty)]);
+    server.exchanges().hold();
+    store.faults(Op::Save, [Fault::Fails; 3]);
+    let client = client(&credentials, &server);
+    let caller = tokio::spawn({
+        let client = client.clone();
+        async move { failure(send(&client, get("/events")).await) }
+    });
+    server.exchanges().arrived(1).await;
+    server.revive_refresh_token(&rotated);
+    server.exchanges().open();
+    let error = caller.await.unwrap();
+    assert!(error.is_store() && error.is_transient(), "{error}");
+    assert_eq!(server.seen_exchanges().len(), 1);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(store.refresh_token(), rotated);
+    assert_eq!(status(&client).await, StatusCode::OK);
+    assert_eq!((server.granted(), server.double_spent()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_waits_for_the_refresh_under_way_and_starts_no_other() {
+    let server = Server::new();
+    let (credentials, store) = stored(&server).await;
+    let client = client(&credentials, &server);
+    server.exchanges().hold();
+    let caller = tokio::spawn({
+        let client = client.clone();
+        async move { status(&client).await }
+    });
+    server.exchanges().arrived(1).await;
+    let shutdown = tokio::spawn({
+        let credentials = credentials.clone();
+        async move { credentials.shutdown().await }
+    });
+    settle().await;
+    assert!(!shutdown.is_finished());
+    let error = failure(send(&client, get_as(Customer, "/events")).await);
+    assert!(error.is_shut_down(), "{error}");
+    server.exchanges().open();
+    shutdown.await.unwrap().unwrap();
+    assert_eq!(store.refresh_token(), server.live_refresh_token());
+    assert_eq!(caller.await.unwrap(), StatusCode::OK);
+
+    // A valid token stays in use; once the API refuses it, the 401 passes.
+    assert_eq!(status(&client).await, StatusCode::OK);
+    server.expire_everything();
+    assert!(reason(&send(&client, get("/events")).await).is_shut_down());
+    assert!(credentials.refresh_now(Provider).await.unwrap_err().is_shut_down());
+    assert_eq!(server.seen_exchanges().len(), 1);
+    credentials.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_waits_for_a_dirty_write() {
+    let server = Server::new();
+    let (credentials, store) = stored(&server).await;
+    store.faults(Op::Save, [Fault::Fails; 5]);
+    assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
+    assert_ne!(store.refresh_token(), server.live_refresh_token());
+    credentials.shutdown().await.unwrap();
+    assert_eq!(store.refresh_token(), server.live_refresh_token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_gives_up_on_a_store_that_stays_broken_and_may_be_called_again() {
+    let server = Server::new();
+    let (credentials, store) = stored(&server).await;
+    store.faults(Op::Save, [Fault::Fails; 1000]);
+    assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
+    let stopwatch = Stopwatch::start();
+    let error = credentials.shutdown().await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    let late = stopwatch.elapsed() - Duration::from_secs(30);
+    assert!(late <= Duration::from_millis(2), "{late:?}");
+    // A shutdown that is given up changes nothing, and the write goes on.
+    assert!(polled(credentials.shutdown(), 1).await.is_none());
+    store.mend();
+    credentials.shutdown().await.unwrap();
+    assert_eq!(store.refresh_token(), server.live_refresh_token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_of_idle_credentials_returns_at_once() {
+    let server = Server::new();
+    let stopwatch = Stopwatch::start();
+    let credentials = good(&server).await;
+    credentials.shutdown().await.unwrap();
+    credentials.shutdown().await.unwrap();
+    assert_eq!(stopwatch.elapsed(), Duration::ZERO);
+    assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
+}

@@ -1,0 +1,170 @@
+//! P9: a body that can't be sent again is sent exactly once; the others arrive twice alike.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::StatusCode;
+use reqwest::Body;
+use tower::{ServiceBuilder, ServiceExt};
+use tower_teamup_auth::AuthLayer;
+use tower_teamup_auth::body::{ReplayBodyLayer, SendOnce};
+use tower_teamup_auth::client::ReqwestService;
+use tower_teamup_auth::testing::{CALLER, FakeTeamUp, Fault};
+
+use crate::support::{Kind, MODE, Protocol, credentials, get, reason};
+
+fn upload<B>(server: &FakeTeamUp, body: B) -> http::Request<B> {
+    http::Request::put(server.url("/uploads"))
+        .header(CALLER, "upload")
+        .header("content-type", "text/csv")
+        .body(body)
+        .unwrap()
+}
+
+/// Of `size` bytes, in chunks of a thousand.
+fn stream_of(size: usize) -> Body {
+    let chunks = (0..size).step_by(1_000).map(move |at| {
+        let text: Vec<u8> = (at..size.min(at + 1_000)).map(|byte| byte as u8).collect();
+        Ok::<_, Infallible>(text)
+    });
+    Body::wrap_stream(stream::iter(chunks))
+}
+
+/// Size and digest of each body that arrived at `/uploads`.
+fn arrived(server: &FakeTeamUp) -> Vec<(u64, String)> {
+    let journal = server.journal();
+    let uploads = journal.entries().iter().filter(|entry| entry.path().ends_with("/uploads"));
+    uploads
+        .map(|entry| entry.body().expect("read whole"))
+        .map(|body| (body.size(), body.sha256().to_owned()))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_body_in_memory_arrives_twice_alike() {
+    for kind in Kind::BOTH {
+        for size in [0, 1, 300_000] {
+            let server = FakeTeamUp::start().await;
+            let api = kind.api(&server, server.issue_tokens(&[MODE])).await;
+            server.expire_access_tokens();
+            let bytes: Vec<u8> = (0..size).map(|byte: u32| byte as u8).collect();
+            let status = api.status(upload(&server, Body::from(bytes))).await;
+            assert_eq!(status, StatusCode::OK, "{kind:?} {size}");
+            let arrived = arrived(&server);
+            assert_eq!(arrived.len(), 2);
+            assert_eq!((arrived[0].0, &arrived[0]), (size.into(), &arrived[1]), "{kind:?}");
+            let journal = server.journal();
+            for entry in journal.entries().iter().filter(|entry| entry.route().is_api()) {
+                assert_eq!(entry.header("content-type"), Some("text/csv"), "{kind:?} {journal}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn p9_a_stream_is_sent_once_and_the_next_request_finds_the_new_token() {
+    for kind in Kind::BOTH {
+        let server = FakeTeamUp::start().await;
+        let api = kind.api(&server, server.issue_tokens(&[MODE])).await;
+        server.expire_access_tokens();
+        let response = api.send(upload(&server, stream_of(20_000))).await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{kind:?}");
+        assert!(reason(&response).is_none(), "the token was renewed: {kind:?}");
+        assert_eq!(arrived(&server).len(), 1, "{kind:?}");
+        assert_eq!((server.exchanges(), server.rotations()), (1, 1));
+        assert_eq!(api.status(get(&server, "next")).await, StatusCode::OK);
+        assert_eq!((server.exchanges(), server.unauthorized()), (1, 1), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn p9_a_stream_that_waits_for_its_token_is_sent_once_too() {
+    for kind in Kind::BOTH {
+        let server = FakeTeamUp::start().await;
+        let api = kind.api(&server, server.issue_tokens(&[])).await;
+        server.fail_api(Fault::unauthorized());
+        let status = api.status(upload(&server, stream_of(20_000))).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{kind:?}");
+        assert_eq!(arrived(&server).len(), 1, "{kind:?}");
+    }
+}
+
+/// An answer before the body is whole: it is not waited for, and not sent again.
+#[tokio::test]
+async fn p9_a_stream_whose_end_never_comes_is_given_up_with_its_401() {
+    for kind in Kind::BOTH {
+        let server = FakeTeamUp::builder().refuse_before_body(true).start().await;
+        let api = kind.api(&server, server.issue_tokens(&[MODE])).await;
+        server.expire_access_tokens();
+        let endless = futures_util::StreamExt::chain(
+            stream::iter([Ok::<_, Infallible>("first of many")]),
+            stream::pending(),
+        );
+        let response = api.send(upload(&server, Body::wrap_stream(endless))).await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{kind:?}");
+        assert_eq!(server.api_requests(), 1, "{kind:?}");
+    }
+}
+
+/// A server that answers 401 to everything: two sends, whatever it is.
+#[tokio::test]
+async fn p3_one_repeat_at_most() {
+    for kind in Kind::BOTH {
+        let server = FakeTeamUp::start().await;
+        let api = kind.api(&server, server.issue_tokens(&[MODE])).await;
+        server.fail_every_api(Fault::unauthorized());
+        for call in 1..=3 {
+            let response = api.send(get(&server, call)).await.unwrap();
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+            assert!(reason(&response).is_none());
+            assert_eq!((server.api_requests(), server.exchanges()), (2 * call, call), "{kind:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn p9_other_bodies_over_the_tower_service() {
+    let server = FakeTeamUp::start().await;
+    let client = Protocol::Http1.client();
+    let tokens = server.issue_tokens(&[MODE]);
+    let credentials = credentials(&server, &client).tokens(tokens).build().await.unwrap();
+    let stack = || ServiceBuilder::new().layer(AuthLayer::new(credentials.clone()));
+    let client = ReqwestService::new(client);
+
+    server.expire_access_tokens();
+    let shared = upload(&server, Bytes::from("shared"));
+    assert_eq!(
+        stack().service(client.clone().for_bodies()).oneshot(shared).await.unwrap().status(),
+        200
+    );
+    assert_eq!(arrived(&server).len(), 2);
+
+    server.expire_access_tokens();
+    let once = upload(&server, SendOnce::new(Body::from("once")));
+    assert_eq!(stack().service(client.for_bodies()).oneshot(once).await.unwrap().status(), 401);
+    assert_eq!(arrived(&server).len(), 3);
+}
+
+#[tokio::test]
+async fn p9_a_replayed_stream_is_sent_again_if_it_was_short_enough() {
+    let server = FakeTeamUp::start().await;
+    let client = Protocol::Http1.client();
+    let tokens = server.issue_tokens(&[MODE]);
+    let credentials = credentials(&server, &client).tokens(tokens).build().await.unwrap();
+    let api = ServiceBuilder::new()
+        .layer(ReplayBodyLayer::new().max_bytes(30_000))
+        .layer(AuthLayer::new(credentials))
+        .service(ReqwestService::new(client).for_bodies());
+
+    server.expire_access_tokens();
+    let answer = api.clone().oneshot(upload(&server, stream_of(20_000))).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let short = arrived(&server);
+    assert_eq!((short.len(), short[0].0, &short[0]), (2, 20_000, &short[1]));
+
+    server.expire_access_tokens();
+    let answer = api.oneshot(upload(&server, stream_of(40_000))).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(arrived(&server).len(), 3);
+}

@@ -1,0 +1,13 @@
+//! The two adapters for reqwest over real sockets: as a tower service under the layer, and as a
+//! middleware of reqwest-middleware. What holds for one has to hold for the other, so most tests
+//! run with each.
+
+mod bodies;
+mod choices;
+mod exchange;
+mod neighbours;
+mod origins;
+mod reasons;
+mod statuses;
+mod storm;
+mod support;

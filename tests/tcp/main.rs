@@ -1,0 +1,12 @@
+//! The layer over real sockets: hyper-util clients against `FakeTeamUp`, HTTP/1.1 and HTTP/2.
+
+mod p10_no_eviction;
+mod p1_one_exchange;
+mod p2_dropped_callers;
+mod p2_lost_answers;
+mod p3_no_loop;
+mod p4_origins;
+mod p7_modes;
+mod p9_bodies;
+mod refresh_faults;
+mod support;

@@ -1,0 +1,273 @@
+//! What each fault of the refresh endpoint means, what the caller sees of it, and what becomes of
+//! the refresh token.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use http::{StatusCode, header};
+use tower_teamup_auth::RequestMode::Provider;
+use tower_teamup_auth::store::{MemoryStore, TokenStore};
+use tower_teamup_auth::testing::{FakeTeamUp, Fault};
+use tower_teamup_auth::token::Clock;
+use tower_teamup_auth::{Auth, Error, TokenSet};
+
+use crate::support::{
+    Http, Protocol, assert_no_token, call, credentials, expired_tokens, get, layered, pass, status,
+    words,
+};
+
+/// An hour: longer than a refresh may take in all, so that it is given up at once.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Longer than any failure is remembered.
+const FAILURE_MEMORY: Duration = Duration::from_secs(301);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Transient,
+    Protocol,
+    Unknown,
+    Reauthorization,
+}
+use Class::{Protocol as NoProtocol, Reauthorization, Transient, Unknown};
+
+impl Class {
+    /// The one class that the error's questions say yes to.
+    fn of(error: &Error) -> Self {
+        let all = [
+            (error.is_transient(), Transient),
+            (error.is_protocol(), NoProtocol),
+            (error.is_outcome_unknown(), Unknown),
+            (error.is_reauthorization_required(), Reauthorization),
+        ];
+        let classes: Vec<Class> = all.into_iter().filter_map(|(is, c)| is.then_some(c)).collect();
+        assert_eq!(classes.len(), 1, "{error:?} is {classes:?}");
+        classes[0]
+    }
+}
+
+/// A fault that meets every exchange, and what it leads to.
+struct Row {
+    fault: Fault,
+    class: Class,
+    /// What the endpoint sees of one refresh.
+    seen: Seen,
+    /// What the error says, its sources included.
+    said: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    exchanges: usize,
+    rotations: usize,
+    double_spends: usize,
+}
+
+/// Nothing was rotated.
+const fn tried(exchanges: usize) -> Seen {
+    Seen { exchanges, rotations: 0, double_spends: 0 }
+}
+
+/// Each exchange has rotated the token, and each rotated token was found in the faulty answer.
+const fn kept(rotations: usize) -> Seen {
+    Seen { exchanges: rotations, rotations, double_spends: 0 }
+}
+
+/// The first exchange has rotated the token, and nobody has seen the new one.
+const LOST: Seen = Seen { exchanges: 2, rotations: 1, double_spends: 1 };
+
+fn table(elsewhere: &str) -> Vec<Row> {
+    let row = |class, seen, said, fault| Row { fault, class, seen, said };
+    let answer = |code| Fault::status(StatusCode::from_u16(code).unwrap());
+    let year_9999 = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    vec![
+        row(Transient, tried(1), "status 503", answer(503).retry_after(HOUR)),
+        row(Transient, tried(1), "status 429", answer(429).retry_after(HOUR)),
+        row(Transient, tried(1), "status 429", answer(429).retry_after_date(year_9999)),
+        row(Transient, tried(1), "status 500", answer(500).retry_after(HOUR)),
+        row(Transient, tried(1), "status 502", html(answer(502)).retry_after(HOUR)),
+        row(Reauthorization, tried(1), "status 400", answer(400)),
+        row(Reauthorization, tried(1), "made on purpose", answer(401)),
+        row(Reauthorization, tried(1), "status 403", html(answer(403))),
+        row(Reauthorization, tried(1), "status 401", Fault::unauthorized()),
+        row(NoProtocol, tried(1), "status 404", answer(404)),
+        row(NoProtocol, tried(1), "status 405", answer(405)),
+        row(NoProtocol, tried(1), "status 204", answer(204)),
+        row(NoProtocol, tried(1), "redirect", Fault::redirect(StatusCode::FOUND, elsewhere)),
+        row(
+            NoProtocol,
+            tried(1),
+            "not followed",
+            Fault::redirect(StatusCode::PERMANENT_REDIRECT, elsewhere),
+        ),
+        row(NoProtocol, tried(1), "Content-Type", html(Fault::garbage())),
+        row(NoProtocol, kept(1), "Content-Type", Fault::content_type("text/plain")),
+        row(Unknown, tried(2), "not a JSON object", Fault::garbage()),
+        row(Unknown, tried(2), "no answer came", Fault::drop_connection()),
+        row(Unknown, kept(2), "`access_token`", Fault::missing_key("access_token")),
+        row(Unknown, kept(2), "`expires_in`", Fault::missing_key("expires_in")),
+        row(Unknown, kept(2), "`access_token`", Fault::empty_value("access_token")),
+        row(Unknown, kept(2), "64 KiB", Fault::oversized()),
+        row(Reauthorization, LOST, "used before", Fault::missing_key("refresh_token")),
+        row(Reauthorization, LOST, "used before", Fault::empty_value("refresh_token")),
+        row(Reauthorization, LOST, "used before", Fault::cut_off()),
+        row(Reauthorization, LOST, "used before", Fault::drop_connection().after_rotation()),
+        row(Reauthorization, LOST, "used before", answer(503).after_rotation()),
+    ]
+}
+
+fn html(fault: Fault) -> Fault {
+    fault.body("text/html", "<html>what a proxy says</html>")
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, of which {:?} was expected", self.fault, self.class)
+    }
+}
+
+impl Row {
+    /// Hands the fault to the server: a lost token is found out by an exchange without it.
+    fn strike(&self, server: &FakeTeamUp) {
+        if self.seen == LOST {
+            server.fail_refresh(self.fault.clone());
+        } else {
+            server.fail_every_refresh(self.fault.clone());
+        }
+    }
+
+    fn check(&self, server: &FakeTeamUp, error: &Error) {
+        let words = words(error);
+        assert_no_token(&words);
+        assert_eq!(Class::of(error), self.class, "{self}: {words}");
+        assert!(words.contains(self.said), "{self}: {words}");
+        assert!(!words.contains("a proxy says"), "{self}: {words}");
+        let seen = Seen {
+            exchanges: server.exchanges(),
+            rotations: server.rotations(),
+            double_spends: server.double_spends(),
+        };
+        assert_eq!(seen, self.seen, "{self}: {}", server.journal());
+    }
+
+    /// When the endpoint is well again, so is a credential that has not lost its token.
+    async fn check_recovery(&self, server: &FakeTeamUp, api: &Auth<Http>) {
+        server.clear_faults();
+        pass(FAILURE_MEMORY).await;
+        if self.class == Reauthorization {
+            let error = call(api, get(server, "/echo", "later")).await.unwrap_err();
+            assert!(error.downcast::<Error>().unwrap().is_reauthorization_required(), "{self}");
+        } else {
+            assert_eq!(status(api, server, "later").await, 200, "{self}");
+        }
+        assert_eq!(server.double_spends(), self.seen.double_spends, "{self}");
+    }
+}
+
+async fn api(server: &FakeTeamUp, protocol: Protocol, tokens: TokenSet) -> Auth<Http> {
+    let client = protocol.client();
+    let builder = credentials(server, &client).clock(Clock::tokio()).tokens(tokens);
+    layered(builder.build().await.unwrap(), client)
+}
+
+#[tokio::test]
+async fn after_a_401_the_caller_gets_that_401_and_the_reason() {
+    let elsewhere = FakeTeamUp::start().await;
+    for (row, protocol) in table(&elsewhere.url("/echo")).iter().zip(alternating()) {
+        let server = FakeTeamUp::start().await;
+        let api = api(&server, protocol, server.issue_tokens(&[Provider])).await;
+        server.expire_access_tokens();
+        row.strike(&server);
+        let answer = call(&api, get(&server, "/echo", "first")).await.unwrap();
+        assert_eq!(answer.status, 401, "{row}");
+        assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Bearer error=\"invalid_token\"");
+        assert!(answer.body.starts_with(b"{\"code\":\"authentication_failed\""), "{row}");
+        row.check(&server, &answer.reason.expect("the reason stands in the extensions"));
+        assert_eq!((server.api_requests(), server.repeats()), (1, 0), "{row}");
+        row.check_recovery(&server, &api).await;
+    }
+    assert_eq!(elsewhere.journal().entries().len(), 0, "a redirect was followed");
+}
+
+#[tokio::test]
+async fn without_a_token_the_call_fails_with_the_reason_and_nothing_is_sent() {
+    let elsewhere = FakeTeamUp::start().await;
+    for (row, protocol) in table(&elsewhere.url("/echo")).iter().zip(alternating()) {
+        let server = FakeTeamUp::start().await;
+        let api = api(&server, protocol, expired_tokens(&server)).await;
+        row.strike(&server);
+        let error = call(&api, get(&server, "/echo", "first")).await.unwrap_err();
+        row.check(&server, error.downcast_ref().expect("an error of this crate"));
+        assert_eq!(server.api_requests(), 0, "{row}");
+        row.check_recovery(&server, &api).await;
+    }
+    assert_eq!(elsewhere.journal().entries().len(), 0, "a redirect was followed");
+}
+
+fn alternating() -> impl Iterator<Item = Protocol> {
+    Protocol::BOTH.into_iter().cycle()
+}
+
+#[tokio::test]
+async fn teamups_own_words_and_its_wish_to_be_left_alone_are_in_the_error() {
+    let server = FakeTeamUp::start().await;
+    let api = api(&server, Protocol::Http1, server.issue_tokens(&[Provider])).await;
+    server.expire_access_tokens();
+    server.fail_refresh(Fault::status(StatusCode::TOO_MANY_REQUESTS).retry_after(HOUR / 2));
+    let answer = call(&api, get(&server, "/echo", "first")).await.unwrap();
+    let reason = answer.reason.unwrap();
+    let refresh_error = reason.refresh_error().unwrap();
+    assert_eq!(refresh_error.retry_after(), Some(HOUR / 2));
+    assert_eq!(refresh_error.status(), Some(StatusCode::TOO_MANY_REQUESTS));
+    let api_error = reason.api_error().unwrap();
+    assert_eq!(
+        (&*api_error.code, &*api_error.error_type, &*api_error.message),
+        ("fault", "invalid_request_error", "This answer is a fault made on purpose.")
+    );
+}
+
+#[tokio::test]
+async fn p5_an_error_body_that_quotes_the_refresh_token_is_shown_without_it() {
+    let server = FakeTeamUp::start().await;
+    let tokens = server.issue_tokens(&[Provider]);
+    let token = tokens.refresh_token().expose().to_owned();
+    let api = api(&server, Protocol::Http1, tokens).await;
+    server.expire_access_tokens();
+    let body = format!(r#"{{"code": "invalid_grant", "message": "What is {token}?"}}"#);
+    server.fail_refresh(Fault::status(StatusCode::BAD_REQUEST).body("application/json", body));
+    let answer = call(&api, get(&server, "/echo", "first")).await.unwrap();
+    let words = words(&answer.reason.unwrap());
+    assert_no_token(&words);
+    assert!(words.contains("What is [refresh token]?"), "{words}");
+}
+
+#[tokio::test]
+async fn whatever_the_lifetime_says_the_fresh_pair_is_used() {
+    for (json, is_known) in [
+        ("null", false),
+        ("0", false),
+        ("-1", false),
+        ("1e300", true),
+        ("\"7200\"", true),
+        ("7200.5", true),
+        ("\"soon\"", false),
+        ("true", false),
+        ("7200", true),
+    ] {
+        let server = FakeTeamUp::builder().expires_in(json).start().await;
+        let client = Protocol::Http1.client();
+        let store = MemoryStore::with_tokens(expired_tokens(&server));
+        let builder = credentials(&server, &client).store(store.clone());
+        let api = layered(builder.build().await.unwrap(), client);
+        for number in 0..3 {
+            assert_eq!(status(&api, &server, number).await, 200, "{json}");
+        }
+        assert_eq!(server.exchanges(), 1, "{json}: one token serves them all");
+        let kept = store.load().await.unwrap().unwrap();
+        assert_eq!(kept.expires_at(Provider).is_some(), is_known, "{json}");
+        // Known or not, its end shows in a 401, and the rotated token was kept.
+        server.expire_access_tokens();
+        assert_eq!(status(&api, &server, "after its end").await, 200, "{json}");
+        assert_eq!((server.rotations(), server.double_spends()), (2, 0), "{json}");
+    }
+}
