@@ -303,7 +303,6 @@ impl Inner {
     }
 
     #[cfg(not(feature = "testing"))]
-    #[expect(clippy::unused_self, reason = "the same call with and without the hook")]
     pub(crate) fn step(&self, _step: Step) {}
 
     async fn replace_tokens(self: Arc<Self>, tokens: TokenSet) -> Outcome {
