@@ -88,7 +88,7 @@ async fn p7_the_default_mode_is_the_builders() {
     let credentials = Credentials::builder(Customer)
         .base_url(BASE)
         .tokens(server.bare_tokens())
-        .refresh_over::<_, Body, _>(server.clone())
+        .refresh_over::<_, _, Body, _>(server.clone())
         .build()
         .await
         .unwrap();
@@ -273,7 +273,7 @@ async fn layer_without_credentials_lets_pass_what_needs_none() {
     // An exchange, a request with its own Authorization, and one to elsewhere.
     let user = builder(&server)
         .tokens(server.bare_tokens())
-        .refresh_over::<_, Body, _>(per_request.clone())
+        .refresh_over::<_, _, Body, _>(per_request.clone())
         .build()
         .await
         .unwrap();
