@@ -65,6 +65,7 @@
 //! | make credentials | [`Credentials::builder`], [`Credentials::m2m`] |
 //! | serve many users over one client | [`AuthLayer::per_request`] |
 //! | keep tokens between runs and processes | [`store`] |
+//! | run many processes on one credential | [`docs::fleet`] |
 //! | send streams | [`body`] |
 //! | put the layer in its place among others | [`docs::ordering`] |
 //! | use hyper-util, reqwest or reqwest-middleware | [`client`] |

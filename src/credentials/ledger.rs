@@ -15,11 +15,21 @@ use crate::token::TokenSet;
 pub(crate) struct Ledger {
     /// The newest tokens known to this process; `None` after signing out, and for an M2M token.
     pub(crate) tokens: Option<TokenSet>,
-    /// The store lacks `tokens`, or may lack them: they were not written yet, or the write failed.
-    pub(crate) dirty: bool,
-    /// The right to refresh, kept for as long as the ledger is dirty: whoever had it would read the
+    /// `Some` where the store lacks `tokens`, or may lack them: they were not written yet, or the
+    /// write failed.
+    pub(crate) unsaved: Option<Unsaved>,
+    /// The right to refresh, kept for as long as tokens are unsaved: whoever had it would read the
     /// old tokens in the store, and spend a refresh token that is spent.
     pub(crate) kept: Option<Lease>,
+}
+
+/// Where tokens came from that the store lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unsaved {
+    /// From an exchange. Newer ones in the store are taken over instead.
+    Rotated,
+    /// From a login. Whatever the store has belongs to the login before.
+    Set,
 }
 
 /// How a write ended that did not fail.
@@ -46,7 +56,7 @@ impl Ledger {
 
     /// Gives the right to refresh back, or keeps it if the store lacks the newest tokens.
     pub(crate) fn unlock(&mut self, lease: Lease) {
-        self.kept = self.dirty.then_some(lease);
+        self.kept = self.unsaved.map(|_| lease);
     }
 
     /// Takes `tokens` over if they are newer than what the ledger has, or of the same age and
@@ -70,67 +80,72 @@ impl Ledger {
         (is_another && self.take_newer(tokens)).then_some(revision)
     }
 
-    /// Writes the ledger's tokens over the revision `over`. When somebody else has saved in the
-    /// meantime, their tokens are taken over if they are newer, and overwritten if they are not.
+    /// Writes the ledger's tokens over the revision `over`, or over what stands there if somebody
+    /// else has saved in the meantime and theirs are not newer.
     pub(crate) async fn write(
         &mut self,
         inner: &Inner,
         lease: &Lease,
         over: Option<u64>,
     ) -> Result<Written, StoreError> {
-        let Some(tokens) = self.tokens.clone() else {
+        let Some(tokens) = &self.tokens else {
             return Ok(Written::Ours);
         };
-        let written = match inner.vault.save(lease, over, &tokens).await {
-            Err(error) if error.is_conflict() => {
-                let stored = inner.vault.load(&self.tokens).await?;
-                let over = stored.as_ref().map(TokenSet::revision);
-                match stored {
-                    // An earlier attempt had landed, and the store did not recognize it.
-                    Some(theirs) if theirs == tokens => Written::Ours,
-                    Some(theirs) if theirs.revision() >= tokens.revision() => {
-                        emit(&Event::Overtaken { revision: theirs.revision() });
-                        self.tokens = Some(theirs);
-                        Written::Theirs
-                    }
-                    // Emptied, or put back to an older state: ours are the newest there are.
-                    _ => inner.vault.save(lease, over, &tokens).await.map(|()| Written::Ours)?,
-                }
+        match inner.vault.save(lease, over, tokens).await {
+            Err(error) if error.is_conflict() => self.write_newest(inner, lease).await,
+            result => {
+                result?;
+                self.unsaved = None;
+                Ok(Written::Ours)
             }
-            result => result.map(|()| Written::Ours)?,
-        };
-        self.dirty = false;
-        Ok(written)
+        }
+    }
+
+    /// Reads the store, and writes the ledger's tokens over what it finds unless that is newer.
+    async fn write_newest(&mut self, inner: &Inner, lease: &Lease) -> Result<Written, StoreError> {
+        let stored = inner.vault.load(&self.tokens).await?;
+        let over = stored.as_ref().map(TokenSet::revision);
+        if self.unsaved == Some(Unsaved::Set) {
+            self.outnumber(stored.as_ref());
+        } else if stored.is_some_and(|stored| self.take_newer(stored)) {
+            emit(&Event::Overtaken { revision: over.unwrap_or_default() });
+            self.unsaved = None;
+            return Ok(Written::Theirs);
+        }
+        // The store is empty, was put back to an older state, or has these very tokens: then it sees
+        // to it that they are safe.
+        if let Some(tokens) = &self.tokens {
+            inner.vault.save(lease, over, tokens).await?;
+        }
+        self.unsaved = None;
+        Ok(Written::Ours)
+    }
+
+    /// Gives the ledger's tokens a revision by which every process takes them for newer than these.
+    fn outnumber(&mut self, others: Option<&TokenSet>) {
+        if let (Some(own), Some(others)) = (&mut self.tokens, others) {
+            if own.revision() <= others.revision() && own != others {
+                *own = own.clone().with_revision(others.revision().saturating_add(1));
+            }
+        }
     }
 
     /// Repeats a write that failed. `Ok` when the store has the newest tokens.
     pub(crate) async fn write_back(&mut self, inner: &Arc<Inner>) -> Result<(), StoreError> {
-        if !self.dirty {
+        if self.unsaved.is_none() {
             return Ok(());
         }
-        let saved = match self.lock(inner, inner.settings.refresh_timeout).await {
+        let written = match self.lock(inner, inner.settings.refresh_timeout).await {
             Ok(lease) => {
-                let saved = self.save_again(inner, &lease).await;
+                let written = self.write_newest(inner, &lease).await;
                 self.unlock(lease);
-                saved
+                written
             }
             Err(error) => Err(error),
         };
         // Saved or not: a refresh that was interrupted while it saved has not published them.
         inner.publish(self);
-        saved
-    }
-
-    async fn save_again(&mut self, inner: &Inner, lease: &Lease) -> Result<(), StoreError> {
-        let stored = inner.vault.load(&self.tokens).await?;
-        let over = stored.as_ref().map(TokenSet::revision);
-        if stored.is_some_and(|stored| self.take_newer(stored)) {
-            self.dirty = false;
-            emit(&Event::Overtaken { revision: over.unwrap_or_default() });
-            return Ok(());
-        }
-        self.write(inner, lease, over).await?;
-        if let Some(tokens) = &self.tokens {
+        if let (Written::Ours, Some(tokens)) = (written?, &self.tokens) {
             emit(&Event::SavedAfterAll { revision: tokens.revision() });
         }
         Ok(())

@@ -38,7 +38,7 @@ pub(crate) use cell::{Cell, Generation, Held, Slot, Snapshot, Verdict};
 use completion::{Outcome, Wait};
 pub(crate) use desk::Reason;
 use desk::{Answer, Desk};
-use ledger::Ledger;
+use ledger::{Ledger, Unsaved};
 use memory::StormGuard;
 #[cfg(feature = "testing")]
 pub use transaction::Step;
@@ -303,7 +303,6 @@ impl Inner {
     }
 
     #[cfg(not(feature = "testing"))]
-    #[expect(clippy::unused_self, reason = "the same call with and without the hook")]
     pub(crate) fn step(&self, _step: Step) {}
 
     async fn replace_tokens(self: Arc<Self>, tokens: TokenSet) -> Outcome {
@@ -323,7 +322,7 @@ impl Inner {
             _ => None,
         };
         ledger.tokens = Some(tokens.with_revision(known.max(over.unwrap_or(0)) + 1));
-        ledger.dirty = true;
+        ledger.unsaved = Some(Unsaved::Set);
         let written = match stored {
             Ok((lease, _)) => {
                 let written = ledger.write(&self, &lease, over).await.map(|_| ());
@@ -349,7 +348,7 @@ impl Inner {
     async fn forget_tokens(self: Arc<Self>) -> Outcome {
         let mut ledger = self.ledger.lock().await;
         ledger.tokens = None;
-        ledger.dirty = false;
+        ledger.unsaved = None;
         self.desk.with_memory(|memory| memory.refuse(Error::signed_out(), Moment::NEVER));
         self.publish(&ledger);
         emit(&Event::SignedOut);

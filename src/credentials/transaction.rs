@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::Inner;
 use super::completion::Outcome;
 use super::desk::Flight;
-use super::ledger::{Ledger, Written};
+use super::ledger::{Ledger, Unsaved, Written};
 use super::vault::{Lease, catch_panic};
 use crate::error::Error;
 use crate::observe::{Event, emit};
@@ -230,12 +230,12 @@ impl Transaction<'_> {
         if let Some(tokens) = &mut self.ledger.tokens {
             *tokens = tokens.rotated(refresh_token, minted.map(|issued| (mode, issued)));
             // From here until it is written: the runtime may go away in between.
-            self.ledger.dirty = true;
+            self.ledger.unsaved = Some(Unsaved::Rotated);
         }
     }
 
     /// Writes the rotated tokens. A failure does not undo the rotation, so it is no failure of the
-    /// refresh: the tokens stay dirty, and the driver repeats the write.
+    /// refresh: the tokens stay unsaved, and the driver repeats the write.
     async fn persist(&mut self, lease: &Lease, over: Option<u64>) -> Result<Written, StoreError> {
         let written = self.ledger.write(self.inner, lease, over).await;
         if let Err(error) = &written {

@@ -1,3 +1,4 @@
 //! Pages on how to use the crate well.
 
+pub mod fleet;
 pub mod ordering;

@@ -88,7 +88,7 @@ async fn p7_the_default_mode_is_the_builders() {
     let credentials = Credentials::builder(Customer)
         .base_url(BASE)
         .tokens(server.bare_tokens())
-        .refresh_over::<_, Body, _>(server.clone())
+        .refresh_over::<_, tower_teamup_auth::refresh::HttpService<Body>, Body, _>(server.clone())
         .build()
         .await
         .unwrap();

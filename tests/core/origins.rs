@@ -188,7 +188,7 @@ async fn p4_exchange_passes_its_own_stack_untouched() {
     let stack = AuthLayer::new(other.clone()).layer(Checked::new(server.clone()));
     let credentials = builder(&server)
         .tokens(server.expired_tokens())
-        .refresh_over::<_, Body, _>(stack)
+        .refresh_over::<_, tower_teamup_auth::refresh::HttpService<Body>, Body, _>(stack)
         .build()
         .await
         .unwrap();

@@ -187,7 +187,7 @@ where
 {
     let credentials = builder(server)
         .tokens(server.expired_tokens())
-        .refresh_over::<_, Body, _>(stack.clone())
+        .refresh_over::<_, tower_teamup_auth::refresh::HttpService<Body>, Body, _>(stack.clone())
         .build()
         .await
         .unwrap();
@@ -240,7 +240,7 @@ async fn p6_buffer_around_the_layer_and_a_shared_limit_within_do_not_deadlock() 
     let limited = ConcurrencyLimit::new(Checked::new(server.clone()), 1);
     let credentials = builder(&server)
         .tokens(server.expired_tokens())
-        .refresh_over::<_, Body, _>(limited.clone())
+        .refresh_over::<_, tower_teamup_auth::refresh::HttpService<Body>, Body, _>(limited.clone())
         .build()
         .await
         .unwrap();

@@ -7,7 +7,7 @@ use tower_teamup_auth::store::RedisStore;
 use tower_teamup_auth::testing::FakeTeamUp;
 
 use crate::redis_server::RedisServer;
-use crate::scene::{SAVED, Scene, UNSAVED, credentials, kept, once_at};
+use crate::scene::{MODE, SAVED, Scene, UNSAVED, credentials, kept, once_at};
 
 /// A server that has its data on disk before it says so, or one that keeps nothing.
 fn server(keeps: bool) -> RedisServer {
@@ -112,5 +112,33 @@ async fn restarted_without_its_data_it_is_given_the_newest_pair_with_the_next_re
     scene.server.expire_access_tokens();
     scene.goes_on().await;
     assert_eq!(kept(&store(&redis)).await.revision(), 2);
+    scene.an_heir_can_carry_on(store(&redis)).await;
+}
+
+#[tokio::test]
+async fn p2_a_login_that_came_while_redis_was_gone_wins_over_what_redis_still_has() {
+    let mut redis = server(true);
+    let scene = Scene::with(store(&redis)).await;
+    // The others have rotated since this process last looked.
+    let other = credentials(&scene.server, |builder| builder.store(store(&redis))).await.unwrap();
+    for _ in 0..3 {
+        other.refresh_now(MODE).await.unwrap();
+    }
+    assert_eq!(kept(&store(&redis)).await.revision(), 3);
+
+    redis.kill();
+    let login = scene.server.issue_tokens(&[MODE]);
+    assert!(scene.credentials.set_tokens(login.clone()).await.unwrap_err().is_store());
+    scene.goes_on().await;
+
+    redis.restart();
+    scene.log.until_it_says(SAVED).await;
+    let kept = kept(&store(&redis)).await;
+    assert_eq!(kept.refresh_token(), login.refresh_token());
+    assert!(kept.revision() > 3, "the others would not take it for newer");
+    scene.can_refresh_again().await;
+    other.refresh_now(MODE).await.unwrap();
+    assert_eq!(scene.server.double_spends(), 0, "{}", scene.server.journal());
+    other.shutdown().await.unwrap();
     scene.an_heir_can_carry_on(store(&redis)).await;
 }

@@ -42,6 +42,8 @@ async fn p2_redis_stopped_before_its_exchange_it_starts_over_and_adopts() {
             until("it has taken the lease again", || {
                 shared.lease_owner().is_some_and(|owner| owner.starts_with(&own))
             });
+            let renewals = shared.server().calls("eval");
+            until("and has renewed it since", || shared.server().calls("eval") >= renewals + 2);
         }
         assert_eq!(stopped.finish_refresh(), "done", "{}", stopped.log());
         assert!(stopped.has_told_of("the lease was lost before the exchange"), "{}", stopped.log());

@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tracing::subscriber::DefaultGuard;
@@ -36,13 +37,17 @@ impl Log {
 
     /// Waits for an event that says this.
     pub(crate) async fn until_it_says(&self, text: &str) {
-        loop {
-            let changed = self.caught.changed.notified();
-            if self.says(text) {
-                return;
+        let said = async {
+            loop {
+                let changed = self.caught.changed.notified();
+                if self.says(text) {
+                    return;
+                }
+                changed.await;
             }
-            changed.await;
-        }
+        };
+        let said = tokio::time::timeout(Duration::from_secs(120), said).await;
+        assert!(said.is_ok(), "waited in vain for {text:?}: {}", self.text());
     }
 
     pub(crate) fn text(&self) -> String {

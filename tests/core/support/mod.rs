@@ -40,7 +40,7 @@ pub(crate) fn builder(server: &Server) -> CredentialsBuilder {
     Credentials::builder(Provider)
         .base_url(BASE)
         .clock(Clock::tokio())
-        .refresh_over::<_, Body, _>(server.clone())
+        .refresh_over::<_, tower_teamup_auth::refresh::HttpService<Body>, Body, _>(server.clone())
 }
 
 /// Credentials whose access tokens have expired, or were never there.
