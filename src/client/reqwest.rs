@@ -276,6 +276,8 @@ pub fn redirects_within_origin() -> redirect::Policy {
 
 /// So that [`refresh_over`](crate::CredentialsBuilder::refresh_over) takes a client as it is.
 impl ExchangeClient<ReqwestService> for Client {
+    type RequestBody = Body;
+    type ResponseBody = Body;
     type Service = ReqwestService;
 
     fn into_service(self) -> ReqwestService {

@@ -4,10 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Uri;
-use http_body::Body;
-use tower_service::Service;
 
 use super::cell::{Cell, Snapshot};
 use super::ledger::Ledger;
@@ -17,7 +14,7 @@ use super::transaction::Step;
 use super::vault::Vault;
 use super::windows::Windows;
 use super::{Credentials, Inner, Settings};
-use crate::error::{BoxError, Error};
+use crate::error::Error;
 use crate::headers::{AuthScheme, ProviderId, RequestMode};
 use crate::origin::{Origin, Origins};
 use crate::refresh::{
@@ -119,22 +116,12 @@ impl CredentialsBuilder {
 
     /// The HTTP client that carries the refresh exchange, and nothing else: any tower service from
     /// requests to responses, such as a `hyper_util` client, whose request body can be made from
-    /// [`Bytes`]; or, with the feature `reqwest`, a `reqwest::Client`.
+    /// [`Bytes`](bytes::Bytes); or, with the feature `reqwest`, a `reqwest::Client`.
     ///
     /// It may be the client below the layer, or even a stack with the layer in it: the exchange
     /// passes through the layer untouched.
     #[must_use]
-    pub fn refresh_over<C, Kind, B, R>(mut self, client: C) -> Self
-    where
-        C: ExchangeClient<Kind>,
-        C::Service:
-            Service<http::Request<B>, Response = http::Response<R>> + Clone + Send + 'static,
-        <C::Service as Service<http::Request<B>>>::Future: Send,
-        <C::Service as Service<http::Request<B>>>::Error: Into<BoxError>,
-        B: From<Bytes> + Send + 'static,
-        R: Body + Send + 'static,
-        R::Error: Into<BoxError>,
-    {
+    pub fn refresh_over<Kind>(mut self, client: impl ExchangeClient<Kind>) -> Self {
         self.exchange = Some(Exchange::Over(Transport::over(client.into_service())));
         self
     }

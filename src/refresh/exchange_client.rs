@@ -2,31 +2,56 @@
 
 use std::marker::PhantomData;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
 use tower_service::Service;
+
+use crate::error::BoxError;
 
 /// A client that can carry the refresh exchange, or be made into one that can.
 ///
-/// Every tower service from `http::Request` to `http::Response` is one. Clients of another kind
-/// are made into one by the feature that is named after them: with the feature `reqwest`, a
-/// `reqwest::Client` can be handed over as it is.
+/// Every tower service from `http::Request` to `http::Response` is one, if its request body can be
+/// made from [`Bytes`]. Clients of another kind are made into one by the feature that is named
+/// after them: with the feature `reqwest`, a `reqwest::Client` can be handed over as it is.
 ///
-/// `Kind` keeps the implementations apart. It is always inferred.
+/// `Kind` keeps the implementations apart. It is inferred, save for a service that takes bodies of
+/// any type: name one with `refresh_over::<HttpService<Full<Bytes>>>(service)`.
 pub trait ExchangeClient<Kind> {
-    /// A tower service from `http::Request` to `http::Response`.
-    type Service;
+    /// What the exchange's request is sent as.
+    type RequestBody: From<Bytes> + Send + 'static;
 
-    /// The client as such a service.
+    /// What its answer is read from.
+    type ResponseBody: Body<Error: Into<BoxError>> + Send + 'static;
+
+    /// The client as a tower service.
+    type Service: Service<
+            Request<Self::RequestBody>,
+            Response = Response<Self::ResponseBody>,
+            Error: Into<BoxError>,
+            Future: Send,
+        > + Clone
+        + Send
+        + 'static;
+
+    /// Makes it one.
     fn into_service(self) -> Self::Service;
 }
 
-/// Of a tower service as it is; a [kind](ExchangeClient) of client whose requests carry `B`.
+/// The [kind](ExchangeClient) of a tower service as it is, whose requests carry `B`.
 #[derive(Debug)]
 pub struct HttpService<B>(PhantomData<fn(B)>);
 
-impl<S, B> ExchangeClient<HttpService<B>> for S
+impl<S, B, R> ExchangeClient<HttpService<B>> for S
 where
-    S: Service<http::Request<B>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: From<Bytes> + Send + 'static,
+    R: Body<Error: Into<BoxError>> + Send + 'static,
 {
+    type RequestBody = B;
+    type ResponseBody = R;
     type Service = S;
 
     fn into_service(self) -> S {

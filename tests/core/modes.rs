@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderValue, Request, StatusCode};
 use tokio::task::JoinSet;
 use tower::{Layer, ServiceExt};
+use tower_teamup_auth::refresh::HttpService;
 use tower_teamup_auth::{
     AuthLayer, AuthScheme, Credentials, PROVIDER_ID, ProviderId, REQUEST_MODE, RequestMode,
 };
@@ -88,7 +89,7 @@ async fn p7_the_default_mode_is_the_builders() {
     let credentials = Credentials::builder(Customer)
         .base_url(BASE)
         .tokens(server.bare_tokens())
-        .refresh_over::<_, tower_teamup_auth::refresh::HttpService<Body>, Body, _>(server.clone())
+        .refresh_over::<HttpService<Body>>(server.clone())
         .build()
         .await
         .unwrap();

@@ -4,6 +4,7 @@ use http::header::{AUTHORIZATION, LOCATION};
 use http::{HeaderValue, Request, StatusCode};
 use tower::{Layer, ServiceBuilder, ServiceExt};
 use tower_http::follow_redirect::FollowRedirectLayer;
+use tower_teamup_auth::refresh::HttpService;
 use tower_teamup_auth::{AuthLayer, PROVIDER_ID, ProviderId, REQUEST_MODE};
 
 use crate::support::checked::Checked;
@@ -188,7 +189,7 @@ async fn p4_exchange_passes_its_own_stack_untouched() {
     let stack = AuthLayer::new(other.clone()).layer(Checked::new(server.clone()));
     let credentials = builder(&server)
         .tokens(server.expired_tokens())
-        .refresh_over::<_, tower_teamup_auth::refresh::HttpService<Body>, Body, _>(stack)
+        .refresh_over::<HttpService<Body>>(stack)
         .build()
         .await
         .unwrap();

@@ -11,6 +11,7 @@ use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::limit::ConcurrencyLimit;
 use tower::load_shed::error::Overloaded;
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt};
+use tower_teamup_auth::refresh::HttpService;
 use tower_teamup_auth::{Auth, AuthLayer, Credentials, Error};
 use tower_test::mock::{self, Mock};
 
@@ -187,7 +188,7 @@ where
 {
     let credentials = builder(server)
         .tokens(server.expired_tokens())
-        .refresh_over::<_, tower_teamup_auth::refresh::HttpService<Body>, Body, _>(stack.clone())
+        .refresh_over::<HttpService<Body>>(stack.clone())
         .build()
         .await
         .unwrap();
@@ -240,7 +241,7 @@ async fn p6_buffer_around_the_layer_and_a_shared_limit_within_do_not_deadlock() 
     let limited = ConcurrencyLimit::new(Checked::new(server.clone()), 1);
     let credentials = builder(&server)
         .tokens(server.expired_tokens())
-        .refresh_over::<_, tower_teamup_auth::refresh::HttpService<Body>, Body, _>(limited.clone())
+        .refresh_over::<HttpService<Body>>(limited.clone())
         .build()
         .await
         .unwrap();

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{BoxError, Layer, ServiceExt};
+use tower_teamup_auth::refresh::HttpService;
 use tower_teamup_auth::token::Clock;
 use tower_teamup_auth::{Auth, AuthLayer, Credentials, CredentialsBuilder, Error, RequestMode};
 
@@ -40,7 +41,7 @@ pub(crate) fn builder(server: &Server) -> CredentialsBuilder {
     Credentials::builder(Provider)
         .base_url(BASE)
         .clock(Clock::tokio())
-        .refresh_over::<_, tower_teamup_auth::refresh::HttpService<Body>, Body, _>(server.clone())
+        .refresh_over::<HttpService<Body>>(server.clone())
 }
 
 /// Credentials whose access tokens have expired, or were never there.
