@@ -83,8 +83,8 @@ fn without_credentials<'a>(asked: &Asked<'_>) -> Result<Admission<'a>, Error> {
         return Ok(Admission::PassThrough);
     }
     Err(Error::invalid_request(
-        "each request has to bring its own credentials here (`per_request`), and this one brings \
-         none; put a `Credentials` into its extensions",
+        "the request brings no credentials, and with `per_request` each has to bring its own; put \
+         a `Credentials` into its extensions",
     ))
 }
 
