@@ -120,6 +120,12 @@ impl CredentialsBuilder {
     ///
     /// It may be the client below the layer, or even a stack with the layer in it: the exchange
     /// passes through the layer untouched.
+    ///
+    /// Over HTTP/2, hand in a client of its own, with a connection of its own, where thousands of
+    /// requests may be answered 401 at once. Each 401 is kept unread until the refresh is done, and
+    /// together they can fill the flow-control window of a shared connection (RFC 9113 section 5.2):
+    /// the exchange's answer is then stuck behind them until it is too late, and the rotated token
+    /// with it. hyper's client opens a connection with a window of 5 MiB.
     #[must_use]
     pub fn refresh_over<Kind>(mut self, client: impl ExchangeClient<Kind>) -> Self {
         self.exchange = Some(Exchange::Over(Transport::over(client.into_service())));

@@ -116,6 +116,11 @@ fn table(elsewhere: &str) -> Vec<Row> {
     ]
 }
 
+/// Every fault of the table.
+pub(crate) fn every_fault(elsewhere: &str) -> Vec<Fault> {
+    table(elsewhere).into_iter().map(|row| row.fault).collect()
+}
+
 fn html(fault: Fault) -> Fault {
     fault.body("text/html", "<html>what a proxy says</html>")
 }

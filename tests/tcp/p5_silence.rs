@@ -1,0 +1,135 @@
+//! P5: no secret in anything that is said while everything goes wrong that can.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tower_teamup_auth::RequestMode::{Customer, Provider};
+use tower_teamup_auth::store::MemoryStore;
+use tower_teamup_auth::testing::{FakeTeamUp, Fault};
+use tower_teamup_auth::token::Clock;
+use tower_teamup_auth::{Credentials, RequestMode};
+use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::refresh_faults::every_fault;
+use crate::support::{Protocol, assert_no_token, call, credentials, get, layered, pass, words};
+
+/// All that is traced on this thread, by this crate and by every other.
+#[derive(Clone, Default)]
+struct Everything(Arc<Mutex<Vec<u8>>>);
+
+impl Everything {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl Write for Everything {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Everything {
+    type Writer = Everything;
+
+    fn make_writer(&self) -> Everything {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn p5_no_token_is_traced_or_shown_whatever_goes_wrong() {
+    let everything = Everything::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(everything.clone())
+        .finish();
+    // While there is one subscriber alone, an event that another test's thread is the first to pass
+    // is switched off for every thread. With a second one, every subscriber is asked.
+    let _second = Dispatch::new(NoSubscriber::new());
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let elsewhere = FakeTeamUp::start().await;
+    let faults = every_fault(&elsewhere.url("/echo"));
+    for (fault, protocol) in faults.into_iter().zip(Protocol::BOTH.into_iter().cycle()) {
+        suffer(protocol, fault, &elsewhere).await;
+    }
+
+    let text = everything.text();
+    for said in [
+        "refresh started",
+        "refresh succeeded",
+        "refresh failed",
+        "exchange failed, and is tried again",
+        "re-authorization is required",
+        "storm guard refused a refresh",
+        "request repeated with a new token",
+        "request not repeated",
+        "new tokens set",
+        "signed out",
+        "hyper_util::client",
+    ] {
+        assert!(text.contains(said), "nothing was said of `{said}`");
+    }
+    assert_no_token(&text);
+}
+
+/// One credential from its login to its end, its exchange broken on the way; all that it says of
+/// itself is looked at as well.
+async fn suffer(protocol: Protocol, fault: Fault, elsewhere: &FakeTeamUp) {
+    let server = FakeTeamUp::start().await;
+    let client = protocol.client();
+    let tokens = server.issue_tokens(&RequestMode::ALL);
+    let token = tokens.access_token(Provider).unwrap().expose().to_owned();
+    assert_eq!(token.split_once("provider").unwrap().0, "fake-", "what tokens begin with");
+    let store = MemoryStore::with_tokens(tokens);
+    let builder = credentials(&server, &client).clock(Clock::tokio()).store(store.clone());
+    let credentials = builder.build().await.unwrap();
+    let api = layered(credentials.clone(), client);
+    let mut shown = String::new();
+    let mut show = |credentials: &Credentials| {
+        shown += &format!("{credentials:?} {credentials:#?} {store:?} {server:?} {api:?}\n");
+    };
+    let ask = async |caller: &str| match call(&api, get(&server, "/echo", caller)).await {
+        Ok(answer) => answer.reason.map_or_else(String::new, |reason| words(&reason)),
+        Err(error) => words(&*error),
+    };
+
+    show(&credentials);
+    let mut said = ask("fresh").await;
+    server.expire_access_tokens();
+    server.fail_refresh(fault.clone());
+    said += &ask("broken").await;
+    show(&credentials);
+    said += &ask("remembered").await;
+    pass(Duration::from_secs(301)).await;
+    server.fail_refresh(fault);
+    said += &ask("broken again").await;
+    said += &credentials.refresh_now(Customer).await.err().map_or_else(String::new, |e| words(&e));
+
+    // A new login, an API that is never content, a way elsewhere, and the end.
+    credentials.set_tokens(server.issue_tokens(&RequestMode::ALL)).await.unwrap();
+    server.clear_faults();
+    server.fail_every_api(Fault::unauthorized());
+    for _ in 0..6 {
+        said += &ask("never content").await;
+    }
+    show(&credentials);
+    call(&api, get(elsewhere, "/echo", "elsewhere")).await.unwrap();
+    credentials.sign_out().await.unwrap();
+    said += &ask("signed out").await;
+    show(&credentials);
+    assert!(said.contains("signed out"), "{said}");
+    assert_no_token(&said);
+    assert_no_token(&shown);
+    assert_no_token(&format!("{} {:?}", server.journal(), server.journal()));
+}
