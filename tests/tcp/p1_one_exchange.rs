@@ -19,6 +19,9 @@ use crate::support::{
 const CROWDS: [(Protocol, usize, usize); 2] =
     [(Protocol::Http1, 1_000, 64), (Protocol::Http2, 10_000, 10_000)];
 
+/// A busy machine may take a while to answer ten thousand 401s, and the exchange is held for it.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// The layer over a client that lets so many requests through at a time. The exchange goes beside
 /// the limit.
 async fn limited(
@@ -28,7 +31,8 @@ async fn limited(
     tokens: TokenSet,
 ) -> Auth<ConcurrencyLimit<Http>> {
     let client = protocol.client();
-    let credentials = credentials(server, &client).tokens(tokens).build().await.unwrap();
+    let builder = credentials(server, &client).exchange_timeout(PATIENCE).refresh_timeout(PATIENCE);
+    let credentials = builder.tokens(tokens).build().await.unwrap();
     layered(credentials, ServiceBuilder::new().concurrency_limit(limit).service(client))
 }
 
@@ -96,7 +100,7 @@ async fn p1_a_failed_exchange_is_shared_by_all_and_not_repeated_by_each() {
         let api = limited(&server, protocol, 64, server.issue_tokens(&[Provider])).await;
         server.expire_access_tokens();
         let busy = Fault::status(StatusCode::SERVICE_UNAVAILABLE);
-        server.fail_every_refresh(busy.retry_after(Duration::from_secs(600)));
+        server.fail_every_refresh(busy.retry_after(PATIENCE));
         let hold = server.hold_refresh();
         let crowd = Crowd::of(SIZE, |number| {
             let (api, request) = (api.clone(), get(&server, "/echo", number));
