@@ -144,3 +144,19 @@ async fn p1_a_late_401_of_an_older_generation_takes_the_new_token_and_refreshes_
     assert_eq!(server.seen_exchanges().len(), 1);
     assert_eq!(server.seen_calls().len(), 4);
 }
+
+#[tokio::test(start_paused = true)]
+async fn late_401_takes_the_new_token_even_where_no_refresh_may_start_any_more() {
+    let server = Server::new();
+    let credentials = good(&server).await;
+    let client = client(&credentials, &server);
+    server.expire_everything();
+    server.calls().hold();
+    let mut callers = call_at_once(&client, 1);
+    server.calls().arrived(1).await;
+    credentials.refresh_now(Provider).await.unwrap();
+    credentials.shutdown().await.unwrap();
+    server.calls().open();
+    assert_eq!(callers.join_next().await.unwrap().unwrap(), StatusCode::OK);
+    assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 2));
+}

@@ -9,7 +9,7 @@ use tower_teamup_auth::testing::{FakeTeamUp, Fault};
 use tower_teamup_auth::token::Clock;
 use tower_teamup_auth::{Auth, Credentials};
 
-use crate::support::{Crowd, Http, Protocol, call, credentials, get, layered, pass, status};
+use crate::support::{Crowd, Http, Protocol, credentials, layered, pass, status};
 
 const LIFETIME: Duration = Duration::from_secs(10_000);
 

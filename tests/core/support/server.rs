@@ -70,8 +70,6 @@ pub(crate) enum Call {
     Answered(u16, &'static [(&'static str, &'static str)]),
     /// With an error of the client's own, that says this.
     Failed(&'static str),
-    /// Never.
-    Unanswered,
 }
 
 /// A request as it arrived.
@@ -259,7 +257,6 @@ impl Shared {
             Call::Judged => (401, &[][..]),
             Call::Answered(status, headers) => (status, headers),
             Call::Failed(why) => return Err(why.into()),
-            Call::Unanswered => std::future::pending().await,
         };
         let mut response = Response::builder().status(status);
         for (name, value) in headers {

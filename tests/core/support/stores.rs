@@ -57,7 +57,9 @@ pub(crate) enum Fault {
     PanicsAtOnce,
 }
 
-pub(crate) struct Lease(OwnedMutexGuard<()>);
+pub(crate) struct Lease {
+    _right: OwnedMutexGuard<()>,
+}
 
 impl Store {
     pub(crate) fn with_tokens(tokens: TokenSet) -> Self {
@@ -128,7 +130,7 @@ impl Store {
 
     /// Takes the right to refresh, as another process.
     pub(crate) async fn lock_from_outside(&self) -> Lease {
-        Lease(Arc::clone(&self.0.right_to_refresh).lock_owned().await)
+        Lease { _right: Arc::clone(&self.0.right_to_refresh).lock_owned().await }
     }
 
     fn begin(&self, op: Op) -> Fault {
