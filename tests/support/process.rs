@@ -163,7 +163,10 @@ pub(crate) fn unprivileged(folder: &Path) -> (Command, u32) {
     const NOBODY: u32 = 65534;
     // Where the binary was built is perhaps no place for everybody.
     let copy = folder.join("test-binary");
-    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    // By another process: a copy that this one has open to write could be inherited by a child that
+    // another test starts at this moment, and what is open to be written can't be run.
+    let test = std::env::current_exe().unwrap();
+    assert!(Command::new("cp").args([&test, &copy]).status().unwrap().success());
     for path in [folder, &copy] {
         fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
     }
