@@ -1,0 +1,49 @@
+//! What a request costs through `tower-teamup-auth`, and through what others offer for the same task.
+//!
+//! ```text
+//! cargo run --release --manifest-path benches/peers/Cargo.toml
+//! ```
+//!
+//! prints the tables. Instructions are counted by valgrind's callgrind in a child process, as the
+//! difference between two runs of different length; heap operations by a counting allocator; both
+//! repeat exactly. Nanoseconds are the median of many short rounds, in each of which every candidate
+//! takes its turn on one thread and on two; compare them within one run only. Everything is
+//! given over what the same request costs without any of the candidates.
+
+mod callgrind;
+#[allow(dead_code, reason = "the other benchmark counts more")]
+#[path = "../../overhead/counting.rs"]
+mod counting;
+mod drive;
+mod heap;
+mod inner;
+mod peers;
+mod rounds;
+mod table;
+#[allow(dead_code, reason = "calls are made here in a way that can wait")]
+#[path = "../../overhead/workloads.rs"]
+mod workloads;
+
+use std::env;
+
+use drive::Workload;
+use peers::Peer;
+
+#[global_allocator]
+static ALLOCATOR: counting::Counting = counting::Counting;
+
+/// As long as TeamUp's are said to be.
+const ACCESS_TOKEN: &str = "Xk3v9QpL2mZr8TtYw6NbCd4FgHj1KsAe";
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["--child", peer, workload, calls] => {
+            let run = (Peer::named(peer).build)();
+            run(Workload::named(workload), calls.parse().expect("a number of calls"));
+        }
+        [] => table::print(),
+        _ => panic!("this program takes no arguments"),
+    }
+}

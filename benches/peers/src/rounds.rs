@@ -1,0 +1,92 @@
+//! Nanoseconds, measured in rounds.
+
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::drive::{Run, Workload};
+
+pub(crate) const ROUNDS: usize = 151;
+const CALLS: u32 = 3000;
+
+/// Nanoseconds of one GET on one thread and on two, of every candidate in every round.
+pub(crate) struct Rounds(Vec<Vec<[f64; 2]>>);
+
+impl Rounds {
+    /// Lets every candidate take its turn in each round, so that whatever else the machine does
+    /// meets all of them.
+    pub(crate) fn of(candidates: &[Run]) -> Rounds {
+        let cores = cores();
+        let round = |number: usize| {
+            let mut times = vec![[0.0; 2]; candidates.len()];
+            for turn in 0..candidates.len() {
+                // Who comes after whom changes from round to round.
+                let at = (number + turn) % candidates.len();
+                times[at] = [1, 2].map(|threads| nanoseconds(&candidates[at], &cores[..threads]));
+            }
+            times
+        };
+        // The first one warms up.
+        round(0);
+        Rounds((0..ROUNDS).map(round).collect())
+    }
+
+    /// The median of what a candidate costs over its bare service, on one thread and on two.
+    pub(crate) fn over(&self, candidate: usize, bare: usize) -> [f64; 2] {
+        [0, 1].map(|threads| {
+            median(self.0.iter().map(|round| round[candidate][threads] - round[bare][threads]))
+        })
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Nanoseconds of one call while one thread for each core makes them, the mean of the threads.
+///
+/// It is the time that the processor spends on a thread: what a contended cache line costs is in it,
+/// and so is waiting for a lock, which is done awake; what other programs take away is not.
+fn nanoseconds(run: &Run, cores: &[usize]) -> f64 {
+    let arrived = AtomicUsize::new(0);
+    let one = |core: usize| {
+        // Each on a core of its own, and awake until all are there: on one core they would run one
+        // after the other and never meet.
+        let mut only = CpuSet::new();
+        only.set(core);
+        sched_setaffinity(None, &only).expect("a core that this process may run on");
+        arrived.fetch_add(1, Ordering::AcqRel);
+        while arrived.load(Ordering::Acquire) < cores.len() {
+            spin_loop();
+        }
+        let start = processor_time();
+        run(Workload::Get, CALLS);
+        (processor_time() - start) / f64::from(CALLS)
+    };
+    let one = &one;
+    let sum: f64 = thread::scope(|scope| {
+        let threads: Vec<_> = cores.iter().map(|&core| scope.spawn(move || one(core))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no thread panics")).sum()
+    });
+    sum / cores.len() as f64
+}
+
+/// Two cores that this process may run on.
+fn cores() -> Vec<usize> {
+    let allowed = sched_getaffinity(None).expect("the cores that this process may run on");
+    let cores: Vec<usize> =
+        (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core)).take(2).collect();
+    assert_eq!(cores.len(), 2, "this measurement needs two cores");
+    cores
+}
+
+/// Nanoseconds that the processor has spent on this thread so far.
+fn processor_time() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
