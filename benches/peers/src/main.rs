@@ -11,9 +11,6 @@
 //! given over what the same request costs without any of the candidates.
 
 mod callgrind;
-#[allow(dead_code, reason = "the other benchmark counts more")]
-#[path = "../../overhead/counting.rs"]
-mod counting;
 mod drive;
 mod heap;
 mod inner;
@@ -30,7 +27,7 @@ use drive::Workload;
 use peers::Peer;
 
 #[global_allocator]
-static ALLOCATOR: counting::Counting = counting::Counting;
+static ALLOCATOR: heap::Counting = heap::Counting;
 
 /// As long as TeamUp's are said to be.
 const ACCESS_TOKEN: &str = "Xk3v9QpL2mZr8TtYw6NbCd4FgHj1KsAe";
