@@ -73,8 +73,8 @@ fn setting() -> String {
     let load = load.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown");
     format!(
         "What each adds to the bare service, measured in one run on {cores} cores ({processor}); load \
-         average {load}. The token is {} bytes long, there, and fresh. Nanoseconds are of \
-         processor time, medians over {} rounds in which all take turns. Compare instructions within these tables: the tracked \
+         average {load}. The token is {} bytes long, there, and fresh. Nanoseconds are \
+         medians over {} rounds in which all take turns. Compare instructions within these tables: the tracked \
          benchmark is another program, in which they differ by a few in a hundred.",
         crate::ACCESS_TOKEN.len(),
         rounds::ROUNDS,
@@ -125,7 +125,10 @@ fn other_workloads(counted: &[Vec<Option<Counted>>]) {
 }
 
 fn notes() {
-    println!("How each is driven, and what it does not do of what the layer does:\n");
+    println!(
+        "How each is driven, and what it does not do of what the layer does. Nobody else knows a \
+         request mode: where two headers are counted, the second is a constant.\n"
+    );
     println!("| layer | driven by | does not |");
     println!("| --- | --- | --- |");
     for (_, peer, _) in candidates() {
