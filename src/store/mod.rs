@@ -47,7 +47,8 @@
 //!
 //!     async fn save(&self, _: &Self::Lease, over: Option<u64>, tokens: &TokenSet) -> Result<(), StoreError> {
 //!         let mut kept = self.kept.lock().unwrap();
-//!         if kept.as_ref().map(TokenSet::revision) != over {
+//!         let repeated = kept.as_ref() == Some(tokens);
+//!         if !repeated && kept.as_ref().map(TokenSet::revision) != over {
 //!             return Err(StoreError::conflict());
 //!         }
 //!         *kept = Some(tokens.clone());
