@@ -125,6 +125,16 @@ impl Error {
         Error::of(Kind::NoRuntime)
     }
 
+    /// Is it that the newest tokens are not in the store?
+    pub(crate) fn is_unsaved(&self) -> bool {
+        self.0.kind == Kind::Unsaved
+    }
+
+    /// Is it a clone of `other`?
+    pub(crate) fn is(&self, other: &Error) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     fn of(kind: Kind) -> Self {
         Error(Arc::new(Inner { kind, source: None }))
     }

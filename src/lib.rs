@@ -108,7 +108,7 @@ mod turn;
 
 #[cfg(feature = "testing")]
 pub use credentials::Step;
-pub use credentials::{Credentials, CredentialsBuilder};
+pub use credentials::{Credentials, CredentialsBuilder, state};
 pub use error::{BoxError, Error};
 pub use future::ResponseFuture;
 pub use headers::{AuthScheme, PROVIDER_ID, ProviderId, REQUEST_MODE, RequestMode};

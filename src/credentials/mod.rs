@@ -11,6 +11,7 @@
 //! | `transaction` | one refresh, from the lock to the waking of its waiters |
 //! | `ledger` | the newest tokens, and whether the store has them |
 //! | `vault` | the store, with a time limit on every call |
+//! | `state` | what a program is told of all this |
 //! | `builder` | what is refused before anything runs |
 
 mod builder;
@@ -20,6 +21,7 @@ mod desk;
 mod driver;
 mod ledger;
 mod memory;
+pub mod state;
 mod transaction;
 mod vault;
 mod windows;
@@ -52,6 +54,7 @@ use crate::headers::{AuthScheme, ProviderId, RequestMode};
 use crate::observe::{Event, emit};
 use crate::origin::Origins;
 use crate::refresh::DynRefresh;
+use crate::store::StoreError;
 use crate::token::{AccessToken, Clock, Moment, TokenSet};
 
 /// A credential for the TeamUp API, alive: it knows its tokens, when to renew them, and how.
@@ -258,7 +261,7 @@ impl Credentials {
 
     /// Why no refresh starts until new tokens are set, if that is so.
     fn refusal(&self) -> Option<Error> {
-        self.inner.desk.with_memory(|memory| memory.refusal())
+        self.inner.desk.refusal()
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -293,6 +296,16 @@ impl Inner {
             settings.clock.now(),
         );
         self.cell.store(next);
+        self.desk.watched().signal();
+    }
+
+    /// The newest tokens could not be written: says so, aloud and to whoever asks.
+    pub(crate) fn unsaved(&self, error: StoreError) -> Error {
+        emit(&Event::Unsaved { error: &error });
+        let error = Error::unsaved(error);
+        let now = self.settings.clock.now();
+        self.desk.with_memory(|memory| memory.unsaved(error.clone(), now));
+        error
     }
 
     #[cfg(feature = "testing")]
@@ -335,13 +348,13 @@ impl Inner {
         self.publish(&ledger);
         emit(&Event::TokensSet { revision: ledger.tokens.as_ref().map_or(0, TokenSet::revision) });
         written.map_err(|error| {
-            emit(&Event::Unsaved { error: &error });
+            let error = self.unsaved(error);
             // The ledger is still held, so a driver at work has not looked yet.
             if self.desk.open_shift() {
                 // Within a task of a runtime, so there is one.
                 let _ = driver::start(&self);
             }
-            Error::unsaved(error)
+            error
         })
     }
 
@@ -349,7 +362,11 @@ impl Inner {
         let mut ledger = self.ledger.lock().await;
         ledger.tokens = None;
         ledger.unsaved = None;
-        self.desk.with_memory(|memory| memory.refuse(Error::signed_out(), Moment::NEVER));
+        let now = self.settings.clock.now();
+        self.desk.with_memory(|memory| {
+            memory.saved();
+            memory.refuse(Error::signed_out(), now, Moment::NEVER);
+        });
         self.publish(&ledger);
         emit(&Event::SignedOut);
         let lease =

@@ -16,6 +16,7 @@ mod readiness;
 mod retries;
 mod secrets;
 mod single_flight;
+mod state;
 mod stores;
 mod support;
 mod terminal;
