@@ -11,6 +11,8 @@
 
 #[path = "shared/keep.rs"]
 mod keep;
+#[path = "shared/scratch.rs"]
+mod scratch;
 
 use std::env;
 use std::io::Write;
@@ -25,6 +27,8 @@ use serde_json::{Value, json};
 use tower_teamup_auth::client::{HyperClient, hyper_client};
 use tower_teamup_auth::testing::{FakeTeamUp, login as fake};
 use tower_teamup_auth::{RequestMode, TokenSet};
+
+use crate::scratch::Scratch;
 
 const USAGE: &str = "\
 This example logs a person in at the real TeamUp by their password. Set:
@@ -100,7 +104,7 @@ async fn against_teamup() -> anyhow::Result<()> {
 
 async fn against_fake() -> anyhow::Result<()> {
     let server = FakeTeamUp::builder().two_factor(SECOND_FACTOR).start().await;
-    let folder = keep::Scratch::new("password-login")?;
+    let folder = Scratch::new("password-login")?;
     let login = Login {
         base_url: server.base_url(),
         username: fake::USERNAME.to_owned(),

@@ -16,6 +16,8 @@ mod flow;
 mod keep;
 mod pages;
 mod person;
+#[path = "../shared/scratch.rs"]
+mod scratch;
 
 use std::env;
 use std::path::PathBuf;
@@ -26,6 +28,7 @@ use tower_teamup_auth::testing::{FakeTeamUp, login as fake};
 use tower_teamup_auth::{RequestMode, TokenSet};
 
 use crate::flow::{Application, Login};
+use crate::scratch::Scratch;
 
 const USAGE: &str = "\
 This example logs a person in at the real TeamUp, for an application that is registered there. Set:
@@ -92,7 +95,7 @@ async fn against_fake(approve: bool, browser: bool) -> anyhow::Result<()> {
         client_secret: None,
         provider_id: None,
     };
-    let folder = keep::Scratch::new("login")?;
+    let folder = Scratch::new("login")?;
     let file = folder.path().join("tokens.json");
     let login = Login::begin(application, 0).await?;
     if !approve {
