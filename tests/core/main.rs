@@ -8,6 +8,7 @@ mod bodies;
 mod build;
 mod dropped_callers;
 mod endurance;
+mod error_texts;
 mod modes;
 mod one_repeat;
 mod origins;
