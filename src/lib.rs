@@ -71,6 +71,11 @@
 //! | use hyper-util, reqwest or reqwest-middleware | [`client`] |
 //! | refresh in a way of your own | [`refresh::Refresh`] |
 //! | know what an error asks of you | [`Error`] |
+//! | show how things are, and follow it | [`Credentials::state`], [`Credentials::subscribe`] |
+//! | log in again when that is required | [`docs::reauthorization`] |
+//! | test your own program | [`docs::testing`] |
+//! | come from code that refreshes by hand | [`docs::migration`] |
+//! | anything else | the index in [`docs`] |
 //!
 //! # What it tells
 //!
