@@ -143,6 +143,27 @@ impl Credentials {
     ///
     /// A refresh under way is waited for first, so that it can't overwrite the new tokens.
     ///
+    /// ```
+    /// # use tower_teamup_auth::testing::FakeTeamUp;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
+    /// # let teamup = FakeTeamUp::start().await;
+    /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
+    /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
+    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+    /// # teamup.revoke_everything();
+    /// use tower_teamup_auth::RequestMode;
+    ///
+    /// let error = credentials.refresh_now(RequestMode::Provider).await.unwrap_err();
+    /// assert!(error.is_reauthorization_required());
+    ///
+    /// let tokens = teamup.issue_tokens(&[]); // what a login brings
+    /// credentials.set_tokens(tokens).await?;
+    /// credentials.refresh_now(RequestMode::Provider).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the store could not be written. The new tokens are in use all the same, and the write
@@ -161,6 +182,20 @@ impl Credentials {
     ///
     /// The tokens are not revoked at TeamUp: its API documents no way to.
     ///
+    /// ```
+    /// # use tower_teamup_auth::testing::FakeTeamUp;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
+    /// # let teamup = FakeTeamUp::start().await;
+    /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
+    /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
+    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+    /// credentials.sign_out().await?;
+    /// assert!(credentials.state().is_reauthorization_required());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the store could not be cleared; the tokens are forgotten in memory all the same.
@@ -174,6 +209,22 @@ impl Credentials {
 
     /// Renews the access token of `mode` now, whatever its age, and waits for it: to warm up at
     /// start, or to check that the credential is good.
+    ///
+    /// ```
+    /// # use tower_teamup_auth::testing::FakeTeamUp;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
+    /// # let teamup = FakeTeamUp::start().await;
+    /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
+    /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
+    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+    /// use tower_teamup_auth::RequestMode;
+    ///
+    /// credentials.refresh_now(RequestMode::Provider).await?;
+    /// assert!(credentials.state().is_ready());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -193,6 +244,20 @@ impl Credentials {
 
     /// Starts no further refresh, and waits for the one under way and for writes to the store that
     /// are still to be repeated. Requests go on while their tokens are valid.
+    ///
+    /// ```
+    /// # use tower_teamup_auth::testing::FakeTeamUp;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
+    /// # let teamup = FakeTeamUp::start().await;
+    /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
+    /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
+    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+    /// credentials.shutdown().await?;
+    /// assert!(credentials.state().is_shut_down());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

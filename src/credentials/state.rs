@@ -68,6 +68,19 @@ pub struct State {
 }
 
 /// What a credential has for requests of one mode.
+///
+/// ```
+/// use tower_teamup_auth::state::{State, Token};
+/// use tower_teamup_auth::RequestMode;
+///
+/// fn in_words(state: &State, mode: RequestMode) -> &'static str {
+///     match state.token(mode) {
+///         Token::Ready { until: Some(_), .. } => "ready for a while",
+///         Token::Ready { .. } => "ready",
+///         _ => "the next request waits for a refresh",
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Token {
@@ -98,6 +111,24 @@ pub struct Trouble {
 ///
 /// It keeps no credential alive, and whoever falls behind misses what lies between, never the
 /// newest state.
+///
+/// ```
+/// # use tower_teamup_auth::testing::FakeTeamUp;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
+/// # let teamup = FakeTeamUp::start().await;
+/// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
+/// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
+/// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+/// let mut changes = credentials.subscribe();
+/// assert!(!changes.next().await.unwrap().is_reauthorization_required()); // as it is now
+/// credentials.sign_out().await?;
+/// while !changes.next().await.unwrap().is_reauthorization_required() {} // and as it becomes
+/// drop(credentials);
+/// assert!(changes.next().await.is_none());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Changes {
     credentials: Weak<Inner>,
     signals: watch::Receiver<()>,

@@ -2,7 +2,7 @@
 //!
 //! # What usually stands there
 //!
-//! ```ignore
+//! ```text
 //! let mut token = self.token.lock().await;                       // 1
 //! if token.expires_at <= now() {                                 // 2
 //!     *token = self.refresh(&token.refresh_token).await?;        // 3, 4
