@@ -36,7 +36,7 @@ use std::time::Duration;
 use arc_swap::Guard;
 
 pub use builder::CredentialsBuilder;
-pub(crate) use cell::{Cell, Generation, Held, Slot, Snapshot, Verdict};
+pub(crate) use cell::{Cell, Copied, Generation, Held, Slot, Snapshot, Verdict};
 use completion::{Outcome, Wait};
 pub(crate) use desk::Reason;
 use desk::{Answer, Desk};
@@ -55,7 +55,7 @@ use crate::observe::{Event, emit};
 use crate::origin::Origins;
 use crate::refresh::DynRefresh;
 use crate::store::StoreError;
-use crate::token::{AccessToken, Clock, Moment, TokenSet};
+use crate::token::{AccessToken, Clock, Deadline, Moment, TokenSet};
 
 /// A credential for the TeamUp API, alive: it knows its tokens, when to renew them, and how.
 ///
@@ -242,8 +242,11 @@ impl Credentials {
         }
     }
 
-    /// Starts no further refresh, and waits for the one under way and for writes to the store that
-    /// are still to be repeated. Requests go on while their tokens are valid.
+    /// Starts no further refresh, and waits for the one under way, for writes to the store that are
+    /// still to be repeated, and for the right to refresh to be given back. Requests go on while their
+    /// tokens are valid.
+    ///
+    /// A process that ends without it may keep the others from refreshing until its lease runs out.
     ///
     /// ```
     /// # use tower_teamup_auth::testing::FakeTeamUp;
@@ -269,17 +272,25 @@ impl Credentials {
     ///
     /// Dropping the future ends the waiting only; it may be called again.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        let Some(under_way) = self.inner.desk.close() else {
-            return Ok(());
+        let deadline = Deadline::after(self.inner.settings.refresh_timeout);
+        let outcome = match self.inner.desk.close() {
+            None => Ok(()),
+            Some(under_way) => tokio::time::timeout(deadline.remaining(), under_way)
+                .await
+                .unwrap_or_else(|_elapsed| Err(Error::timed_out())),
         };
-        match tokio::time::timeout(self.inner.settings.refresh_timeout, under_way).await {
-            Ok(outcome) => outcome,
-            Err(_elapsed) => Err(Error::timed_out()),
-        }
+        // Others may wait for the right, and nobody here could tell them later.
+        self.inner.vault.settle(deadline.remaining()).await;
+        outcome
     }
 
     pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.inner.cell.load()
+    }
+
+    #[inline]
+    pub(crate) fn cell(&self) -> &Cell {
+        &self.inner.cell
     }
 
     /// Asks for the replacement of `generation`, and resolves when it is done: at once, if it was
@@ -329,10 +340,12 @@ impl Credentials {
         self.inner.desk.refusal()
     }
 
+    #[inline]
     pub(crate) fn settings(&self) -> &Settings {
         &self.inner.settings
     }
 
+    #[inline]
     pub(crate) fn now(&self) -> Moment {
         self.inner.settings.clock.now()
     }
