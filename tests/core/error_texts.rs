@@ -143,10 +143,10 @@ fn interrupted() -> Error {
         let mut asked = Box::pin(async move { credentials.refresh_now(Provider).await });
         assert!(polled(&mut asked, 1).await.is_none());
         settle().await;
-        asked
+        Some(asked)
     });
     drop(doomed);
-    other.block_on(&mut asked).unwrap_err()
+    other.block_on(asked.take().unwrap()).unwrap_err()
 }
 
 fn no_runtime() -> Error {
