@@ -11,6 +11,7 @@
 //! | `transaction` | one refresh, from the lock to the waking of its waiters |
 //! | `ledger` | the newest tokens, and whether the store has them |
 //! | `vault` | the store, with a time limit on every call |
+//! | `state` | what a program is told of all this |
 //! | `builder` | what is refused before anything runs |
 
 mod builder;
@@ -20,6 +21,7 @@ mod desk;
 mod driver;
 mod ledger;
 mod memory;
+pub mod state;
 mod transaction;
 mod vault;
 mod windows;
@@ -52,7 +54,8 @@ use crate::headers::{AuthScheme, ProviderId, RequestMode};
 use crate::observe::{Event, emit};
 use crate::origin::Origins;
 use crate::refresh::DynRefresh;
-use crate::token::{AccessToken, Clock, Moment, TokenSet};
+use crate::store::StoreError;
+use crate::token::{AccessToken, Clock, Deadline, Moment, TokenSet};
 
 /// A credential for the TeamUp API, alive: it knows its tokens, when to renew them, and how.
 ///
@@ -140,6 +143,27 @@ impl Credentials {
     ///
     /// A refresh under way is waited for first, so that it can't overwrite the new tokens.
     ///
+    /// ```
+    /// # use tower_teamup_auth::testing::FakeTeamUp;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
+    /// # let teamup = FakeTeamUp::start().await;
+    /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
+    /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
+    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+    /// # teamup.revoke_everything();
+    /// use tower_teamup_auth::RequestMode;
+    ///
+    /// let error = credentials.refresh_now(RequestMode::Provider).await.unwrap_err();
+    /// assert!(error.is_reauthorization_required());
+    ///
+    /// let tokens = teamup.issue_tokens(&[]); // what a login brings
+    /// credentials.set_tokens(tokens).await?;
+    /// credentials.refresh_now(RequestMode::Provider).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the store could not be written. The new tokens are in use all the same, and the write
@@ -158,6 +182,20 @@ impl Credentials {
     ///
     /// The tokens are not revoked at TeamUp: its API documents no way to.
     ///
+    /// ```
+    /// # use tower_teamup_auth::testing::FakeTeamUp;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
+    /// # let teamup = FakeTeamUp::start().await;
+    /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
+    /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
+    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+    /// credentials.sign_out().await?;
+    /// assert!(credentials.state().is_reauthorization_required());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the store could not be cleared; the tokens are forgotten in memory all the same.
@@ -171,6 +209,22 @@ impl Credentials {
 
     /// Renews the access token of `mode` now, whatever its age, and waits for it: to warm up at
     /// start, or to check that the credential is good.
+    ///
+    /// ```
+    /// # use tower_teamup_auth::testing::FakeTeamUp;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
+    /// # let teamup = FakeTeamUp::start().await;
+    /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
+    /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
+    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+    /// use tower_teamup_auth::RequestMode;
+    ///
+    /// credentials.refresh_now(RequestMode::Provider).await?;
+    /// assert!(credentials.state().is_ready());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -188,8 +242,25 @@ impl Credentials {
         }
     }
 
-    /// Starts no further refresh, and waits for the one under way and for writes to the store that
-    /// are still to be repeated. Requests go on while their tokens are valid.
+    /// Starts no further refresh, and waits for the one under way, for writes to the store that are
+    /// still to be repeated, and for the right to refresh to be given back. Requests go on while their
+    /// tokens are valid.
+    ///
+    /// A process that ends without it may keep the others from refreshing until its lease runs out.
+    ///
+    /// ```
+    /// # use tower_teamup_auth::testing::FakeTeamUp;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
+    /// # let teamup = FakeTeamUp::start().await;
+    /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
+    /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
+    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+    /// credentials.shutdown().await?;
+    /// assert!(credentials.state().is_shut_down());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -201,13 +272,16 @@ impl Credentials {
     ///
     /// Dropping the future ends the waiting only; it may be called again.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        let Some(under_way) = self.inner.desk.close() else {
-            return Ok(());
+        let deadline = Deadline::after(self.inner.settings.refresh_timeout);
+        let outcome = match self.inner.desk.close() {
+            None => Ok(()),
+            Some(under_way) => tokio::time::timeout(deadline.remaining(), under_way)
+                .await
+                .unwrap_or_else(|_elapsed| Err(Error::timed_out())),
         };
-        match tokio::time::timeout(self.inner.settings.refresh_timeout, under_way).await {
-            Ok(outcome) => outcome,
-            Err(_elapsed) => Err(Error::timed_out()),
-        }
+        // Others may wait for the right, and nobody here could tell them later.
+        self.inner.vault.settle(deadline.remaining()).await;
+        outcome
     }
 
     pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
@@ -263,7 +337,7 @@ impl Credentials {
 
     /// Why no refresh starts until new tokens are set, if that is so.
     fn refusal(&self) -> Option<Error> {
-        self.inner.desk.with_memory(|memory| memory.refusal())
+        self.inner.desk.refusal()
     }
 
     #[inline]
@@ -300,6 +374,16 @@ impl Inner {
             settings.clock.now(),
         );
         self.cell.store(next);
+        self.desk.watched().signal();
+    }
+
+    /// The newest tokens could not be written: says so, aloud and to whoever asks.
+    pub(crate) fn unsaved(&self, error: StoreError) -> Error {
+        emit(&Event::Unsaved { error: &error });
+        let error = Error::unsaved(error);
+        let now = self.settings.clock.now();
+        self.desk.with_memory(|memory| memory.unsaved(error.clone(), now));
+        error
     }
 
     #[cfg(feature = "testing")]
@@ -342,13 +426,13 @@ impl Inner {
         self.publish(&ledger);
         emit(&Event::TokensSet { revision: ledger.tokens.as_ref().map_or(0, TokenSet::revision) });
         written.map_err(|error| {
-            emit(&Event::Unsaved { error: &error });
+            let error = self.unsaved(error);
             // The ledger is still held, so a driver at work has not looked yet.
             if self.desk.open_shift() {
                 // Within a task of a runtime, so there is one.
                 let _ = driver::start(&self);
             }
-            Error::unsaved(error)
+            error
         })
     }
 
@@ -356,7 +440,11 @@ impl Inner {
         let mut ledger = self.ledger.lock().await;
         ledger.tokens = None;
         ledger.unsaved = None;
-        self.desk.with_memory(|memory| memory.refuse(Error::signed_out(), Moment::NEVER));
+        let now = self.settings.clock.now();
+        self.desk.with_memory(|memory| {
+            memory.saved();
+            memory.refuse(Error::signed_out(), now, Moment::NEVER);
+        });
         self.publish(&ledger);
         emit(&Event::SignedOut);
         let lease =

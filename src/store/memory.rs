@@ -12,6 +12,17 @@ use crate::token::TokenSet;
 ///
 /// The default where [`CredentialsBuilder::tokens`](crate::CredentialsBuilder::tokens) brings the
 /// tokens. A clone is the same store.
+///
+/// ```
+/// use tower_teamup_auth::store::{MemoryStore, TokenStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
+/// let store = MemoryStore::new();
+/// assert!(store.load().await?.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     right_to_refresh: Arc<tokio::sync::Mutex<()>>,
@@ -52,7 +63,8 @@ impl TokenStore for MemoryStore {
         tokens: &TokenSet,
     ) -> Result<(), StoreError> {
         let mut kept = self.kept();
-        if kept.as_ref().map(TokenSet::revision) != over {
+        let repeated = kept.as_ref() == Some(tokens);
+        if !repeated && kept.as_ref().map(TokenSet::revision) != over {
             return Err(StoreError::conflict());
         }
         *kept = Some(tokens.clone());
