@@ -11,12 +11,15 @@
 //! each of which every candidate takes its turn on one thread and on two; compare them within one run
 //! only. Everything is given over what the same request costs without any of the candidates.
 
+#[path = "../../overhead/callgrind.rs"]
 mod callgrind;
 mod drive;
 mod heap;
 mod inner;
 mod peers;
 mod rounds;
+#[path = "../../overhead/stopwatch.rs"]
+mod stopwatch;
 mod table;
 #[allow(dead_code, reason = "calls are made here in a way that can wait")]
 #[path = "../../overhead/workloads.rs"]

@@ -3,11 +3,11 @@
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::drive::{Run, Workload};
+use crate::stopwatch::Stopwatch;
 
 pub(crate) const ROUNDS: usize = 151;
 const CALLS: u32 = 3000;
@@ -61,9 +61,9 @@ fn nanoseconds(run: &Run, cores: &[usize]) -> f64 {
         while arrived.load(Ordering::Acquire) < cores.len() {
             spin_loop();
         }
-        let start = now();
+        let stopwatch = Stopwatch::start();
         run(Workload::Get, CALLS);
-        start.elapsed().as_nanos() as f64 / f64::from(CALLS)
+        stopwatch.elapsed().as_nanos() as f64 / f64::from(CALLS)
     };
     let one = &one;
     let sum: f64 = thread::scope(|scope| {
@@ -80,9 +80,4 @@ fn cores() -> Vec<usize> {
         (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core)).take(2).collect();
     assert_eq!(cores.len(), 2, "this measurement needs two cores");
     cores
-}
-
-#[expect(clippy::disallowed_methods, reason = "a measurement, not a token's age")]
-fn now() -> Instant {
-    Instant::now()
 }

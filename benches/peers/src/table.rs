@@ -33,8 +33,8 @@ pub(crate) fn print() {
 /// The figures of a peer, by workload; not yet over the bare service.
 fn count((peer, run): (&&Peer, &Run)) -> Vec<Option<Counted>> {
     eprintln!("counting: {}", peer.title);
-    let counted = |workload| Counted {
-        instructions: callgrind::instructions(peer, workload),
+    let counted = |workload: Workload| Counted {
+        instructions: callgrind::per_call(&["--child", peer.name, workload.name()]),
         operations: heap::operations(run, workload),
     };
     let workloads = Workload::ALL.into_iter();
