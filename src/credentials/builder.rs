@@ -304,7 +304,7 @@ impl CredentialsBuilder {
             inner: Arc::new(Inner {
                 cell: Cell::new(snapshot),
                 desk: Default::default(),
-                ledger: tokio::sync::Mutex::new(Ledger { tokens, ..Ledger::default() }),
+                ledger: tokio::sync::Mutex::new(Ledger::new(tokens)),
                 vault,
                 refresh,
                 settings,

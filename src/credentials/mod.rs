@@ -38,7 +38,7 @@ pub(crate) use cell::{Cell, Generation, Held, Slot, Snapshot, Verdict};
 use completion::{Outcome, Wait};
 pub(crate) use desk::Reason;
 use desk::{Answer, Desk};
-use ledger::{Ledger, Unsaved};
+use ledger::Ledger;
 use memory::StormGuard;
 #[cfg(feature = "testing")]
 pub use transaction::Step;
@@ -321,8 +321,7 @@ impl Inner {
             Ok((_, Ok(stored))) => stored.as_ref().map(TokenSet::revision),
             _ => None,
         };
-        ledger.tokens = Some(tokens.with_revision(known.max(over.unwrap_or(0)) + 1));
-        ledger.unsaved = Some(Unsaved::Set);
+        ledger.set(tokens.with_revision(known.max(over.unwrap_or(0)) + 1));
         let written = match stored {
             Ok((lease, _)) => {
                 let written = ledger.write(&self, &lease, over).await.map(|_| ());

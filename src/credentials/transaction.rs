@@ -106,6 +106,9 @@ impl Transaction<'_> {
         };
         self.inner.step(Step::Read);
         loop {
+            if let Some(refusal) = self.ledger.refusal() {
+                return Err(refusal);
+            }
             let time_left = self.time_left()?;
             if !self.inner.vault.is_held(lease) {
                 return Ok(End::LeaseLost);
@@ -276,15 +279,20 @@ impl Transaction<'_> {
                     self.pause_and_try_again(error, pause).await
                 }
             },
-            FailureClass::Rejected => match self.reread().await? {
-                Reread::Adopted => Ok(Next::Adopted),
-                Reread::Exchange { over: found, newer: true } if !tries.reread => {
-                    tries.reread = true;
-                    *over = found;
-                    Ok(Next::Again)
+            FailureClass::Rejected => {
+                let error = Error::reauthorization_required(error);
+                // Before the store is asked, which may not answer.
+                self.ledger.refused(error.clone());
+                match self.reread().await? {
+                    Reread::Adopted => Ok(Next::Adopted),
+                    Reread::Exchange { over: found, newer: true } if !tries.reread => {
+                        tries.reread = true;
+                        *over = found;
+                        Ok(Next::Again)
+                    }
+                    Reread::Exchange { .. } => Err(error),
                 }
-                Reread::Exchange { .. } => Err(Error::reauthorization_required(error)),
-            },
+            }
             FailureClass::Protocol => Err(Error::refresh(error)),
         }
     }
