@@ -101,6 +101,7 @@ pub mod refresh;
 mod sent;
 mod service;
 pub mod store;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;

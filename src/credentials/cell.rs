@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::Guard;
 use http::header::HeaderValue;
 
 use super::windows::{Deadlines, Windows};
 use crate::headers::{AuthScheme, RequestMode};
+use crate::sync::ArcSwap;
 use crate::token::{AccessToken, IssuedToken, Moment, TokenSet};
 
 /// Holds the newest [`Snapshot`]. Any number of threads load it; only the holder of the ledger

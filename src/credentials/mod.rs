@@ -18,6 +18,8 @@ mod cell;
 mod completion;
 mod desk;
 mod driver;
+#[cfg(test)]
+mod interleavings;
 mod ledger;
 mod memory;
 mod transaction;
@@ -52,6 +54,7 @@ use crate::headers::{AuthScheme, ProviderId, RequestMode};
 use crate::observe::{Event, emit};
 use crate::origin::Origins;
 use crate::refresh::DynRefresh;
+use crate::sync::{AsyncMutex, Handle, timeout};
 use crate::token::{AccessToken, Clock, Moment, TokenSet};
 
 /// A credential for the TeamUp API, alive: it knows its tokens, when to renew them, and how.
@@ -86,7 +89,7 @@ pub struct Credentials {
 pub(crate) struct Inner {
     pub(crate) cell: Cell,
     pub(crate) desk: Desk,
-    pub(crate) ledger: tokio::sync::Mutex<Ledger>,
+    pub(crate) ledger: AsyncMutex<Ledger>,
     pub(crate) vault: Vault,
     /// `None` for an M2M token, which can't be refreshed.
     pub(crate) refresh: Option<Arc<dyn DynRefresh>>,
@@ -204,7 +207,7 @@ impl Credentials {
         let Some(under_way) = self.inner.desk.close() else {
             return Ok(());
         };
-        match tokio::time::timeout(self.inner.settings.refresh_timeout, under_way).await {
+        match timeout(self.inner.settings.refresh_timeout, under_way).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(Error::timed_out()),
         }
@@ -274,7 +277,7 @@ impl Credentials {
     where
         F: Future<Output = Outcome> + Send + 'static,
     {
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| Error::no_runtime())?;
+        let runtime = Handle::try_current().map_err(|_| Error::no_runtime())?;
         runtime
             .spawn(change(Arc::clone(&self.inner)))
             .await

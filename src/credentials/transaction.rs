@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::observe::{Event, emit};
 use crate::refresh::{DynRefresh, FailureClass, RefreshError, RefreshRequest, RefreshResponse};
 use crate::store::StoreError;
+use crate::sync::{sleep, timeout};
 use crate::token::{Deadline, IssuedToken, TokenSet};
 
 /// The first pause after a transient failure; it doubles with each further one.
@@ -92,7 +93,7 @@ impl Transaction<'_> {
             emit(&Event::LeaseLost);
             drop(lease);
             // A store that loses every lease at once is not asked in a tight loop.
-            tokio::time::sleep(self.pause(tries.leases).min(self.deadline.remaining())).await;
+            sleep(self.pause(tries.leases).min(self.deadline.remaining())).await;
             tries.leases += 1;
         }
     }
@@ -173,8 +174,7 @@ impl Transaction<'_> {
         // The lifetime counts from before the request was sent: the token is never older than
         // that.
         let sent_at = settings.clock.now();
-        let answer =
-            tokio::time::timeout(limit, catch_panic(|| self.refresh.refresh(request))).await;
+        let answer = timeout(limit, catch_panic(|| self.refresh.refresh(request))).await;
         let response = match answer {
             Ok(Ok(answer)) => answer?,
             Ok(Err(_panicked)) => {
@@ -307,7 +307,7 @@ impl Transaction<'_> {
             return Err(Error::refresh(error));
         }
         emit(&Event::ExchangeFailed { error: &error, wait: pause });
-        tokio::time::sleep(pause).await;
+        sleep(pause).await;
         Ok(Next::Again)
     }
 

@@ -63,8 +63,8 @@ struct Login {
     /// The newest that the credential has been told of: all before it are known to be spent.
     known: usize,
     refused: Option<usize>,
-    /// The newest that it has tried to save.
-    saving: usize,
+    /// The newest that it has saved, or has tried to.
+    saved: usize,
 }
 
 #[derive(Debug)]
@@ -116,6 +116,8 @@ struct Call {
     began_at: u64,
     /// The token with which it must be sent at once, or with a newer one.
     due_at_once: Option<String>,
+    /// It began when nobody was signed in.
+    locked_out: bool,
     /// It can't go out with an older token than this.
     floor: Option<String>,
     sends: usize,
@@ -362,13 +364,15 @@ impl Model {
     // --- the store ---
 
     pub(crate) fn save_began(&mut self, refresh: Refresh) {
-        let login = &mut self.logins[refresh.login];
-        login.saving = login.saving.max(refresh.index);
-        // Not before: no request may see a token that a crash could lose.
         let ours = |(_, token): &mut (RequestMode, String)| self.tokens[token].refresh == refresh;
         if let Some((mode, token)) = self.minted.take_if(ours) {
             self.publish(mode, token);
         }
+    }
+
+    pub(crate) fn save_ended(&mut self, refresh: Refresh) {
+        let login = &mut self.logins[refresh.login];
+        login.saved = login.saved.max(refresh.index);
     }
 
     pub(crate) fn store_failed(&mut self) {
@@ -385,7 +389,7 @@ impl Model {
         let login = &mut self.logins[refresh.login];
         if (is_another || refresh.index > login.known) && !self.signed_out {
             login.known = login.known.max(refresh.index);
-            login.saving = login.saving.max(refresh.index);
+            login.saved = login.saved.max(refresh.index);
             self.current.insert(refresh.login);
             self.news = Some(refresh);
             self.nothing_is_sure();
@@ -488,6 +492,7 @@ impl Model {
             began: now,
             began_at,
             due_at_once,
+            locked_out: self.signed_out && self.changes == 0,
             floor,
             sends: 0,
             sent_with: None,
@@ -526,6 +531,9 @@ impl Model {
             }
             return sends;
         }
+        if self.calls[call].locked_out && self.signed_out {
+            self.breaks("a request was sent although the user has signed out");
+        }
         let Some(text) = token.filter(|text| self.tokens.contains_key(*text)) else {
             self.breaks("a request without a token");
             return sends;
@@ -541,7 +549,7 @@ impl Model {
             self.breaks("a token was sent that both clocks say has expired");
         }
         let token = &self.tokens[text];
-        if self.stored && token.own && self.logins[token.refresh.login].saving < token.refresh.index
+        if self.stored && token.own && self.logins[token.refresh.login].saved < token.refresh.index
         {
             self.breaks("P2: a token was used before its pair was saved");
         }

@@ -112,6 +112,7 @@ impl TokenStore for Store {
     ) -> Result<(), StoreError> {
         let fault = self.begin(Op::Save);
         self.world.with(|state| state.model.save_began(refresh_of(tokens)));
+        let _saving = Saving { world: &self.world, refresh: refresh_of(tokens) };
         self.suffer(fault, || {
             self.world.with(|state| {
                 let kept = &mut state.kept.tokens;
@@ -134,5 +135,17 @@ impl TokenStore for Store {
             Ok(())
         })
         .await
+    }
+}
+
+/// A save that is given up has ended, too.
+struct Saving<'a> {
+    world: &'a World,
+    refresh: Refresh,
+}
+
+impl Drop for Saving<'_> {
+    fn drop(&mut self) {
+        self.world.with(|state| state.model.save_ended(self.refresh));
     }
 }

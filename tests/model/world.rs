@@ -381,8 +381,9 @@ impl Life {
         world.with(|state| state.model.newest_is_stored("in the end", state.stored()));
         if world.with(|state| state.model.must_refresh(&state.api.alive)) {
             world.with(|state| state.model.refresh_now_began(RequestMode::Provider));
-            let refreshed = self.credentials.refresh_now(RequestMode::Provider).await;
-            let done = refreshed.is_ok();
+            let refreshed = self.credentials.refresh_now(RequestMode::Provider);
+            let refreshed = tokio::time::timeout(LONGEST_END, refreshed).await;
+            let done = matches!(refreshed, Ok(Ok(())));
             let why = format!("P2: no refresh is possible any more: {refreshed:?}");
             world.must_be(done, &why);
             world.with(|state| state.model.newest_is_stored("after a refresh", state.stored()));
