@@ -24,10 +24,10 @@ use proptest::sample::Index;
 use proptest::test_runner::{FileFailurePersistence, TestCaseError, TestRunner};
 use tower_teamup_auth::RequestMode;
 
+use crate::life::{Figures, live};
 use crate::server::{Exchange, Kind};
 use crate::store::{Fault, Op as StoreOp};
 use crate::terms::{Answer, Stopwatch};
-use crate::world::{Figures, live};
 
 /// How many histories run where `MODEL_HISTORIES` says nothing.
 const SHARE: u32 = 1000;

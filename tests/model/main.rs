@@ -4,8 +4,10 @@
 //! | file | role |
 //! | --- | --- |
 //! | `model` | what the credential may do, one step after the other |
+//! | `model::exchanges`, `model::requests` | the same, in parts |
 //! | `terms` | the words that the others share |
-//! | `world` | the real layer over a scripted world, and how a history is lived |
+//! | `world` | the scripted world |
+//! | `life` | the real layer and credentials in it, and how a history is lived |
 //! | `server` | the scripted inner service and refresh endpoint |
 //! | `store` | the scripted store |
 //! | `histories` | what can happen, and the property test |
@@ -14,6 +16,7 @@
 #[path = "../core/support/checked.rs"]
 mod checked;
 mod histories;
+mod life;
 mod model;
 mod server;
 mod store;
