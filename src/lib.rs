@@ -95,10 +95,12 @@ mod error;
 mod future;
 mod headers;
 mod layer;
+mod memo;
 mod observe;
 mod origin;
+mod own;
 pub mod refresh;
-mod sent;
+
 mod service;
 pub mod store;
 mod sync;

@@ -9,6 +9,7 @@ pub(crate) mod explored;
 
 #[cfg(not(test))]
 mod plain {
+    pub(crate) use std::sync::atomic::AtomicU64;
     pub(crate) use std::sync::{Mutex, MutexGuard};
 
     pub(crate) use arc_swap::ArcSwap;
@@ -18,6 +19,8 @@ mod plain {
 }
 
 #[cfg(test)]
-pub(crate) use explored::{ArcSwap, AsyncMutex, Handle, Mutex, MutexGuard, sleep, timeout};
+pub(crate) use explored::{
+    ArcSwap, AsyncMutex, AtomicU64, Handle, Mutex, MutexGuard, sleep, timeout,
+};
 #[cfg(not(test))]
 pub(crate) use plain::*;

@@ -3,7 +3,7 @@
 //! | in its place | what is explored | what is not |
 //! | --- | --- | --- |
 //! | `Mutex` | every order in which threads get it, each time as a single step | |
-//! | `ArcSwap` | every order of loads and stores, each one taken as a single step | arc-swap's own algorithm, and memory orders weaker than sequential consistency |
+//! | `ArcSwap`, `AtomicU64` | every order of loads and stores, each one taken as a single step | arc-swap's own algorithm, and memory orders weaker than sequential consistency |
 //! | `AsyncMutex` | every order in which tasks come to Tokio's, which is taken as a single step | Tokio's own algorithm |
 //! | `sleep` | that it takes a while: others may run | how long; in what order two of them end is free |
 //! | `timeout` | | that a limit passes: none ever does |
@@ -13,6 +13,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, LockResult, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -66,7 +67,7 @@ fn is_exploring() -> bool {
 /// Here any other thread may run, if that makes a difference.
 pub(crate) fn point() {
     if is_exploring() && STEPS.get() == 0 {
-        shuttle::sync::atomic::AtomicBool::new(false).load(std::sync::atomic::Ordering::SeqCst);
+        shuttle::sync::atomic::AtomicBool::new(false).load(Ordering::SeqCst);
     }
 }
 
@@ -136,6 +137,25 @@ impl<T> ArcSwap<T> {
     pub(crate) fn store(&self, value: Arc<T>) {
         point();
         self.0.store(value);
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct AtomicU64(std::sync::atomic::AtomicU64);
+
+impl AtomicU64 {
+    pub(crate) fn new(value: u64) -> Self {
+        AtomicU64(std::sync::atomic::AtomicU64::new(value))
+    }
+
+    pub(crate) fn load(&self, order: Ordering) -> u64 {
+        point();
+        self.0.load(order)
+    }
+
+    pub(crate) fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
+        point();
+        self.0.fetch_add(value, order)
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Begin {
     pub(crate) lifetime: Option<u64>,
     /// How many requests and exchanges the inner stack takes at a time, if that is limited.
     pub(crate) room: Option<usize>,
+    /// The service that lives on has had requests before.
+    pub(crate) grown: bool,
     pub(crate) seed: u64,
 }
 
@@ -112,6 +114,8 @@ pub(crate) struct CallPlan {
     /// It goes to the API, and not elsewhere.
     pub(crate) ours: bool,
     pub(crate) repeatable: bool,
+    /// It goes through the service that lives on.
+    pub(crate) lasting: bool,
     /// How each of its sends is answered, and after how many seconds.
     pub(crate) answers: [(Answer, u64); 2],
     /// After how many polls its caller goes away.
@@ -153,11 +157,12 @@ fn call() -> impl Strategy<Value = CallPlan> {
     let patience = prop_oneof![4 => Just(None), 1 => (1_usize..6).prop_map(Some)];
     let ours = prop::bool::weighted(0.9);
     let repeatable = prop::bool::weighted(0.75);
-    (mode(), ours, repeatable, [answer(), answer()], patience).prop_map(
-        |(mode, ours, repeatable, answers, patience)| CallPlan {
+    (mode(), ours, repeatable, any::<bool>(), [answer(), answer()], patience).prop_map(
+        |(mode, ours, repeatable, lasting, answers, patience)| CallPlan {
             mode,
             ours,
             repeatable,
+            lasting,
             answers,
             patience,
         },
@@ -229,8 +234,16 @@ fn op() -> impl Strategy<Value = Op> {
 
 fn history() -> impl Strategy<Value = History> {
     let room = prop_oneof![5 => Just(None), 1 => (1_usize..4).prop_map(Some)];
-    let begin = (prop::bool::weighted(0.75), tokens(), lifetime(), room, any::<u64>()).prop_map(
-        |(store, tokens, lifetime, room, seed)| Begin { store, tokens, lifetime, room, seed },
+    let store = prop::bool::weighted(0.75);
+    let begin = (store, tokens(), lifetime(), room, any::<bool>(), any::<u64>()).prop_map(
+        |(store, tokens, lifetime, room, grown, seed)| Begin {
+            store,
+            tokens,
+            lifetime,
+            room,
+            grown,
+            seed,
+        },
     );
     let settles = prop_oneof![2 => Just(0), 1 => Just(1), 1 => 2_usize..8, 4 => Just(60)];
     let step = (op(), settles).prop_map(|(op, settles)| Step { op, settles });

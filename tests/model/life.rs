@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use crate::histories::{Begin, CallPlan, History, Op, Tokens};
 use crate::model::Change;
 use crate::server::{BASE, Body, CALL, Sent, Server};
 use crate::store::{Store, at_revision, refresh_of};
-use crate::terms::{Refresh, SECRET};
+use crate::terms::{Answer, Refresh, SECRET};
 use crate::world::World;
 
 /// What can be sent again, and what can't.
@@ -49,7 +49,8 @@ struct Life {
     clock: Clock,
     store: Store,
     has_store: bool,
-    /// Two layers around the same credentials.
+    is_crowded: bool,
+    /// Two layers around the same credentials: one lives on, the other is cloned for each request.
     stacks: [Stack; 2],
     counts: [Arc<Counts>; 2],
     under_way: Vec<JoinHandle<()>>,
@@ -91,17 +92,36 @@ impl Life {
         let inner = [Checked::new(server.clone()), Checked::new(server)];
         let counts = [inner[0].counts(), inner[1].counts()];
         let stacks = inner.map(|inner| AuthLayer::new(credentials.clone()).layer(inner));
-        Life {
+        let mut life = Life {
             world,
             credentials,
             clock,
             store,
             has_store: begin.store,
+            is_crowded: begin.room.is_some(),
             stacks,
             counts,
             under_way: Vec::new(),
             changes: Vec::new(),
+        };
+        if begin.grown {
+            life.grow();
         }
+        life
+    }
+
+    /// A service that has had some requests is another than a young one, so the lasting one has had
+    /// them: to another origin, where nothing is asked of the credentials.
+    fn grow(&mut self) {
+        let plan = CallPlan {
+            mode: RequestMode::Provider,
+            ours: false,
+            repeatable: true,
+            lasting: true,
+            answers: [(Answer::Fine, 0); 2],
+            patience: None,
+        };
+        (0..20).for_each(|_| self.call(&plan));
     }
 
     async fn step(&mut self, op: &Op) {
@@ -168,35 +188,36 @@ impl Life {
         }
     }
 
+    /// Sends a request through the service that lives as long as the history, or through a clone of
+    /// its own.
     fn call(&mut self, plan: &CallPlan) {
         let world = self.world.clone();
-        let mut stack = self.stacks[self.world.with(|state| state.answers.len()) % 2].clone();
         let plan = plan.clone();
-        self.under_way.push(tokio::spawn(async move {
-            let call = world.with(|state| {
-                state.answers.push(plan.answers);
-                state.model.call_began(plan.mode, plan.ours, plan.repeatable)
-            });
-            let content = Full::new(Bytes::from(format!("body of {call}")));
-            let body: Content = match plan.repeatable {
-                true => Either::Left(content),
-                false => Either::Right(SendOnce::new(content)),
-            };
-            let base = if plan.ours { BASE } else { "https://elsewhere.test" };
-            let mut request = Request::post(format!("{base}/events"));
-            request = request.header(CALL, call.to_string());
-            request = request.extension(plan.mode);
-            let request = request.body(body).expect("a request");
-            // The service lives as long as the answer is awaited: what it reserves is not given back
-            // by its end.
-            let answer = async {
-                ServiceExt::<Request<Content>>::ready(&mut stack).await?;
-                stack.call(request).await
-            };
-            if let Some(answer) = polled(&world, call, answer, plan.patience).await {
-                world.call_ended(call, answer);
-            }
-        }));
+        let [lasting, cloned] = &mut self.stacks;
+        let ready = |stack: &mut Stack| {
+            let mut cx = Context::from_waker(Waker::noop());
+            Service::<Request<Content>>::poll_ready(stack, &mut cx).is_ready()
+        };
+        // Where there is no room, whoever waits for it waits in a service of its own.
+        let task = if plan.lasting && !self.is_crowded && ready(lasting) {
+            let call = world.begin_call(&plan);
+            let answer = lasting.call(request(call, &plan));
+            tokio::spawn(world.watch(call, answer, plan.patience))
+        } else {
+            let mut stack = cloned.clone();
+            tokio::spawn(async move {
+                let call = world.begin_call(&plan);
+                let request = request(call, &plan);
+                // The service lives as long as the answer is awaited: what it reserves is not given
+                // back by its end.
+                let answer = async move {
+                    ServiceExt::<Request<Content>>::ready(&mut stack).await?;
+                    stack.call(request).await
+                };
+                world.watch(call, answer, plan.patience).await;
+            })
+        };
+        self.under_way.push(task);
     }
 
     fn change(
@@ -306,28 +327,50 @@ impl Life {
     }
 }
 
-/// Polls `answer` at most `patience` times, each time that it is woken, and then drops it.
-async fn polled(
-    world: &World,
-    call: usize,
-    answer: impl Future<Output = Sent>,
-    patience: Option<usize>,
-) -> Option<Sent> {
-    let mut answer = Box::pin(answer);
-    let mut polls = 0;
-    poll_fn(|cx| {
-        polls += 1;
-        let poll = answer.as_mut().poll(cx);
-        if polls == 1 {
-            world.with(|state| state.model.call_polled(call));
+fn request(call: usize, plan: &CallPlan) -> Request<Content> {
+    let content = Full::new(Bytes::from(format!("body of {call}")));
+    let body = match plan.repeatable {
+        true => Either::Left(content),
+        false => Either::Right(SendOnce::new(content)),
+    };
+    let base = if plan.ours { BASE } else { "https://elsewhere.test" };
+    let request = Request::post(format!("{base}/events")).header(CALL, call.to_string());
+    // A request that says nothing of its own goes another way than one that does.
+    let request = match plan.mode {
+        RequestMode::Provider => request,
+        mode => request.extension(mode),
+    };
+    request.body(body).expect("a request")
+}
+
+impl World {
+    fn begin_call(&self, plan: &CallPlan) -> usize {
+        self.with(|state| {
+            state.answers.push(plan.answers);
+            state.model.call_began(plan.mode, plan.ours, plan.repeatable)
+        })
+    }
+
+    /// Polls `answer` at most `patience` times, each time that it is woken, and then drops it.
+    async fn watch(self, call: usize, answer: impl Future<Output = Sent>, patience: Option<usize>) {
+        let mut answer = Box::pin(answer);
+        let mut polls = 0;
+        let answer = poll_fn(|cx| {
+            polls += 1;
+            let poll = answer.as_mut().poll(cx);
+            if polls == 1 {
+                self.with(|state| state.model.call_polled(call));
+            }
+            match poll {
+                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                Poll::Pending if Some(polls) == patience => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        if let Some(answer) = answer.await {
+            self.call_ended(call, answer);
         }
-        match poll {
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            Poll::Pending if Some(polls) == patience => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
+    }
 }
 
 /// Lives a history from its beginning to its end; the error names what was broken, and when.

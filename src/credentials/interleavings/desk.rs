@@ -9,8 +9,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::in_every_order;
-use crate::credentials::Cell;
-use crate::credentials::cell::Snapshot;
+use crate::credentials::cell::{Cell, Copied, Snapshot};
 use crate::credentials::completion::{Outcome, Wait};
 use crate::credentials::desk::{Answer, Desk, Reason};
 use crate::credentials::memory::StormGuard;
@@ -28,7 +27,7 @@ struct Scene(Arc<(Desk, Cell, AtomicUsize)>);
 
 impl Scene {
     fn new() -> Self {
-        Scene(Arc::new((Desk::default(), Cell::new(Snapshot::empty()), AtomicUsize::new(0))))
+        Scene(Arc::new((Desk::default(), Cell::new(Snapshot::empty(None)), AtomicUsize::new(0))))
     }
 
     fn desk(&self) -> &Desk {
@@ -45,7 +44,7 @@ impl Scene {
 
     /// Asks for the replacement of the token that was never there, and starts the driver if told to.
     fn ask(&self) -> Result<Wait, Outcome> {
-        let first = Snapshot::empty().slot(MODE).generation;
+        let first = Snapshot::empty(None).slot(MODE).generation;
         match self.desk().ask(self.cell(), MODE, first, Reason::Expired, NOW, GUARD) {
             Answer::Settled(outcome) => Err(outcome),
             Answer::Joined(wait) => Ok(wait),
@@ -120,7 +119,7 @@ fn p2_the_first_waiter_dropped_leaves_the_refresh_to_the_other_in_every_order() 
 fn p2_a_driver_that_vanishes_leaves_nobody_waiting_in_every_order() {
     in_every_order("the driver vanishes", || {
         let scene = Scene::new();
-        let first = Snapshot::empty().slot(MODE).generation;
+        let first = Snapshot::empty(None).slot(MODE).generation;
         let ask = move |scene: &Scene| {
             scene.desk().ask(scene.cell(), MODE, first, Reason::Expired, NOW, GUARD)
         };
@@ -166,6 +165,31 @@ fn p10_a_load_sees_the_old_token_or_the_new_one_in_every_order() {
         writer.join().unwrap();
         let snapshot = scene.cell().load();
         assert_eq!(snapshot.slot(MODE).held.as_ref().unwrap().authorization, "Bearer a2");
+    });
+}
+
+#[test]
+fn p10_the_copy_of_a_service_follows_what_is_published_in_every_order() {
+    in_every_order("publish while copying", || {
+        let scene = Scene::new();
+        let writer = scene.clone();
+        let writer = thread::spawn(move || {
+            for access in ["a1", "a2"] {
+                let next = followed_by(&writer.cell().load(), access);
+                writer.cell().store(next);
+            }
+        });
+        let mut copied = Copied::of(scene.cell());
+        let mut before = copied.newest(scene.cell()).slot(MODE).generation;
+        for _ in 0..2 {
+            let generation = copied.newest(scene.cell()).slot(MODE).generation;
+            assert!(before <= generation, "{before:?}, then {generation:?}");
+            before = generation;
+        }
+        writer.join().unwrap();
+        // Whoever has heard that it was published sees it.
+        let slot = copied.newest(scene.cell()).slot(MODE);
+        assert_eq!(slot.held.as_ref().unwrap().authorization, "Bearer a2");
     });
 }
 
