@@ -9,7 +9,7 @@
 //! A share of the histories runs with every `cargo test`; all of them with
 //!
 //! ```sh
-//! MODEL_HISTORIES=10000 cargo test --release --test model -- --nocapture
+//! MODEL_HISTORIES=10000 cargo test --test model -- --nocapture
 //! ```
 //!
 //! What fails is kept in `regressions/histories.txt`, and tried first from then on.
