@@ -44,8 +44,12 @@ impl Scene {
 
     /// Asks for the replacement of the token that was never there, and starts the driver if told to.
     fn ask(&self) -> Result<Wait, Outcome> {
-        let first = Snapshot::empty(None).slot(MODE).generation;
-        match self.desk().ask(self.cell(), MODE, first, Reason::Expired, NOW, GUARD) {
+        self.ask_as(MODE)
+    }
+
+    fn ask_as(&self, mode: RequestMode) -> Result<Wait, Outcome> {
+        let first = Snapshot::empty(None).slot(mode).generation;
+        match self.desk().ask(self.cell(), mode, first, Reason::Expired, NOW, GUARD) {
             Answer::Settled(outcome) => Err(outcome),
             Answer::Joined(wait) => Ok(wait),
             Answer::Start(wait) => {
@@ -63,25 +67,27 @@ impl Scene {
         }
     }
 
-    /// The driver's protocol: publish, then report.
+    /// The driver's protocol: publish, then report. It does not ask whether its flight is still
+    /// wanted, as the real one does: the desk has to see to that alone.
     fn drive(&self) {
         while let Some(flight) = self.desk().next() {
-            let snapshot = self.cell().load();
-            if snapshot.slot(MODE).generation == flight.generation {
-                self.0.2.fetch_add(1, Ordering::SeqCst);
-                self.cell().store(followed_by(&snapshot, "a1"));
-            }
+            self.0.2.fetch_add(1, Ordering::SeqCst);
+            let next = followed_by(&self.cell().load(), flight.mode, "a1");
+            self.cell().store(next);
             self.desk().landed(&flight, Ok(()));
         }
     }
 }
 
-fn followed_by(snapshot: &Snapshot, access: &str) -> Snapshot {
-    let tokens = TokenSet::new(RefreshToken::new("r").unwrap()).with_access_token_until(
-        MODE,
-        AccessToken::new(access).unwrap(),
-        None,
-    );
+/// A token of `mode` is published; the other mode keeps what it has.
+fn followed_by(snapshot: &Snapshot, mode: RequestMode, access: &str) -> Snapshot {
+    let mut tokens = TokenSet::new(RefreshToken::new("r").unwrap());
+    for each in RequestMode::ALL {
+        if each == mode || snapshot.slot(each).held.is_some() {
+            let token = AccessToken::new(if each == mode { access } else { "a1" }).unwrap();
+            tokens = tokens.with_access_token_until(each, token, None);
+        }
+    }
     let windows = Windows { leeway: Duration::ZERO, jitter: 0.0 };
     snapshot.followed_by(Some(&tokens), AuthScheme::Bearer, &windows, NOW)
 }
@@ -95,6 +101,22 @@ fn p1_two_callers_share_one_refresh_in_every_order() {
         scene.ask_and_wait().unwrap();
         other.join().unwrap().unwrap();
         assert_eq!(scene.exchanges(), 1);
+    });
+}
+
+#[test]
+fn p1_a_caller_who_comes_as_the_driver_goes_home_is_served_in_every_order() {
+    in_every_order("a caller as the driver goes home", || {
+        let scene = Scene::new();
+        assert!(scene.ask().is_ok(), "nothing was published");
+        match scene.ask_as(RequestMode::Customer) {
+            Ok(wait) => block_on(wait).unwrap(),
+            Err(outcome) => panic!("nothing was published for this mode: {outcome:?}"),
+        }
+        if let Some(shift) = scene.desk().close() {
+            block_on(shift).unwrap();
+        }
+        assert_eq!(scene.exchanges(), 2);
     });
 }
 
@@ -148,7 +170,7 @@ fn p10_a_load_sees_the_old_token_or_the_new_one_in_every_order() {
         let writer = scene.clone();
         let writer = thread::spawn(move || {
             for access in ["a1", "a2"] {
-                let next = followed_by(&writer.cell().load(), access);
+                let next = followed_by(&writer.cell().load(), MODE, access);
                 writer.cell().store(next);
             }
         });
@@ -175,7 +197,7 @@ fn p10_the_copy_of_a_service_follows_what_is_published_in_every_order() {
         let writer = scene.clone();
         let writer = thread::spawn(move || {
             for access in ["a1", "a2"] {
-                let next = followed_by(&writer.cell().load(), access);
+                let next = followed_by(&writer.cell().load(), MODE, access);
                 writer.cell().store(next);
             }
         });
