@@ -152,9 +152,18 @@ fn p2_new_tokens_set_while_refreshing_win() {
     in_many_orders("set tokens while refreshing", || {
         let (world, credentials, client) = begin();
         let tokens = world.login("r100", "set");
+        let failing = shuttle::rand::thread_rng().gen_range(0..4);
+        world.with(|state| {
+            state.failing_saves = failing;
+            state.alive.insert("set-provider".to_owned(), (Provider, 100));
+        });
         let caller = at_once(&client, async |client| send(&client).await);
-        block_on(credentials.set_tokens(tokens)).unwrap();
-        caller.join().unwrap().unwrap();
+        let set = block_on(credentials.set_tokens(tokens));
+        if let Err(error) = set {
+            assert!(failing > 0 && error.is_store(), "{error}");
+        }
+        let status = caller.join().unwrap().unwrap();
+        assert!(status == StatusCode::OK || (failing > 0 && status == StatusCode::UNAUTHORIZED));
         end(&world, &credentials);
         let kept = world.with(|state| state.kept.clone()).unwrap();
         assert!(["r100", "r101"].contains(&kept.refresh_token().expose()), "the login before");
