@@ -213,6 +213,8 @@ impl Model {
         // A clock that was set in between leaves open when the token is due on the other one.
         let expiry = match lifetime {
             Some(_) if from.mono <= self.last_jump => Expiry::Unknown,
+            // It counts from when the exchange was begun, which may have waited for room.
+            Some(_) if own && self.crowded => Expiry::Unknown,
             _ => Expiry::after(lifetime, from),
         };
         let token = Token { mode, refresh, serial, expiry, own, sent: None };
