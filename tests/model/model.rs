@@ -250,7 +250,6 @@ impl Model {
 
     fn publish(&mut self, mode: RequestMode, token: String) {
         let sure = self.changes == 0;
-        self.news = None;
         let slot = self.slot(mode);
         *slot = Slot {
             held: Some(token),
