@@ -71,6 +71,11 @@
 //! | use hyper-util, reqwest or reqwest-middleware | [`client`] |
 //! | refresh in a way of your own | [`refresh::Refresh`] |
 //! | know what an error asks of you | [`Error`] |
+//! | show how things are, and follow it | [`Credentials::state`], [`Credentials::subscribe`] |
+//! | log in again when that is required | [`docs::reauthorization`] |
+//! | test your own program | [`docs::testing`] |
+//! | come from code that refreshes by hand | [`docs::migration`] |
+//! | anything else | the index in [`docs`] |
 //!
 //! # What it tells
 //!
@@ -111,7 +116,7 @@ mod turn;
 
 #[cfg(feature = "testing")]
 pub use credentials::Step;
-pub use credentials::{Credentials, CredentialsBuilder};
+pub use credentials::{Credentials, CredentialsBuilder, state};
 pub use error::{BoxError, Error};
 pub use future::ResponseFuture;
 pub use headers::{AuthScheme, PROVIDER_ID, ProviderId, REQUEST_MODE, RequestMode};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Inner;
+use super::memory::Memory;
 use super::vault::Lease;
 use crate::error::Error;
 use crate::observe::{Event, emit};
@@ -169,6 +170,9 @@ impl Ledger {
             }
             Err(error) => Err(error),
         };
+        if written.is_ok() {
+            inner.desk.with_memory(Memory::saved);
+        }
         // Saved or not: a refresh that was interrupted while it saved has not published them.
         inner.publish(self);
         if let (Written::Ours, Some(tokens)) = (written?, &self.tokens) {

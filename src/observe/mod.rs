@@ -26,4 +26,4 @@
 
 mod event;
 
-pub(crate) use event::{Event, emit, refresh_span};
+pub(crate) use event::{Chain, Event, emit, refresh_span};

@@ -57,15 +57,16 @@ fn long_expired_token_from_the_store_and_a_wall_clock_set_back() {
     passes(
         begin(Tokens::None),
         [
+            (Op::Fault(StoreOp::Save, Fault::Fails, 1), 0),
+            (Op::Script(failing), 0),
             (Op::NeighbourLogsIn { tokens: Tokens::Expired, barges: false }, 0),
             (Op::Pass(7_300_000), 0),
             (Op::NeighbourRefreshes(Provider), 0),
-            (Op::RefreshNow(Provider), 60),
-            (Op::Script(failing), 0),
-            (call(Customer), 0),
-            (Op::Jump(false), 60),
-            (Op::Pass(1), 60),
-            (call(Customer), 60),
+            (Op::Fault(StoreOp::Save, Fault::Fails, 1), 0),
+            (Op::RefreshNow(Provider), 0),
+            (call(Customer), 3),
+            (Op::Jump(false), 0),
+            (call(Customer), 3),
         ],
     );
 }
