@@ -108,6 +108,7 @@ pub mod refresh;
 
 mod service;
 pub mod store;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;

@@ -5,7 +5,7 @@
 //! only when their token is not good enough.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::cell::{Cell, Generation};
@@ -14,6 +14,7 @@ use super::memory::{Memory, StormGuard};
 use super::state::{View, Watched};
 use crate::error::Error;
 use crate::headers::RequestMode;
+use crate::sync::{Mutex, MutexGuard};
 use crate::token::Moment;
 
 #[derive(Debug, Default)]
