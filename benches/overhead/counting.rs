@@ -1,21 +1,34 @@
-//! An allocator that counts.
+//! An allocator that counts, each thread for itself: a count that all threads share would be what
+//! they contend for.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::cell::Cell;
 
 pub(crate) struct Counting;
 
-static OPERATIONS: AtomicU64 = AtomicU64::new(0);
-static LIVE_BYTES: AtomicU64 = AtomicU64::new(0);
-
-/// Allocations and reallocations so far.
-pub(crate) fn operations() -> u64 {
-    OPERATIONS.load(Relaxed)
+thread_local! {
+    static OPERATIONS: Cell<u64> = const { Cell::new(0) };
+    static LIVE_BYTES: Cell<i64> = const { Cell::new(0) };
 }
 
-/// Bytes that are allocated now.
-pub(crate) fn live_bytes() -> u64 {
-    LIVE_BYTES.load(Relaxed)
+/// Allocations and reallocations of this thread so far.
+pub(crate) fn operations() -> u64 {
+    OPERATIONS.get()
+}
+
+/// Bytes that this thread has allocated, less those that it has freed.
+pub(crate) fn live_bytes() -> i64 {
+    LIVE_BYTES.get()
+}
+
+/// On a thread that is ending nothing is counted any more.
+fn count(operations: u64, bytes: i64) {
+    let _ = OPERATIONS.try_with(|count| count.set(count.get() + operations));
+    let _ = LIVE_BYTES.try_with(|live| live.set(live.get() + bytes));
+}
+
+fn size(layout: Layout) -> i64 {
+    layout.size() as i64
 }
 
 // The one place where the project's benchmarks need `unsafe`: the trait demands it. Every call goes
@@ -23,20 +36,17 @@ pub(crate) fn live_bytes() -> u64 {
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        OPERATIONS.fetch_add(1, Relaxed);
-        LIVE_BYTES.fetch_add(layout.size() as u64, Relaxed);
+        count(1, size(layout));
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size() as u64, Relaxed);
+        count(0, -size(layout));
         unsafe { System.dealloc(pointer, layout) }
     }
 
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        OPERATIONS.fetch_add(1, Relaxed);
-        LIVE_BYTES.fetch_add(size as u64, Relaxed);
-        LIVE_BYTES.fetch_sub(layout.size() as u64, Relaxed);
-        unsafe { System.realloc(pointer, layout, size) }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count(1, new_size as i64 - size(layout));
+        unsafe { System.realloc(pointer, layout, new_size) }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tower::Service;
 
 use crate::setup::layered;
@@ -44,7 +45,8 @@ where
     S: Service<Request<Full<Bytes>>> + Clone + Send + Sync,
 {
     let start = Barrier::new(threads);
-    let run = || {
+    let run = |core: usize| {
+        stay_on(core);
         let mut service = service.clone();
         for _ in 0..100 {
             call(&mut service, get());
@@ -56,9 +58,20 @@ where
         }
         stopwatch.elapsed()
     };
+    let run = &run;
     let slowest = thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        let threads: Vec<_> = (0..threads).map(|core| scope.spawn(move || run(core))).collect();
         threads.into_iter().map(|thread| thread.join().expect("no thread panics")).max()
     });
     slowest.unwrap_or(Duration::ZERO).as_nanos() as f64 / f64::from(CALLS)
+}
+
+/// Keeps this thread on one of the cores that the process may run on: two threads that share a core
+/// take turns, and contend for nothing.
+fn stay_on(nth: usize) {
+    let allowed = sched_getaffinity(None).expect("the cores that this process may run on");
+    let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
+    let mut only = CpuSet::new();
+    only.set(cores.nth(nth).expect("as many cores as threads"));
+    sched_setaffinity(None, &only).expect("a core that this process may run on");
 }

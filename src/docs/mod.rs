@@ -40,6 +40,7 @@
 //! | to | see |
 //! | --- | --- |
 //! | how it works inside, and why | [`internals`] |
+//! | what a request costs, and why | [`performance`] |
 //! | what each dependency is for | [`internals`](internals#the-dependencies-of-the-default-build) |
 //!
 //! [`AuthLayer::per_request`]: crate::AuthLayer::per_request
@@ -59,5 +60,6 @@ pub mod fleet;
 pub mod internals;
 pub mod migration;
 pub mod ordering;
+pub mod performance;
 pub mod reauthorization;
 pub mod testing;
