@@ -1,6 +1,6 @@
 //! What the server saw, in order, and the counts that tests assert on.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,8 +28,8 @@ pub struct Journal {
     /// `Some`: about so many entries are kept.
     limit: Option<usize>,
     counts: Counts,
-    /// For each caller, whether its last answered request got a 401.
-    callers: HashMap<String, bool>,
+    /// The callers whose last answered request got a 401.
+    callers: HashSet<String>,
     unmarked_unauthorized: usize,
 }
 
@@ -109,8 +109,7 @@ impl Journal {
     /// for each [`CALLER`](super::CALLER) whose last answer was a 401, and all that were answered
     /// to requests without the header.
     pub fn unauthorized_to_caller(&self) -> usize {
-        self.callers.values().filter(|unauthorized| **unauthorized).count()
-            + self.unmarked_unauthorized
+        self.callers.len() + self.unmarked_unauthorized
     }
 
     /// How many requests of any kind were answered with this status.
@@ -145,13 +144,9 @@ impl Journal {
             self.counts.exchanges += 1;
         } else if entry.route.is_api() {
             self.counts.api_requests += 1;
-            if let Some(unauthorized) =
-                entry.caller().and_then(|caller| self.callers.get_mut(caller))
-            {
-                // One 401, one repeat: the flag is used up.
-                entry.repeat = std::mem::take(unauthorized);
-                self.counts.repeats += usize::from(entry.repeat);
-            }
+            // One 401, one repeat: the mark is used up.
+            entry.repeat = entry.caller().is_some_and(|caller| self.callers.remove(caller));
+            self.counts.repeats += usize::from(entry.repeat);
         }
         self.entries.push(entry);
         place
@@ -206,7 +201,7 @@ impl Journal {
             self.counts.unauthorized += 1;
             match entry.caller().map(str::to_owned) {
                 Some(caller) => {
-                    self.callers.insert(caller, true);
+                    self.callers.insert(caller);
                 }
                 None => self.unmarked_unauthorized += 1,
             }
