@@ -71,11 +71,13 @@
 //! | use hyper-util, reqwest or reqwest-middleware | [`client`] |
 //! | refresh in a way of your own | [`refresh::Refresh`] |
 //! | know what an error asks of you | [`Error`] |
+//! | watch credentials at work | [`docs::metrics`] |
 //!
 //! # What it tells
 //!
 //! Events of `tracing` under the target `tower_teamup_auth`; a refresh runs in a span
-//! `teamup_refresh` with the fields `mode` and `reason`. No secret is in any of them.
+//! `teamup_refresh` with the fields `mode` and `reason`. With the feature `metrics`, the metrics that
+//! [`docs::metrics`] lists. No secret is in any of them.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -113,5 +115,8 @@ pub use error::{BoxError, Error};
 pub use future::ResponseFuture;
 pub use headers::{AuthScheme, PROVIDER_ID, ProviderId, REQUEST_MODE, RequestMode};
 pub use layer::AuthLayer;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use observe::describe_metrics;
 pub use service::Auth;
 pub use token::TokenSet;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::audit::Seen;
 use crate::log::Log;
-use crate::process::{resident_mib, tasks};
+use crate::process::{allocated_mib, resident_mib, tasks};
 use crate::world::{Lost, World};
 
 /// How one call ended.
@@ -30,10 +30,8 @@ pub(crate) enum End {
 #[derive(Default)]
 pub(crate) struct Account {
     ends: [AtomicUsize; 7],
-    /// MiB, when a third of the time had passed and at the end.
-    memory: [AtomicU64; 2],
-    /// Tasks, the same.
-    tasks: [AtomicUsize; 2],
+    /// When a third of the time had passed, and at the end: MiB allocated, MiB held, tasks.
+    taken: [[AtomicU64; 2]; 3],
 }
 
 impl Account {
@@ -53,8 +51,10 @@ impl Account {
     pub(crate) fn note_memory(&self, passed: u64, seconds: u64) {
         for (slot, at) in [seconds.div_ceil(3), seconds].into_iter().enumerate() {
             if passed == at {
-                self.memory[slot].store(resident_mib(), Ordering::Relaxed);
-                self.tasks[slot].store(tasks(), Ordering::Relaxed);
+                let taken = [allocated_mib(), resident_mib(), tasks() as u64];
+                for (slots, taken) in self.taken.iter().zip(taken) {
+                    slots[slot].store(taken, Ordering::Relaxed);
+                }
             }
         }
     }
@@ -64,10 +64,11 @@ impl Account {
         let repeated = log.repeats();
         format!(
             "sent {} answered 200: {} repeated {repeated} exchanges {exchanges} given up {} \
-             memory {} MiB tasks {}",
+             memory {}, {} MiB tasks {}",
             self.requests(),
             self.count(End::Ok),
             self.count(End::Cancelled),
+            allocated_mib(),
             resident_mib(),
             tasks(),
         )
@@ -107,9 +108,9 @@ impl Verdict {
         let exchanges = world.steady.exchanges() + world.lossy.exchanges();
         let repeated = log.repeats();
         let count = |end| account.count(end);
-        let pair = |pair: &[AtomicUsize; 2]| {
-            format!("{} → {}", pair[0].load(Ordering::Relaxed), pair[1].load(Ordering::Relaxed))
-        };
+        let [allocated, held, tasks] = account.taken.each_ref().map(|[first, last]| {
+            format!("{} → {}", first.load(Ordering::Relaxed), last.load(Ordering::Relaxed))
+        });
         let details = vec![
             format!(
                 "calls that ended otherwise: 401 {}, no token for the moment {}, refused to a login \
@@ -133,10 +134,8 @@ impl Verdict {
                 log.lines(),
             ),
             format!(
-                "from a third of the time to its end: memory {} → {} MiB, tasks {}",
-                account.memory[0].load(Ordering::Relaxed),
-                account.memory[1].load(Ordering::Relaxed),
-                pair(&account.tasks),
+                "from a third of the time to its end: {allocated} MiB allocated, {held} MiB held, \
+                 {tasks} tasks",
             ),
         ];
         let last_line = format!(

@@ -1,8 +1,20 @@
 //! What the process takes of the machine.
 
+use std::alloc::System;
 use std::time::Duration;
 
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::runtime::Handle;
+
+#[global_allocator]
+static COUNTING: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// What is allocated and not freed, in MiB: unlike the memory that the process holds, it does not
+/// depend on how an allocator keeps what it was given back.
+pub(crate) fn allocated_mib() -> u64 {
+    let stats = COUNTING.stats();
+    (stats.bytes_allocated.saturating_sub(stats.bytes_deallocated) / (1024 * 1024)) as u64
+}
 
 /// How many tasks of the runtime are alive.
 pub(crate) fn tasks() -> usize {

@@ -135,7 +135,8 @@ async fn transact(inner: &Arc<Inner>, flight: &Flight) -> Outcome {
         inner.desk.with_memory(|memory| memory.objection(flight.reason, now, guard))
     {
         if error.is_storm_guard_open() {
-            emit(&Event::StormGuardOpen { mode: flight.mode, error: &error });
+            let opened = inner.desk.with_memory(Memory::guard_has_just_opened);
+            emit(&Event::StormGuardOpen { mode: flight.mode, opened, error: &error });
         }
         return Err(error);
     }
@@ -147,7 +148,7 @@ async fn transact(inner: &Arc<Inner>, flight: &Flight) -> Outcome {
         Err(_panicked) => Err(Error::interrupted()),
     };
     if let Err(error) = &outcome {
-        emit(&Event::RefreshFailed { error });
+        emit(&Event::RefreshFailed { mode: flight.mode, error });
         remember(inner, flight, error, &mut ledger);
     }
     outcome

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::Inner;
 use super::vault::Lease;
-use crate::observe::{Event, emit};
+use crate::observe::{Event, UnsavedTime, emit};
 use crate::store::StoreError;
-use crate::token::TokenSet;
+use crate::token::{Clock, TokenSet};
 
 /// Guarded by one lock per credential. Whoever holds it may change the tokens and publish them;
 /// so changes never overlap, whatever brings them about.
@@ -21,6 +21,8 @@ pub(crate) struct Ledger {
     /// The right to refresh, kept for as long as tokens are unsaved: whoever had it would read the
     /// old tokens in the store, and spend a refresh token that is spent.
     pub(crate) kept: Option<Lease>,
+    /// `Some` from a write that failed until there is nothing left to write.
+    pub(crate) unsaved_time: Option<UnsavedTime>,
 }
 
 /// Where tokens came from that the store lacks.
@@ -95,7 +97,7 @@ impl Ledger {
             Err(error) if error.is_conflict() => self.write_newest(inner, lease).await,
             result => {
                 result?;
-                self.unsaved = None;
+                self.saved();
                 Ok(Written::Ours)
             }
         }
@@ -109,7 +111,7 @@ impl Ledger {
             self.outnumber(stored.as_ref());
         } else if stored.is_some_and(|stored| self.take_newer(stored)) {
             emit(&Event::Overtaken { revision: over.unwrap_or_default() });
-            self.unsaved = None;
+            self.saved();
             return Ok(Written::Theirs);
         }
         // The store is empty, was put back to an older state, or has these very tokens: then it sees
@@ -117,8 +119,20 @@ impl Ledger {
         if let Some(tokens) = &self.tokens {
             inner.vault.save(lease, over, tokens).await?;
         }
-        self.unsaved = None;
+        self.saved();
         Ok(Written::Ours)
+    }
+
+    /// There is nothing left to write.
+    pub(crate) fn saved(&mut self) {
+        self.unsaved = None;
+        self.unsaved_time = None;
+    }
+
+    /// A write has failed, and will be repeated.
+    pub(crate) fn not_saved(&mut self, clock: &Clock, error: &StoreError) {
+        self.unsaved_time.get_or_insert_with(|| UnsavedTime::begin(clock));
+        emit(&Event::Unsaved { error });
     }
 
     /// Gives the ledger's tokens a revision by which every process takes them for newer than these.

@@ -79,7 +79,7 @@ enum Next {
 
 impl Transaction<'_> {
     pub(crate) async fn run(mut self) -> Outcome {
-        emit(&Event::RefreshStarted);
+        emit(&Event::RefreshStarted { mode: self.flight.mode, remaining: self.remaining() });
         let mut tries = Tries::default();
         loop {
             let limit = self.time_left()?;
@@ -135,7 +135,11 @@ impl Transaction<'_> {
         let newer = stored.is_some_and(|stored| self.ledger.take_newer(stored));
         if newer && self.holds_another_good_token(current.as_ref()) {
             self.inner.publish(self.ledger);
-            emit(&Event::Adopted { revision: over.unwrap_or_default() });
+            emit(&Event::Adopted {
+                mode: self.flight.mode,
+                revision: over.unwrap_or_default(),
+                expires_at: self.current_access_token().and_then(|issued| issued.expires_at),
+            });
             return Ok(Reread::Adopted);
         }
         Ok(Reread::Exchange { over, newer })
@@ -143,6 +147,13 @@ impl Transaction<'_> {
 
     fn current_access_token(&self) -> Option<IssuedToken> {
         self.ledger.tokens.as_ref()?.issued(self.flight.mode).cloned()
+    }
+
+    /// What is left of the life of the token that this flight replaces.
+    fn remaining(&self) -> Option<Duration> {
+        let expires_at = self.current_access_token()?.expires_at?;
+        let now = self.inner.settings.clock.now().wall_time();
+        Some(expires_at.duration_since(now).unwrap_or_default())
     }
 
     /// Does the ledger hold a token of this mode that has not expired, and that is not the one
@@ -159,6 +170,21 @@ impl Transaction<'_> {
 
     async fn exchange(
         &mut self,
+        time_left: Duration,
+    ) -> Result<(RefreshResponse, IssuedToken), RefreshError> {
+        let clock = &self.inner.settings.clock;
+        let began = clock.now();
+        let result = self.exchange_once(time_left).await;
+        emit(&Event::Exchanged {
+            mode: self.flight.mode,
+            failure: result.as_ref().err().map(RefreshError::class),
+            took: began.until(clock.now()),
+        });
+        result
+    }
+
+    async fn exchange_once(
+        &self,
         time_left: Duration,
     ) -> Result<(RefreshResponse, IssuedToken), RefreshError> {
         let settings = &self.inner.settings;
@@ -201,7 +227,7 @@ impl Transaction<'_> {
     ) -> Outcome {
         let inner = self.inner;
         let mode = self.flight.mode;
-        let expires_in = response.expires_in;
+        let (expires_in, expires_at) = (response.expires_in, issued.expires_at);
         if response.odd_lifetime {
             emit(&Event::OddLifetime);
         }
@@ -219,6 +245,8 @@ impl Transaction<'_> {
             return Err(Error::interrupted());
         }
         emit(&Event::RefreshSucceeded {
+            mode,
+            expires_at,
             revision: self.ledger.tokens.as_ref().map_or(0, TokenSet::revision),
             expires_in,
         });
@@ -239,7 +267,7 @@ impl Transaction<'_> {
     async fn persist(&mut self, lease: &Lease, over: Option<u64>) -> Result<Written, StoreError> {
         let written = self.ledger.write(self.inner, lease, over).await;
         if let Err(error) = &written {
-            emit(&Event::Unsaved { error });
+            self.ledger.not_saved(&self.inner.settings.clock, error);
         }
         written
     }
