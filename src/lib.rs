@@ -94,6 +94,9 @@ mod detour;
 pub mod docs;
 mod drain;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod future;
 mod headers;
 mod layer;
