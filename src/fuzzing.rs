@@ -32,7 +32,9 @@ pub fn answer(content_type: &'static str, status: StatusCode, whole: bool, body:
         Ok(response) => {
             assert!(whole && status == StatusCode::OK);
             for token in [response.access_token.expose(), response.refresh_token.expose()] {
-                assert!(!token.is_empty() && token.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+                assert!(
+                    !token.is_empty() && token.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+                );
                 // A longer one can't stand in a `Debug` of a few fields by chance.
                 if token.len() > 40 {
                     assert!(!format!("{response:?}").contains(token));

@@ -94,10 +94,10 @@ mod detour;
 pub mod docs;
 mod drain;
 mod error;
+mod future;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod future;
 mod headers;
 mod layer;
 mod observe;

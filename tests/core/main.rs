@@ -6,12 +6,14 @@
 mod answers;
 mod bodies;
 mod build;
+mod capacity;
 mod dropped_callers;
 mod endurance;
 mod modes;
 mod one_repeat;
 mod origins;
 mod panics;
+#[path = "../support/readiness.rs"]
 mod readiness;
 mod retries;
 mod secrets;
@@ -21,3 +23,5 @@ mod support;
 mod terminal;
 mod unsaved;
 mod windows;
+#[path = "../support/witness.rs"]
+mod witness;
