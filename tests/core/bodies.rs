@@ -16,8 +16,8 @@ use tower_teamup_auth::body::{RepeatableBody, SendOnce};
 use tower_teamup_auth::{Error, PROVIDER_ID, REQUEST_MODE};
 
 use crate::support::server::{Call, Seen, Server};
-use crate::witness::Heard;
 use crate::support::*;
+use crate::witness::Heard;
 
 const TEXT: &str = "name=yoga&size=12";
 

@@ -15,7 +15,7 @@ use tower_teamup_auth::refresh::HttpService;
 use tower_teamup_auth::{Auth, AuthLayer, Credentials, Error};
 use tower_test::mock::{self, Mock};
 
-use crate::readiness::Counts;
+use crate::readiness::{Checked, Counts};
 use crate::support::server::{Call, Server};
 use crate::support::*;
 
@@ -297,4 +297,31 @@ async fn p6_future_dropped_at_any_await_point_gives_its_place_back() {
             break;
         }
     }
+}
+
+/// A middleware that reserves its inner service, lets a refresh go by and only then calls it; or that
+/// calls a clone which nobody has readied.
+async fn breaches_of(careless: bool) -> Vec<&'static str> {
+    let server = Server::new();
+    let (mut inner, breaches) = Checked::recording(server.clone());
+    let credentials = builder(&server)
+        .tokens(server.expired_tokens())
+        .refresh_over::<HttpService<Body>>(Checked::counted_with(&inner.counts(), server.clone()))
+        .build()
+        .await
+        .unwrap();
+    ServiceExt::<Request<Body>>::ready(&mut inner).await.unwrap();
+    if careless {
+        inner.clone().call(get("/events")).await.unwrap();
+    } else {
+        credentials.refresh_now(Provider).await.unwrap();
+        inner.call(get("/events")).await.unwrap();
+    }
+    breaches.lock().unwrap().clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn p6_the_checking_service_notices_both_breaches() {
+    assert_eq!(breaches_of(true).await, ["called without its own poll_ready"]);
+    assert_eq!(breaches_of(false).await, ["readiness was reserved and held over a refresh"]);
 }

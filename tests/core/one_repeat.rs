@@ -7,8 +7,8 @@ use tower_teamup_auth::Error;
 
 use crate::support::exchanges::Exchange;
 use crate::support::server::{Call, Server};
-use crate::witness::Heard;
 use crate::support::*;
+use crate::witness::Heard;
 
 const REFUSED: Call = Call::Answered(401, &[]);
 

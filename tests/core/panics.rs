@@ -10,8 +10,8 @@ use tower_teamup_auth::token::{AccessToken, Clock};
 
 use crate::support::server::Server;
 use crate::support::stores::{Fault, Op, Store};
-use crate::witness::Heard;
 use crate::support::*;
+use crate::witness::Heard;
 
 /// An exchange that panics, in its future or before there is one, and succeeds after `panics`.
 struct Panicking {

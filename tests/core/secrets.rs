@@ -198,6 +198,9 @@ async fn p5_no_token_shows_in_any_event_on_the_way_through_all_failures() {
     for line in trace.text().lines() {
         shows_no_secret(line);
     }
+    let (lines, metrics) = witness::heard_so_far();
+    assert!(lines > 100, "{lines}");
+    assert_eq!(metrics > 20, cfg!(feature = "metrics"), "{metrics}");
 }
 
 #[tokio::test(start_paused = true)]

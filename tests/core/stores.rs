@@ -10,8 +10,8 @@ use tower_teamup_auth::{Credentials, Error, RequestMode, TokenSet};
 use crate::support::exchanges::Exchange;
 use crate::support::server::Server;
 use crate::support::stores::{Fault, Op, Store};
-use crate::witness::Heard;
 use crate::support::*;
+use crate::witness::Heard;
 
 /// What another process that shares the store has rotated to.
 fn of_another_process(server: &Server, mode: RequestMode, revision: u64) -> TokenSet {

@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 use crate::support::exchanges::Exchange;
 use crate::support::server::{Call, Server};
 use crate::support::stores::{Fault, Op, Store};
-use crate::witness::Heard;
 use crate::support::*;
+use crate::witness::Heard;
 
 #[tokio::test(start_paused = true)]
 async fn refused_refresh_token_is_never_sent_again_until_new_tokens_are_set() {

@@ -9,8 +9,8 @@ use tower_teamup_auth::Credentials;
 use crate::support::exchanges::Exchange;
 use crate::support::server::Server;
 use crate::support::stores::{Fault, Op, Store};
-use crate::witness::Heard;
 use crate::support::*;
+use crate::witness::Heard;
 
 async fn stored(server: &Server) -> (Credentials, Store) {
     let store = Store::with_tokens(server.expired_tokens());

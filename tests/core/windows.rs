@@ -9,8 +9,8 @@ use tower_teamup_auth::{Credentials, CredentialsBuilder};
 
 use crate::support::exchanges::Exchange;
 use crate::support::server::Server;
-use crate::witness::Heard;
 use crate::support::*;
+use crate::witness::Heard;
 
 /// Credentials whose token was minted just now, and lives for `lifetime` seconds.
 async fn minted(server: &Server, builder: CredentialsBuilder, lifetime: u64) -> Credentials {

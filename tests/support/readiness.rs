@@ -39,7 +39,11 @@ pub(crate) struct Counts {
     standing: Mutex<HashSet<usize>>,
     numbers: AtomicUsize,
     most_reserved: AtomicUsize,
+    /// `Some`: what was broken is written down, and the program goes on.
+    breaches: Option<Breaches>,
 }
+
+pub(crate) type Breaches = Arc<Mutex<Vec<&'static str>>>;
 
 impl<S> Checked<S> {
     pub(crate) fn new(inner: S) -> Self {
@@ -49,6 +53,13 @@ impl<S> Checked<S> {
     /// One that counts together with others: what carries the exchanges, say, and what waits for them.
     pub(crate) fn counted_with(counts: &Arc<Counts>, inner: S) -> Self {
         Checked { inner, reserved: None, counts: Arc::clone(counts) }
+    }
+
+    /// One that writes down what was broken, for the test of this service itself.
+    pub(crate) fn recording(inner: S) -> (Self, Breaches) {
+        let breaches = Breaches::default();
+        let counts = Counts { breaches: Some(Arc::clone(&breaches)), ..Counts::default() };
+        (Checked { inner, reserved: None, counts: Arc::new(counts) }, breaches)
     }
 
     pub(crate) fn counts(&self) -> Arc<Counts> {
@@ -76,6 +87,18 @@ impl Counts {
         self.most_reserved.load(Ordering::SeqCst)
     }
 
+    fn broken(&self, how: &'static str) {
+        if let Some(breaches) = &self.breaches {
+            breaches.lock().unwrap_or_else(PoisonError::into_inner).push(how);
+            return;
+        }
+        // Past the capturing of the test's output, which would end with the program.
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or("a test").to_owned();
+        let _ = writeln!(io::stderr().lock(), "P6 is broken in {test}: {how}");
+        std::process::exit(101)
+    }
+
     fn reserve(&self) -> usize {
         let number = self.numbers.fetch_add(1, Ordering::SeqCst);
         let mut standing = self.standing();
@@ -83,14 +106,6 @@ impl Counts {
         self.most_reserved.fetch_max(standing.len(), Ordering::SeqCst);
         number
     }
-}
-
-fn broken(how: &str) -> ! {
-    // Past the capturing of the test's output, which would end with the program.
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test").to_owned();
-    let _ = writeln!(io::stderr().lock(), "P6 is broken in {test}: {how}");
-    std::process::exit(101)
 }
 
 impl<S: Clone> Clone for Checked<S> {
@@ -126,7 +141,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if !self.give_back() {
-            broken("called without its own poll_ready");
+            self.counts.broken("called without its own poll_ready");
         }
         let is_exchange = request.uri().path().ends_with("/auth/refresh_access_token");
         let exchange = (is_exchange && runs_on_one_thread()).then(|| Exchange {
@@ -161,7 +176,7 @@ impl<F: Future> Future for Watched<F> {
         let output = ready!(self.future.as_mut().poll(cx));
         if let Some(Exchange { reserved_before, counts }) = self.exchange.take() {
             if counts.standing().iter().any(|number| reserved_before.contains(number)) {
-                broken("readiness was reserved and held over a refresh");
+                counts.broken("readiness was reserved and held over a refresh");
             }
         }
         Poll::Ready(output)
