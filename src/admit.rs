@@ -2,7 +2,7 @@
 //!
 //! Every adapter asks here, so that the layer and the middleware of other clients decide alike.
 
-use http::header::{AUTHORIZATION, HeaderMap};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use http::{Extensions, Request, StatusCode, Uri};
 
 use crate::challenge::insufficient_scope;
@@ -23,27 +23,35 @@ pub(crate) struct Asked<'a> {
 pub(crate) enum Admission<'a> {
     /// It is none of ours: it goes on as it came.
     PassThrough,
-    /// It goes on with a token.
+    /// It goes on with a token, unless its own headers say otherwise.
     Authorize(Grant<'a>),
 }
 
-/// On whose behalf a request goes on, and in which mode.
+/// On whose behalf a request goes on, and what it wishes for, as far as its URI and its extensions
+/// tell.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grant<'a> {
     pub(crate) credentials: &'a Credentials,
-    pub(crate) choices: Choices,
     /// The request brought the credentials itself.
     pub(crate) brought: bool,
+    pub(crate) wishes: Wishes,
 }
 
-/// What a request says of its mode and its business, or leaves to the credentials.
+/// What the extensions of a request say, and the credentials where they say nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wishes {
+    pub(crate) mode: RequestMode,
+    provider_id: Option<ProviderId>,
+}
+
+/// What is to be set on a request, after its own headers were heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Choices {
     pub(crate) mode: RequestMode,
     /// The mode stands in the request's own header already.
-    pub(crate) mode_stands: bool,
+    mode_stands: bool,
     /// The business to name; `None` where none is to be named, or the request's own header does.
-    pub(crate) provider_id: Option<ProviderId>,
+    provider_id: Option<ProviderId>,
 }
 
 impl<'a, B> From<&'a Request<B>> for Asked<'a> {
@@ -58,6 +66,7 @@ impl<'a, B> From<&'a Request<B>> for Asked<'a> {
 /// # Errors
 ///
 /// When the request should be authorized and can't be, as it stands.
+#[inline]
 pub(crate) fn admit<'a>(
     fixed: Option<&'a Credentials>,
     asked: &Asked<'a>,
@@ -67,13 +76,12 @@ pub(crate) fn admit<'a>(
         return without_credentials(asked);
     };
     if !credentials.settings().origins.allow(asked.uri)
-        || asked.headers.contains_key(AUTHORIZATION)
         || extension_is(asked.extensions, is_exchange)
     {
         return Ok(Admission::PassThrough);
     }
-    let choices = Choices::of(asked, credentials)?;
-    Ok(Admission::Authorize(Grant { credentials, choices, brought: brought.is_some() }))
+    let wishes = Wishes::of(asked.extensions, credentials);
+    Ok(Admission::Authorize(Grant { credentials, brought: brought.is_some(), wishes }))
 }
 
 /// A request that brings its own `Authorization`, or carries an exchange, needs no credentials;
@@ -88,31 +96,87 @@ fn without_credentials<'a>(asked: &Asked<'_>) -> Result<Admission<'a>, Error> {
     ))
 }
 
-impl Choices {
-    /// A header that stands already has the first word, an extension the second, the credentials
-    /// the last.
-    fn of(asked: &Asked<'_>, credentials: &Credentials) -> Result<Self, Error> {
+impl<'a> Grant<'a> {
+    /// The credentials, if the request brought them itself.
+    pub(crate) fn brought(&self) -> Option<&'a Credentials> {
+        self.brought.then_some(self.credentials)
+    }
+}
+
+impl Wishes {
+    #[inline]
+    pub(crate) fn of(extensions: &Extensions, credentials: &Credentials) -> Self {
         let settings = credentials.settings();
-        let (mode, mode_stands) = match asked.headers.get(REQUEST_MODE) {
-            Some(value) => {
-                if asked.headers.get_all(REQUEST_MODE).iter().nth(1).is_some() {
-                    return Err(Error::invalid_request(
-                        "the request carries more than one TeamUp-Request-Mode header; leave one",
-                    ));
-                }
-                (RequestMode::from_header(value)?, true)
-            }
-            None => {
-                let chosen = extension::<RequestMode>(asked.extensions).copied();
-                (chosen.unwrap_or(settings.mode), false)
-            }
-        };
-        let provider_id =
-            extension::<ProviderId>(asked.extensions).copied().or(settings.provider_id);
-        let provider_id = provider_id.filter(|_| !asked.headers.contains_key(PROVIDER_ID));
-        Ok(Choices { mode, mode_stands, provider_id })
+        Wishes {
+            mode: extension::<RequestMode>(extensions).copied().unwrap_or(settings.mode),
+            provider_id: extension::<ProviderId>(extensions).copied().or(settings.provider_id),
+        }
     }
 
+    /// Hears the request's own headers, which have the first word. `None`: it authorizes itself.
+    ///
+    /// # Errors
+    ///
+    /// When they name no mode that there is.
+    pub(crate) fn heed(self, headers: &HeaderMap) -> Result<Option<Choices>, Error> {
+        if headers.contains_key(AUTHORIZATION) {
+            return Ok(None);
+        }
+        let (mode, mode_stands) = match standing_mode(headers)? {
+            Some(mode) => (mode, true),
+            None => (self.mode, false),
+        };
+        let provider_id = self.provider_id.filter(|_| !headers.contains_key(PROVIDER_ID));
+        Ok(Some(Choices { mode, mode_stands, provider_id }))
+    }
+}
+
+/// Sets the headers of a request whose own have nothing to say, as those of almost all, and so need
+/// not be heard first. `false`, and the headers are as they were, if they have.
+#[inline]
+pub(crate) fn put_on(
+    held: &Held,
+    mode: RequestMode,
+    business: Option<&HeaderValue>,
+    headers: &mut HeaderMap,
+) -> bool {
+    // What takes the place of one value can be put back; where a name has several, it can't.
+    if headers.len() != headers.keys_len() {
+        return false;
+    }
+    if let Some(own) = headers.insert(AUTHORIZATION, held.authorization.clone()) {
+        headers.insert(AUTHORIZATION, own);
+        return false;
+    }
+    if let Some(own) = headers.insert(REQUEST_MODE, mode.header_value()) {
+        headers.insert(REQUEST_MODE, own);
+        headers.remove(AUTHORIZATION);
+        return false;
+    }
+    let Some(business) = business else {
+        return true;
+    };
+    if let Some(own) = headers.insert(PROVIDER_ID, business.clone()) {
+        headers.insert(PROVIDER_ID, own);
+        headers.remove(REQUEST_MODE);
+        headers.remove(AUTHORIZATION);
+        return false;
+    }
+    true
+}
+
+fn standing_mode(headers: &HeaderMap) -> Result<Option<RequestMode>, Error> {
+    let mut values = headers.get_all(REQUEST_MODE).iter();
+    let mode = values.next().map(RequestMode::from_header).transpose()?;
+    if values.next().is_some() {
+        return Err(Error::invalid_request(
+            "the request carries more than one TeamUp-Request-Mode header; leave one",
+        ));
+    }
+    Ok(mode)
+}
+
+impl Choices {
     /// Sets the headers of an authorized request. `insert`, never `append`: there is one of each.
     pub(crate) fn apply(self, held: &Held, headers: &mut HeaderMap) {
         headers.insert(AUTHORIZATION, held.authorization.clone());
@@ -149,6 +213,7 @@ pub(crate) enum Judgement {
 pub(crate) struct AnsweredElsewhere;
 
 /// Judges the answer to a request that was sent with a token of ours.
+#[inline]
 pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, extensions: &Extensions) -> Judgement {
     if status == StatusCode::UNAUTHORIZED
         && extension::<AnsweredElsewhere>(extensions).is_none()
@@ -157,5 +222,53 @@ pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, extensions: &Extens
         Judgement::Renew
     } else {
         Judgement::Deliver
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::Snapshot;
+    use crate::headers::AuthScheme;
+
+    /// Puts a token and a business on `headers`; did it?
+    fn put_on_all(headers: &mut HeaderMap) -> bool {
+        let snapshot = Snapshot::empty(Some(ProviderId::new(7)))
+            .with_m2m(&"a-token".parse().unwrap(), AuthScheme::Bearer);
+        let mode = RequestMode::Provider;
+        let held = snapshot.slot(mode).held.as_ref().unwrap();
+        put_on(held, mode, snapshot.business(), headers)
+    }
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn a_request_that_says_nothing_gets_all_three_headers() {
+        let mut with = headers(&[("accept", "*/*")]);
+        assert!(put_on_all(&mut with));
+        assert_eq!(with[AUTHORIZATION], "Bearer a-token");
+        assert_eq!(with[REQUEST_MODE], "provider");
+        assert_eq!(with[PROVIDER_ID], "7");
+    }
+
+    #[test]
+    fn p4_a_request_that_says_something_is_left_as_it_came() {
+        for lines in [
+            &[("accept", "*/*"), ("authorization", "Basic eA=="), ("x-last", "1")][..],
+            &[("teamup-request-mode", "customer"), ("x-last", "1")],
+            &[("x-first", "1"), ("teamup-provider-id", "8"), ("x-last", "1")],
+            &[("authorization", "one"), ("authorization", "two"), ("x-last", "1")],
+            &[("accept", "a"), ("accept", "b"), ("teamup-provider-id", "8")],
+        ] {
+            let mut with = headers(lines);
+            assert!(!put_on_all(&mut with), "{lines:?}");
+            assert!(with.iter().eq(headers(lines).iter()), "{lines:?}: {with:?}");
+        }
     }
 }

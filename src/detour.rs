@@ -11,6 +11,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
@@ -18,11 +19,13 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use crate::admit::{Choices, Wishes};
 use crate::body::RepeatableBody;
 use crate::credentials::{Credentials, Renewal};
 use crate::drain::Drain;
 use crate::error::{BoxError, Error};
 use crate::future::Errand;
+use crate::service::Shared;
 use crate::turn;
 
 pin_project! {
@@ -32,7 +35,7 @@ pin_project! {
         S: Service<Request<B>>,
     {
         /// The first send waits for a token.
-        AwaitToken { renewal: Renewal, request: Option<Request<B>>, errand: Option<Errand<S, B>> },
+        AwaitToken { renewal: Renewal, request: Option<Request<B>>, waiting: Option<Waiting<S>> },
         /// A request that was answered 401 waits for the renewal. The 401 is kept whole: if no
         /// new token comes, it is the answer.
         AwaitRenewal {
@@ -45,6 +48,15 @@ pin_project! {
         /// A service of the request's own is readied, and then called.
         Readying { service: S, request: Option<Request<B>>, errand: Option<Errand<S, B>> },
     }
+}
+
+/// What a request carries along that waits for its first send.
+pub(crate) struct Waiting<S> {
+    pub(crate) shared: Arc<Shared<S>>,
+    pub(crate) credentials: Credentials,
+    /// The request brought the credentials itself.
+    pub(crate) brought: bool,
+    pub(crate) choices: Choices,
 }
 
 /// How a detour ends.
@@ -63,8 +75,8 @@ where
     S: Service<Request<B>>,
 {
     /// The way of a request for which there is no good token.
-    pub(crate) fn for_a_token(renewal: Renewal, request: Request<B>, errand: Errand<S, B>) -> Self {
-        Detour::AwaitToken { renewal, request: Some(request), errand: Some(errand) }
+    pub(crate) fn for_a_token(renewal: Renewal, request: Request<B>, waiting: Waiting<S>) -> Self {
+        Detour::AwaitToken { renewal, request: Some(request), waiting: Some(waiting) }
     }
 
     /// The way of a request that was answered 401.
@@ -77,9 +89,7 @@ where
         if errand.copy.as_ref().is_some_and(|copy| !copy.is_complete()) {
             errand.copy = None;
         }
-        let mode = errand.sent.choices().mode;
-        let generation = errand.sent.generation();
-        let renewal = turn::after_401(errand.credentials(), mode, generation);
+        let renewal = turn::after_401(errand.credentials(), errand.generation);
         Detour::AwaitRenewal { renewal, response: Some(response), errand: Some(errand) }
     }
 }
@@ -94,10 +104,10 @@ where
     pub(crate) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Leave<S, B, R>> {
         loop {
             let next = match self.as_mut().project() {
-                DetourProj::AwaitToken { renewal, request, errand } => {
+                DetourProj::AwaitToken { renewal, request, waiting } => {
                     let outcome = ready!(Pin::new(renewal).poll(cx));
-                    let (request, errand) = (taken(request), taken(errand));
-                    match first_send(outcome, request, errand) {
+                    let (request, waiting) = (taken(request), taken(waiting));
+                    match first_send(outcome, request, waiting) {
                         Ok(next) => next,
                         Err(error) => return Poll::Ready(Leave::Answer(Err(error.into()))),
                     }
@@ -135,30 +145,20 @@ where
 fn first_send<S, B, R>(
     outcome: Result<(), Error>,
     mut request: Request<B>,
-    errand: Errand<S, B>,
+    waiting: Waiting<S>,
 ) -> Result<Detour<S, B, R>, Error>
 where
     S: Service<Request<B>> + Clone,
     B: RepeatableBody,
 {
-    let Errand { shared, mut sent, .. } = errand;
-    let credentials = sent
-        .credentials()
-        .or(shared.credentials.as_ref())
-        .expect("a request is authorized by credentials")
-        .clone();
-    let choices = sent.choices();
+    let Waiting { shared, credentials, brought, choices } = waiting;
     let snapshot = credentials.snapshot();
     let slot = snapshot.slot(choices.mode);
     let held = turn::after_waiting(&credentials, choices.mode, slot, outcome)?;
-    sent.now_sent_with(slot.generation);
-    let copy = request.body().try_clone();
-    if copy.is_some() {
-        sent.record(&request);
-    }
+    let brought = brought.then_some(&credentials);
+    let errand = Errand::take_down(&shared, slot.generation, brought, &request);
     choices.apply(held, request.headers_mut());
     let service = shared.fresh();
-    let errand = Errand { shared, sent, copy };
     Ok(Detour::Readying { service, request: Some(request), errand: Some(errand) })
 }
 
@@ -172,25 +172,43 @@ where
     S: Service<Request<B>> + Clone,
     R: Body,
 {
-    let choices = errand.sent.choices();
-    let mode = choices.mode;
-    let credentials: Credentials = errand.credentials().clone();
-    let Errand { shared, mut sent, copy } = errand;
-    let copy = copy.and_then(|body| sent.rebuild(body));
-    let snapshot = credentials.snapshot();
-    let slot = snapshot.slot(mode);
-    let (held, mut request) = match turn::for_repeat(&credentials, mode, slot, outcome, copy) {
-        Ok(repeat) => repeat,
+    match authorized_repeat(outcome, errand) {
+        Ok((request, service)) => {
+            let drain = Drain::new(response.into_body());
+            Ok(Detour::Draining { drain, request: Some(request), service: Some(service) })
+        }
         Err(reason) => {
             if let Some(reason) = reason {
                 response.extensions_mut().insert(reason);
             }
-            return Err(response);
+            Err(response)
         }
-    };
+    }
+}
+
+/// The request once more, with a new token on it and a service to send it through; or why there is
+/// no repeat.
+fn authorized_repeat<S, B>(
+    outcome: Result<(), Error>,
+    mut errand: Errand<S, B>,
+) -> Result<(Request<B>, S), Option<Error>>
+where
+    S: Service<Request<B>> + Clone,
+{
+    let copy = errand.copy.take().and_then(|body| errand.memo.rebuild(body));
+    let credentials = errand.credentials();
+    // What it says, it said before its first send, so its choices are what they were then.
+    let copy = copy.and_then(|request| {
+        let wishes = Wishes::of(request.extensions(), credentials);
+        let choices = wishes.heed(request.headers()).ok().flatten()?;
+        Some((request, choices))
+    });
+    let mode = errand.generation.mode();
+    let snapshot = credentials.snapshot();
+    let slot = snapshot.slot(mode);
+    let (held, (mut request, choices)) = turn::for_repeat(credentials, mode, slot, outcome, copy)?;
     choices.apply(held, request.headers_mut());
-    let drain = Drain::new(response.into_body());
-    Ok(Detour::Draining { drain, request: Some(request), service: Some(shared.fresh()) })
+    Ok((request, errand.shared.fresh()))
 }
 
 fn taken<T>(place: &mut Option<T>) -> T {

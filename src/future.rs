@@ -13,10 +13,10 @@ use tower_service::Service;
 
 use crate::admit::{Judgement, judge};
 use crate::body::RepeatableBody;
-use crate::credentials::{Credentials, Renewal};
-use crate::detour::{Detour, Leave};
+use crate::credentials::{Credentials, Generation, Renewal};
+use crate::detour::{Detour, Leave, Waiting};
 use crate::error::{BoxError, Error};
-use crate::sent::Sent;
+use crate::memo::Memo;
 use crate::service::Shared;
 
 pin_project! {
@@ -43,10 +43,9 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
-        /// The answer is the caller's, whatever it is.
-        Last { #[pin] future: S::Future },
-        /// Sent with a token of ours; a 401 leads to a detour.
-        First { #[pin] future: S::Future, errand: Option<Errand<S, B>> },
+        /// Sent. With an errand, a 401 leads to a detour; without, the answer is the caller's,
+        /// whatever it is.
+        Sent { #[pin] future: S::Future, errand: Option<Errand<S, B>> },
         /// Off the straight way.
         Detour { detour: Pin<Box<Detour<S, B, R>>> },
         /// Nothing could be sent.
@@ -57,18 +56,36 @@ pin_project! {
 /// What a request carries along until it is answered.
 pub(crate) struct Errand<S, B> {
     pub(crate) shared: Arc<Shared<S>>,
-    pub(crate) sent: Sent,
+    /// That of the token that it was sent with.
+    pub(crate) generation: Generation,
     /// `Some` where the body can be sent again, as far as was known before it was sent.
     pub(crate) copy: Option<B>,
+    /// Blank unless there is a `copy`, or the request brought its own credentials.
+    pub(crate) memo: Memo,
+}
+
+impl<S, B: RepeatableBody> Errand<S, B> {
+    /// Takes down what a repeat of `request` needs, before any secret of ours is in it.
+    #[inline]
+    pub(crate) fn take_down(
+        shared: &Arc<Shared<S>>,
+        generation: Generation,
+        brought: Option<&Credentials>,
+        request: &Request<B>,
+    ) -> Self {
+        let copy = request.body().try_clone();
+        let memo = match (&copy, brought) {
+            (Some(_), _) => Memo::of(request, brought),
+            (None, Some(brought)) => Memo::of_credentials(brought),
+            (None, None) => Memo::blank(),
+        };
+        Errand { shared: Arc::clone(shared), generation, copy, memo }
+    }
 }
 
 impl<S, B> Errand<S, B> {
-    pub(crate) fn new(shared: Arc<Shared<S>>, sent: Sent, copy: Option<B>) -> Self {
-        Errand { shared, sent, copy }
-    }
-
     pub(crate) fn credentials(&self) -> &Credentials {
-        self.sent
+        self.memo
             .credentials()
             .or(self.shared.credentials.as_ref())
             .expect("a request is authorized by credentials")
@@ -80,15 +97,15 @@ where
     S: Service<Request<B>>,
 {
     pub(crate) fn passing(future: S::Future) -> Self {
-        ResponseFuture { state: State::Last { future } }
+        ResponseFuture { state: State::Sent { future, errand: None } }
     }
 
     pub(crate) fn sent(future: S::Future, errand: Errand<S, B>) -> Self {
-        ResponseFuture { state: State::First { future, errand: Some(errand) } }
+        ResponseFuture { state: State::Sent { future, errand: Some(errand) } }
     }
 
-    pub(crate) fn waiting(renewal: Renewal, request: Request<B>, errand: Errand<S, B>) -> Self {
-        let detour = Box::pin(Detour::for_a_token(renewal, request, errand));
+    pub(crate) fn waiting(renewal: Renewal, request: Request<B>, waiting: Waiting<S>) -> Self {
+        let detour = Box::pin(Detour::for_a_token(renewal, request, waiting));
         ResponseFuture { state: State::Detour { detour } }
     }
 
@@ -110,36 +127,37 @@ where
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
-                StateProj::Last { future } => return future.poll(cx).map_err(Into::into),
+                StateProj::Sent { future, errand } => {
+                    let answer = ready!(future.poll(cx)).map_err(Into::into);
+                    match answer {
+                        Ok(response) if errand.is_some() && means_renewal(&response) => {
+                            let errand = errand.take().expect("there, as was just seen");
+                            State::Detour { detour: Box::pin(Detour::after_401(response, errand)) }
+                        }
+                        answer => {
+                            // Whatever it is, it ends this send: what was kept for a repeat is
+                            // given back.
+                            *errand = None;
+                            return Poll::Ready(answer);
+                        }
+                    }
+                }
                 StateProj::Refused { error } => {
                     let error = error.take().expect("polled after it was ready");
                     return Poll::Ready(Err(error.into()));
                 }
-                StateProj::First { future, errand } => {
-                    let answer = ready!(future.poll(cx));
-                    // Whatever it is, the answer ends the first send: what was kept for a repeat
-                    // is given back here, unless a 401 takes it along.
-                    let errand = errand.take().expect("polled after it was ready");
-                    let response = match answer {
-                        Ok(response) => response,
-                        Err(error) => return Poll::Ready(Err(error.into())),
-                    };
-                    match judge(response.status(), response.headers(), response.extensions()) {
-                        Judgement::Deliver => return Poll::Ready(Ok(response)),
-                        Judgement::Renew => {
-                            State::Detour { detour: Box::pin(Detour::after_401(response, errand)) }
-                        }
-                    }
-                }
                 StateProj::Detour { detour } => match ready!(detour.as_mut().poll(cx)) {
                     Leave::Answer(answer) => return Poll::Ready(answer),
-                    Leave::Send { future, errand: None } => State::Last { future },
-                    Leave::Send { future, errand } => State::First { future, errand },
+                    Leave::Send { future, errand } => State::Sent { future, errand },
                 },
             };
             state.set(next);
         }
     }
+}
+
+fn means_renewal<R>(response: &Response<R>) -> bool {
+    judge(response.status(), response.headers(), response.extensions()) == Judgement::Renew
 }
 
 impl<S, B, R> fmt::Debug for ResponseFuture<S, B, R>
@@ -148,8 +166,7 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.state {
-            State::Last { .. } => "ResponseFuture::Last",
-            State::First { .. } => "ResponseFuture::First",
+            State::Sent { .. } => "ResponseFuture::Sent",
             State::Detour { .. } => "ResponseFuture::Detour",
             State::Refused { .. } => "ResponseFuture::Refused",
         })

@@ -38,7 +38,7 @@ pub const PROVIDER_ID: HeaderName = HeaderName::from_static("teamup-provider-id"
 ///     .body(())?;
 /// # Ok::<(), http::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RequestMode {
     /// Acts as a customer of a business.
     Customer,
@@ -64,6 +64,7 @@ impl RequestMode {
     }
 
     /// The value of the `TeamUp-Request-Mode` header. Static: copying it costs no reference count.
+    #[inline]
     pub(crate) const fn header_value(self) -> HeaderValue {
         match self {
             RequestMode::Customer => HeaderValue::from_static("customer"),

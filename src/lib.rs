@@ -100,10 +100,12 @@ mod future;
 pub mod fuzzing;
 mod headers;
 mod layer;
+mod memo;
 mod observe;
 mod origin;
+mod own;
 pub mod refresh;
-mod sent;
+
 mod service;
 pub mod store;
 #[cfg(feature = "testing")]

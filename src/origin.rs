@@ -16,7 +16,8 @@ use crate::error::Error;
 /// A scheme, a host and a port, in the form in which they are compared.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Origin {
-    https: bool,
+    /// `https` or `http`.
+    scheme: Scheme,
     /// In lower case, with its port unless that is the scheme's own: as clients write it.
     authority: Box<str>,
 }
@@ -64,13 +65,11 @@ impl Origin {
     }
 
     fn of(uri: &Uri) -> Option<Self> {
-        let https = match uri.scheme()? {
-            scheme if *scheme == Scheme::HTTPS => true,
-            scheme if *scheme == Scheme::HTTP => false,
-            _ => return None,
-        };
+        let scheme = [Scheme::HTTPS, Scheme::HTTP]
+            .into_iter()
+            .find(|scheme| uri.scheme() == Some(scheme))?;
         let authority = uri.authority()?;
-        let own_port: u16 = if https { 443 } else { 80 };
+        let own_port: u16 = if scheme == Scheme::HTTPS { 443 } else { 80 };
         // `port()` is `None` for a port that is no number as well, so ask the text.
         let port = match authority.as_str().strip_prefix(authority.host()) {
             Some("" | ":") => own_port,
@@ -81,7 +80,7 @@ impl Origin {
         if port != own_port {
             text = format!("{text}:{port}");
         }
-        Some(Origin { https, authority: text.into() })
+        Some(Origin { scheme, authority: text.into() })
     }
 }
 
@@ -94,20 +93,19 @@ impl Origins {
     ///
     /// A relative URI names no origin: whoever completes it below this layer may send it anywhere,
     /// so the answer is no.
+    #[inline]
     pub(crate) fn allow(&self, uri: &Uri) -> bool {
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
             return false;
         };
-        let https = *scheme == Scheme::HTTPS;
-        // Almost every request is written as the origin is; the rest takes the long way.
-        if (https || *scheme == Scheme::HTTP)
-            && self.0.iter().any(|origin| {
-                origin.https == https
-                    && origin.authority.as_bytes() == authority.as_str().as_bytes()
-            })
-        {
-            return true;
-        }
+        // Almost every request is written as its origin is; the rest takes the long way.
+        let mut origins = self.0.iter();
+        origins.any(|origin| authority.as_str() == &*origin.authority && *scheme == origin.scheme)
+            || self.allow_if_rewritten(uri)
+    }
+
+    #[cold]
+    fn allow_if_rewritten(&self, uri: &Uri) -> bool {
         Origin::of(uri).is_some_and(|origin| self.0.contains(&origin))
     }
 }
@@ -122,7 +120,7 @@ fn is_loopback(host: &str) -> bool {
 
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", if self.https { "https" } else { "http" }, self.authority)
+        write!(f, "{}://{}", self.scheme, self.authority)
     }
 }
 

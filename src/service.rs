@@ -8,12 +8,13 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use crate::admit::{Admission, Asked, admit};
+use crate::admit::{Admission, Asked, admit, put_on};
 use crate::body::RepeatableBody;
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Verdict};
+use crate::detour::Waiting;
 use crate::error::BoxError;
 use crate::future::{Errand, ResponseFuture};
-use crate::sent::Sent;
+use crate::own::Own;
 use crate::turn;
 
 /// Puts a token on every request that goes to the API, and repeats it once on 401.
@@ -41,6 +42,7 @@ pub struct Auth<S> {
     /// The service that `poll_ready` readies and `call` calls.
     inner: S,
     shared: Arc<Shared<S>>,
+    own: Own,
 }
 
 /// What all clones of one service share.
@@ -54,7 +56,7 @@ pub(crate) struct Shared<S> {
 impl<S: Clone> Auth<S> {
     pub(crate) fn new(inner: S, credentials: Option<Credentials>) -> Self {
         let shared = Shared { template: Mutex::new(inner.clone()), credentials };
-        Auth { inner, shared: Arc::new(shared) }
+        Auth { inner, shared: Arc::new(shared), own: Own::default() }
     }
 
     /// Gives back whatever capacity `poll_ready` has reserved in the inner service.
@@ -85,6 +87,10 @@ impl<S: Clone> Shared<S> {
     pub(crate) fn fresh(&self) -> S {
         self.template.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    fn copied(&self) -> Self {
+        Shared { template: Mutex::new(self.fresh()), credentials: self.credentials.clone() }
+    }
 }
 
 impl<S, B, R> Service<Request<B>> for Auth<S>
@@ -103,6 +109,63 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.authorize_at_once(&mut request) {
+            Some(errand) => ResponseFuture::sent(self.inner.call(request), errand),
+            None => self.call_with_care(request),
+        }
+    }
+}
+
+impl<S: Clone> Auth<S> {
+    /// The straight way, which almost every request goes: it has nothing of its own to say, neither
+    /// in its extensions nor in its headers, and the token is fresh. `None`, with the request as it
+    /// came, for any other.
+    #[inline]
+    fn authorize_at_once<B: RepeatableBody>(
+        &mut self,
+        request: &mut Request<B>,
+    ) -> Option<Errand<S, B>> {
+        if self.own.comes_of_age() {
+            self.grow_up();
+        }
+        let shared = &self.shared;
+        let credentials = shared.credentials.as_ref()?;
+        let settings = credentials.settings();
+        if !request.extensions().is_empty() || !settings.origins.allow(request.uri()) {
+            return None;
+        }
+        let loaded;
+        let snapshot = match self.own.newest(credentials) {
+            Some(own) => own,
+            None => {
+                loaded = credentials.snapshot();
+                &loaded
+            }
+        };
+        let slot = snapshot.slot(settings.mode);
+        let Verdict::Fresh(held) = slot.verdict(credentials.now()) else {
+            return None;
+        };
+        let errand = Errand::take_down(shared, slot.generation, None, request);
+        let business = snapshot.business();
+        put_on(held, settings.mode, business, request.headers_mut()).then_some(errand)
+    }
+
+    /// Has proved long-lived: from now on it shares nothing with its clones that each request would
+    /// have to count.
+    #[cold]
+    fn grow_up(&mut self) {
+        self.shared = Arc::new(self.shared.copied());
+        self.own.grow_up(self.shared.credentials.as_ref());
+    }
+
+    /// The way of every request.
+    #[cold]
+    fn call_with_care<B, R>(&mut self, mut request: Request<B>) -> ResponseFuture<S, B, R>
+    where
+        S: Service<Request<B>, Response = Response<R>>,
+        B: RepeatableBody,
+    {
         let shared = &self.shared;
         let grant = match admit(shared.credentials.as_ref(), &Asked::from(&request)) {
             Ok(Admission::Authorize(grant)) => grant,
@@ -114,25 +177,33 @@ where
                 return ResponseFuture::refused(error);
             }
         };
-        let choices = grant.choices;
-        let snapshot = grant.credentials.snapshot();
-        let slot = snapshot.slot(choices.mode);
-        let mut sent = Sent::new(&grant, slot.generation);
-        let held = match turn::at_first(grant.credentials, choices.mode, slot) {
-            Ok(held) => held,
-            Err(renewal) => {
-                let errand = Errand::new(Arc::clone(shared), sent, None);
+        let choices = match grant.wishes.heed(request.headers()) {
+            Ok(Some(choices)) => choices,
+            Ok(None) => return ResponseFuture::passing(self.inner.call(request)),
+            Err(error) => {
                 self.give_back();
-                return ResponseFuture::waiting(renewal, request, errand);
+                return ResponseFuture::refused(error);
             }
         };
-        let copy = request.body().try_clone();
-        if copy.is_some() {
-            sent.record(&request);
+        let snapshot = grant.credentials.snapshot();
+        let slot = snapshot.slot(choices.mode);
+        match turn::at_first(grant.credentials, choices.mode, slot) {
+            Ok(held) => {
+                let errand = Errand::take_down(shared, slot.generation, grant.brought(), &request);
+                choices.apply(held, request.headers_mut());
+                ResponseFuture::sent(self.inner.call(request), errand)
+            }
+            Err(renewal) => {
+                let waiting = Waiting {
+                    shared: Arc::clone(shared),
+                    credentials: grant.credentials.clone(),
+                    brought: grant.brought,
+                    choices,
+                };
+                self.give_back();
+                ResponseFuture::waiting(renewal, request, waiting)
+            }
         }
-        choices.apply(held, request.headers_mut());
-        let errand = Errand::new(Arc::clone(shared), sent, copy);
-        ResponseFuture::sent(self.inner.call(request), errand)
     }
 }
 

@@ -47,12 +47,8 @@ pub(crate) fn after_waiting<'a>(
 }
 
 /// The token of `generation` was answered 401: what to wait for before the repeat.
-pub(crate) fn after_401(
-    credentials: &Credentials,
-    mode: RequestMode,
-    generation: Generation,
-) -> Renewal {
-    credentials.renew(mode, generation, Reason::Rejected)
+pub(crate) fn after_401(credentials: &Credentials, generation: Generation) -> Renewal {
+    credentials.renew(generation.mode(), generation, Reason::Rejected)
 }
 
 /// The renewal after a 401 is done: the token of the repeat, and the copy to put it on.

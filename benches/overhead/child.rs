@@ -3,11 +3,11 @@
 use std::hint::black_box;
 use std::process::Command;
 
-use http::Request;
+use http::{HeaderValue, Request};
 use tower::Service;
 use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
 
-use crate::workloads::{Bare, call, get, once, oneshot, post};
+use crate::workloads::{Bare, ByHand, call, get, once, oneshot, post};
 use crate::{counting, layered};
 
 /// As long as TeamUp's are said to be.
@@ -27,6 +27,7 @@ pub(crate) fn run(workload: &str, calls: u32) {
     match workload {
         "get" => repeat(layered(), calls, |service| call(service, get())),
         "bare_get" => repeat(Bare, calls, |service| call(service, get())),
+        "by_hand" => repeat(by_hand(), calls, |service| call(service, get())),
         "get_clone" => repeat(layered(), calls, |service| oneshot(service, get())),
         "bare_get_clone" => repeat(Bare, calls, |service| oneshot(service, get())),
         "post" => repeat(layered(), calls, |service| call(service, post())),
@@ -35,6 +36,13 @@ pub(crate) fn run(workload: &str, calls: u32) {
         "bare_once" => repeat(Bare, calls, |service| call(service, once())),
         other => panic!("no workload is called {other}"),
     }
+}
+
+fn by_hand() -> ByHand {
+    let mut authorization =
+        HeaderValue::try_from(format!("Bearer {ACCESS_TOKEN}")).expect("visible ASCII");
+    authorization.set_sensitive(true);
+    ByHand { inner: Bare, authorization }
 }
 
 fn repeat<S>(mut service: S, calls: u32, one: impl Fn(&mut S)) {

@@ -62,5 +62,7 @@ fn main() {
         let heap = child::heap(workload) - child::heap(&format!("bare_{workload}"));
         println!("metric=heap_operations_{name} value={heap} goal={heap_goal} unit=operations");
     }
+    let floor = child::instructions("by_hand") - child::instructions("bare_get");
+    println!("metric=instructions_by_hand value={floor:.0} unit=instructions");
     println!("metric=future_size value={} goal=64 unit=bytes", child::future_size());
 }

@@ -145,7 +145,11 @@ impl Middleware for AuthMiddleware {
             },
         };
         let (credentials, choices) = match admit(self.credentials.as_ref(), &asked) {
-            Ok(Admission::Authorize(grant)) => (grant.credentials.clone(), grant.choices),
+            Ok(Admission::Authorize(grant)) => match grant.wishes.heed(asked.headers) {
+                Ok(Some(choices)) => (grant.credentials.clone(), choices),
+                Ok(None) => return next.run(request, extensions).await,
+                Err(error) => return Err(Error::middleware(error)),
+            },
             Ok(Admission::PassThrough) => return next.run(request, extensions).await,
             Err(error) => return Err(Error::middleware(error)),
         };
@@ -162,7 +166,7 @@ impl Middleware for AuthMiddleware {
             Judgement::Renew => {}
         }
 
-        let outcome = turn::after_401(&credentials, choices.mode, generation).await;
+        let outcome = turn::after_401(&credentials, generation).await;
         match prepare_repeat(&credentials, choices, outcome, copy) {
             Ok(repeat) => {
                 Drain::new(Body::from(response)).await;

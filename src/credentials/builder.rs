@@ -269,6 +269,7 @@ impl CredentialsBuilder {
         let windows = Windows { leeway: self.leeway, jitter: fastrand::f64() };
         let now = self.clock.now();
         let vault = Vault::new(self.store.clone(), self.store_timeout);
+        let empty = Snapshot::empty(self.provider_id);
         let (refresh, tokens, snapshot) = match &self.m2m {
             Some(token) => {
                 if self.tokens.is_some() || self.store.is_some() {
@@ -277,13 +278,12 @@ impl CredentialsBuilder {
                          `store`; leave them out, or begin with `Credentials::builder`",
                     ));
                 }
-                (None, None, Snapshot::of_m2m(token, self.scheme))
+                (None, None, empty.with_m2m(token, self.scheme))
             }
             None => {
                 let refresh = self.check_exchange(&base)?;
                 let tokens = self.initial_tokens(&vault).await?;
-                let snapshot =
-                    Snapshot::empty().followed_by(Some(&tokens), self.scheme, &windows, now);
+                let snapshot = empty.followed_by(Some(&tokens), self.scheme, &windows, now);
                 (Some(refresh), Some(tokens), snapshot)
             }
         };

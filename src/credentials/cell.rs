@@ -2,18 +2,24 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use http::header::HeaderValue;
 
 use super::windows::{Deadlines, Windows};
-use crate::headers::{AuthScheme, RequestMode};
+use crate::headers::{AuthScheme, ProviderId, RequestMode};
 use crate::token::{AccessToken, IssuedToken, Moment, TokenSet};
 
 /// Holds the newest [`Snapshot`]. Any number of threads load it; only the holder of the ledger
 /// stores into it.
 #[derive(Debug)]
-pub(crate) struct Cell(ArcSwap<Snapshot>);
+pub(crate) struct Cell {
+    newest: ArcSwap<Snapshot>,
+    /// Counts the snapshots. Whoever keeps a copy of one sees here, without loading, whether it is
+    /// still the newest.
+    serial: AtomicU64,
+}
 
 /// Everything that a request needs to know of a credential, at one moment and for both modes.
 /// Immutable: what a request took stays what it took.
@@ -21,6 +27,8 @@ pub(crate) struct Cell(ArcSwap<Snapshot>);
 pub(crate) struct Snapshot {
     customer: Slot,
     provider: Slot,
+    /// The business that the credentials name on their requests.
+    business: Option<HeaderValue>,
 }
 
 /// What one mode has.
@@ -41,8 +49,36 @@ pub(crate) struct Held {
 }
 
 /// Names one state of one slot of one credential. They only count up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Generation(u64);
+///
+/// Small, because every request carries it until it is answered: a slot whose token changed every
+/// second would run out of numbers in 136 years.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Generation {
+    count: u32,
+    mode: RequestMode,
+}
+
+impl Generation {
+    /// Of a slot that never held a token.
+    fn first(mode: RequestMode) -> Self {
+        Generation { count: 0, mode }
+    }
+
+    fn next(self) -> Self {
+        Generation { count: self.count + 1, ..self }
+    }
+
+    /// That of its slot.
+    pub(crate) fn mode(self) -> RequestMode {
+        self.mode
+    }
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.mode, self.count)
+    }
+}
 
 /// What a request may do with the slot of its mode.
 #[derive(Debug)]
@@ -57,38 +93,93 @@ pub(crate) enum Verdict<'a> {
 
 impl Cell {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Cell(ArcSwap::from_pointee(snapshot))
+        Cell { newest: ArcSwap::from_pointee(snapshot), serial: AtomicU64::new(0) }
     }
 
     pub(crate) fn load(&self) -> Guard<Arc<Snapshot>> {
-        self.0.load()
+        self.newest.load()
     }
 
     pub(crate) fn store(&self, snapshot: Snapshot) {
-        self.0.store(Arc::new(snapshot));
+        self.newest.store(Arc::new(snapshot));
+        // After the store: a copy may be newer than its serial says, but never older.
+        self.serial.fetch_add(1, Ordering::Release);
+    }
+
+    #[inline]
+    fn serial(&self) -> u64 {
+        self.serial.load(Ordering::Acquire)
+    }
+}
+
+/// A snapshot that one service keeps for itself.
+pub(crate) struct Copied {
+    serial: u64,
+    snapshot: Snapshot,
+}
+
+impl Copied {
+    pub(crate) fn of(cell: &Cell) -> Self {
+        let serial = cell.serial();
+        Copied { serial, snapshot: cell.load().copied() }
+    }
+
+    /// The newest snapshot of `cell`, which is the one that it was copied from.
+    #[inline]
+    pub(crate) fn newest(&mut self, cell: &Cell) -> &Snapshot {
+        if self.serial != cell.serial() {
+            *self = Copied::of(cell);
+        }
+        &self.snapshot
     }
 }
 
 impl Snapshot {
-    /// The snapshot of a credential that was just built or handed tokens.
-    pub(crate) fn empty() -> Self {
-        let slot = Slot { generation: Generation(0), held: None };
-        Snapshot { customer: slot.clone(), provider: slot }
+    /// The snapshot of a credential that has no token yet.
+    pub(crate) fn empty(provider_id: Option<ProviderId>) -> Self {
+        let slot = |mode| Slot { generation: Generation::first(mode), held: None };
+        Snapshot {
+            customer: slot(RequestMode::Customer),
+            provider: slot(RequestMode::Provider),
+            business: provider_id.map(ProviderId::header_value),
+        }
     }
 
     /// The snapshot of an M2M token, which acts in provider mode and has no known end.
-    pub(crate) fn of_m2m(token: &AccessToken, scheme: AuthScheme) -> Self {
-        let mut snapshot = Snapshot::empty();
-        snapshot.provider = Slot {
-            generation: Generation(1),
+    pub(crate) fn with_m2m(mut self, token: &AccessToken, scheme: AuthScheme) -> Self {
+        self.provider = Slot {
+            generation: self.provider.generation.next(),
             held: Some(Held {
                 authorization: authorization(scheme, token),
                 deadlines: Deadlines::UNKNOWN,
             }),
         };
-        snapshot
+        self
     }
 
+    /// A copy that shares nothing with this one: not even the counts of references to its header
+    /// values, which threads that use one value wrest from each other with each request.
+    fn copied(&self) -> Self {
+        let slot = |slot: &Slot| Slot {
+            generation: slot.generation,
+            held: slot.held.as_ref().map(|held| Held {
+                authorization: copied(&held.authorization),
+                deadlines: held.deadlines,
+            }),
+        };
+        Snapshot {
+            customer: slot(&self.customer),
+            provider: slot(&self.provider),
+            business: self.business.as_ref().map(copied),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn business(&self) -> Option<&HeaderValue> {
+        self.business.as_ref()
+    }
+
+    #[inline]
     pub(crate) fn slot(&self, mode: RequestMode) -> &Slot {
         match mode {
             RequestMode::Customer => &self.customer,
@@ -132,6 +223,7 @@ impl Snapshot {
 }
 
 impl Slot {
+    #[inline]
     pub(crate) fn verdict(&self, now: Moment) -> Verdict<'_> {
         match &self.held {
             Some(held) if !now.has_reached(held.deadlines.advised) => Verdict::Fresh(held),
@@ -166,10 +258,17 @@ impl Slot {
             _ => false,
         };
         if !unchanged {
-            self.generation = Generation(self.generation.0 + 1);
+            self.generation = self.generation.next();
             self.held = next;
         }
     }
+}
+
+fn copied(value: &HeaderValue) -> HeaderValue {
+    let mut copy =
+        HeaderValue::from_bytes(value.as_bytes()).expect("it was a header's value before");
+    copy.set_sensitive(value.is_sensitive());
+    copy
 }
 
 fn authorization(scheme: AuthScheme, token: &AccessToken) -> HeaderValue {
@@ -204,7 +303,7 @@ mod tests {
     }
 
     fn published(access: &str, lives: Option<u64>) -> Snapshot {
-        Snapshot::empty().followed_by(
+        Snapshot::empty(None).followed_by(
             Some(&tokens(access, lives)),
             AuthScheme::Bearer,
             &WINDOWS,

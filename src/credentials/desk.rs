@@ -253,14 +253,14 @@ mod tests {
         desk.ask(cell, mode, generation, Reason::Expired, NOW, GUARD)
     }
 
-    fn generation(cell: &Cell) -> Generation {
-        cell.load().slot(MODE).generation
+    fn generation(cell: &Cell, mode: RequestMode) -> Generation {
+        cell.load().slot(mode).generation
     }
 
     #[test]
     fn p1_two_askers_of_one_generation_share_one_flight() {
-        let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty()));
-        let key = generation(&cell);
+        let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty(None)));
+        let key = generation(&cell, MODE);
         let Answer::Start(first) = ask(&desk, &cell, MODE, key) else { panic!("starts") };
         let Answer::Joined(second) = ask(&desk, &cell, MODE, key) else { panic!("joins") };
         let flight = desk.next().unwrap();
@@ -279,10 +279,12 @@ mod tests {
 
     #[test]
     fn two_modes_queue_up_behind_one_driver() {
-        let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty()));
-        let key = generation(&cell);
-        assert!(matches!(ask(&desk, &cell, RequestMode::Customer, key), Answer::Start(_)));
-        assert!(matches!(ask(&desk, &cell, RequestMode::Provider, key), Answer::Joined(_)));
+        let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty(None)));
+        for (mode, begun) in [(RequestMode::Customer, false), (RequestMode::Provider, true)] {
+            let answer = ask(&desk, &cell, mode, generation(&cell, mode));
+            assert_eq!(begun, matches!(answer, Answer::Joined(_)));
+            assert_ne!(begun, matches!(answer, Answer::Start(_)));
+        }
         let first = desk.next().unwrap();
         assert_eq!(first.mode, RequestMode::Customer);
         desk.landed(&first, Ok(()));
@@ -296,10 +298,11 @@ mod tests {
 
     #[test]
     fn p2_driver_that_vanishes_leaves_nobody_waiting() {
-        let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty()));
-        let key = generation(&cell);
+        let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty(None)));
+        let key = generation(&cell, MODE);
+        let other = generation(&cell, RequestMode::Customer);
         let Answer::Start(running) = ask(&desk, &cell, MODE, key) else { panic!("starts") };
-        let Answer::Joined(queued) = ask(&desk, &cell, RequestMode::Customer, key) else {
+        let Answer::Joined(queued) = ask(&desk, &cell, RequestMode::Customer, other) else {
             panic!("joins")
         };
         desk.next().unwrap();
@@ -315,13 +318,14 @@ mod tests {
 
     #[test]
     fn a_closed_desk_starts_nothing_and_lets_the_running_flight_land() {
-        let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty()));
-        let key = generation(&cell);
+        let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty(None)));
+        let key = generation(&cell, MODE);
         let Answer::Start(wait) = ask(&desk, &cell, MODE, key) else { panic!("starts") };
         let flight = desk.next().unwrap();
         let mut closed = task::spawn(desk.close().unwrap());
+        let other = generation(&cell, RequestMode::Customer);
         assert_pending!(closed.poll());
-        let Answer::Settled(Err(error)) = ask(&desk, &cell, RequestMode::Customer, key) else {
+        let Answer::Settled(Err(error)) = ask(&desk, &cell, RequestMode::Customer, other) else {
             panic!("refused")
         };
         assert!(error.is_shut_down());

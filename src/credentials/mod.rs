@@ -34,7 +34,7 @@ use std::time::Duration;
 use arc_swap::Guard;
 
 pub use builder::CredentialsBuilder;
-pub(crate) use cell::{Cell, Generation, Held, Slot, Snapshot, Verdict};
+pub(crate) use cell::{Cell, Copied, Generation, Held, Slot, Snapshot, Verdict};
 use completion::{Outcome, Wait};
 pub(crate) use desk::Reason;
 use desk::{Answer, Desk};
@@ -214,6 +214,11 @@ impl Credentials {
         self.inner.cell.load()
     }
 
+    #[inline]
+    pub(crate) fn cell(&self) -> &Cell {
+        &self.inner.cell
+    }
+
     /// Asks for the replacement of `generation`, and resolves when it is done: at once, if it was
     /// replaced already.
     pub(crate) fn renew(
@@ -262,10 +267,12 @@ impl Credentials {
         self.inner.desk.with_memory(|memory| memory.refusal())
     }
 
+    #[inline]
     pub(crate) fn settings(&self) -> &Settings {
         &self.inner.settings
     }
 
+    #[inline]
     pub(crate) fn now(&self) -> Moment {
         self.inner.settings.clock.now()
     }

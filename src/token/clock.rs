@@ -55,6 +55,7 @@ impl Moment {
     pub(crate) const PAST: Moment = Moment { monotonic: 0, wall: 0 };
 
     /// Has `deadline` come, by either clock?
+    #[inline]
     pub(crate) fn has_reached(self, deadline: Moment) -> bool {
         self.monotonic >= deadline.monotonic || self.wall >= deadline.wall
     }
@@ -117,19 +118,24 @@ impl Clock {
         }
     }
 
+    #[inline]
     pub(crate) fn now(&self) -> Moment {
         match &self.0 {
             Source::System => system_now(),
-            Source::Tokio(source) => {
-                let elapsed = millis(source.started.elapsed());
-                Moment {
-                    monotonic: elapsed,
-                    wall: source
-                        .wall_at_start
-                        .saturating_add(elapsed)
-                        .saturating_add_signed(source.wall_shift.load(Ordering::Relaxed)),
-                }
-            }
+            Source::Tokio(source) => source.now(),
+        }
+    }
+}
+
+impl TokioSource {
+    fn now(&self) -> Moment {
+        let elapsed = millis(self.started.elapsed());
+        Moment {
+            monotonic: elapsed,
+            wall: self
+                .wall_at_start
+                .saturating_add(elapsed)
+                .saturating_add_signed(self.wall_shift.load(Ordering::Relaxed)),
         }
     }
 }
@@ -137,13 +143,13 @@ impl Clock {
 /// Both coarse clocks: a request compares a token's age in minutes, and a coarse reading costs a
 /// quarter of a precise one.
 #[cfg(target_os = "linux")]
+#[inline]
 fn system_now() -> Moment {
     use rustix::time::{ClockId, clock_gettime};
     let read = |id| {
         let time = clock_gettime(id);
-        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-        let millis = u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000;
-        seconds.saturating_mul(1000).saturating_add(millis)
+        // Neither part is ever negative: Linux refuses to set its clocks before 1970.
+        (time.tv_sec as u64).wrapping_mul(1000) + u64::from(time.tv_nsec as u32 / 1_000_000)
     };
     Moment { monotonic: read(ClockId::MonotonicCoarse), wall: read(ClockId::RealtimeCoarse) }
 }
