@@ -71,6 +71,7 @@
 //! | use hyper-util, reqwest or reqwest-middleware | [`client`] |
 //! | refresh in a way of your own | [`refresh::Refresh`] |
 //! | know what an error asks of you | [`Error`] |
+//! | know what is promised, and how that is proved | [`docs::guarantees`] |
 //! | watch credentials at work | [`docs::metrics`] |
 //!
 //! # What it tells

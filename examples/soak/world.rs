@@ -117,7 +117,7 @@ impl World {
             }
         }
         for user in &self.accounts {
-            if let Some(builder) = user.from_the_store() {
+            if let Some(builder) = user.of_what_is_stored() {
                 let outcome = match builder.build().await {
                     Ok(credentials) => refresh(&credentials).await,
                     Err(error) => Err(error),
@@ -199,7 +199,7 @@ impl User {
         }
     }
 
-    fn from_the_store(&self) -> Option<CredentialsBuilder> {
+    fn of_what_is_stored(&self) -> Option<CredentialsBuilder> {
         match self.store {
             Kept::Nowhere => None,
             _ => Some(builder(&self.server, false, &self.store)),

@@ -75,10 +75,8 @@ pub fn describe_metrics() {
 
 pub(super) fn record(event: &Event<'_>) {
     match event {
-        Event::RefreshStarted { mode, remaining } => {
-            if let Some(remaining) = remaining {
-                histogram!(REMAINING, "mode" => mode.as_str()).record(remaining.as_secs_f64());
-            }
+        Event::RefreshStarted { mode, remaining: Some(remaining) } => {
+            histogram!(REMAINING, "mode" => mode.as_str()).record(remaining.as_secs_f64());
         }
         Event::Exchanged { mode, failure, took } => {
             let outcome = failure.map_or("rotated", class);
