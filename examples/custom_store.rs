@@ -1,21 +1,34 @@
 //! A token store of one's own: SQLite.
 //!
-//! `cargo run --example custom_store`
+//! ```text
+//! cargo run --example custom_store
+//! ```
 //!
 //! A store does three things: it loads, it saves by compare-and-set, and it grants the exclusive
 //! right to refresh. Here the tokens are a row, and the right is a lock on a second database, which
 //! SQLite gives back whenever its holder goes, be it by a crash.
 //!
-//! The demonstration needs no account: two holders, as two processes would, contend for the right,
-//! and one of them comes too late with its write.
+//! Starts a TeamUp-like server on loopback, and credentials that keep their tokens in the store: at
+//! first one, which refreshes, then another, which starts from what the first one has stored, then
+//! both at once. Exits 0 only if every request was answered 200 and each expiry cost one refresh.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use anyhow::{Context, ensure};
+use http::{Request, StatusCode};
+use http_body_util::Full;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
-use tower_teamup_auth::TokenSet;
+use tokio::task::JoinSet;
+use tower::{ServiceBuilder, ServiceExt};
+use tower_teamup_auth::client::{HyperClient, hyper_client};
 use tower_teamup_auth::store::{StoreError, Stored, TokenStore};
+use tower_teamup_auth::testing::FakeTeamUp;
+use tower_teamup_auth::{AuthLayer, Credentials, CredentialsBuilder, RequestMode, TokenSet};
+
+const MODE: RequestMode = RequestMode::Provider;
 
 /// Keeps one credential's tokens in a SQLite database.
 #[derive(Clone, Debug)]
@@ -92,15 +105,17 @@ impl TokenStore for SqliteStore {
         tokens: &TokenSet,
     ) -> Result<(), StoreError> {
         let (revision, json) = (tokens.revision().to_string(), tokens.to_json());
-        // One statement either way, so that nobody comes between the comparison and the write.
+        // One statement either way, so that nobody comes between the comparison and the write. Where
+        // an earlier attempt has landed after all, it finds these very tokens, which is no conflict.
         let rows = self
             .run("save the tokens", move |database| match over {
                 None => database.execute(
-                    "INSERT INTO tokens VALUES (1, ?1, ?2) ON CONFLICT DO NOTHING",
+                    "INSERT INTO tokens VALUES (1, ?1, ?2)
+                     ON CONFLICT DO UPDATE SET revision = ?1 WHERE json = ?2",
                     (&revision, json.as_str()),
                 ),
                 Some(over) => database.execute(
-                    "UPDATE tokens SET revision = ?1, json = ?2 WHERE revision = ?3",
+                    "UPDATE tokens SET revision = ?1, json = ?2 WHERE revision = ?3 OR json = ?2",
                     (&revision, json.as_str(), over.to_string()),
                 ),
             })
@@ -114,42 +129,78 @@ impl TokenStore for SqliteStore {
     }
 }
 
-/// What a refresh brings, without a server to bring it.
-fn rotated(by: &str, revision: u64) -> anyhow::Result<TokenSet> {
-    let json = format!(r#"{{"version":1,"revision":{revision},"refresh_token":"by-{by}"}}"#);
-    Ok(TokenSet::from_json(json.as_bytes())?)
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let server = FakeTeamUp::start().await;
+    // Made so that nobody else can look into it.
+    let folder = tempfile::tempdir()?;
+    let store = SqliteStore::in_folder(folder.path());
+
+    println!("A user has logged in; the store was empty.");
+    let login = server.issue_tokens(&[MODE]);
+    let first = credentials(&server, &store).tokens(login).build().await?;
+    call(&[&first], &server, &store).await?;
+
+    println!("The token expires.");
+    server.expire_access_tokens();
+    call(&[&first], &server, &store).await?;
+    let old = store.load().await?.context("the store is empty")?;
+
+    println!("Another process starts, with what is stored and nothing else.");
+    let second = credentials(&server, &store).build().await?;
+    call(&[&second], &server, &store).await?;
+
+    println!("The token expires for both: one of them refreshes, the other one adopts.");
+    server.expire_access_tokens();
+    call(&[&first, &second], &server, &store).await?;
+    first.shutdown().await?;
+    second.shutdown().await?;
+
+    println!("A save is repeated, as after an answer that was lost, and one comes too late.");
+    let newest = store.load().await?.context("the store is empty")?;
+    let lease = store.lock().await?;
+    store.save(&lease, Some(old.revision()), &newest).await?;
+    println!("    the newest tokens once more: fine");
+    let late = store.save(&lease, None, &old).await;
+    let refused = late.is_err_and(|error| error.is_conflict());
+    let kept = store.load().await? == Some(newest);
+    println!("    older tokens: {}\n", if refused && kept { "refused" } else { "WRITTEN" });
+
+    let (refreshes, double_spends) = (server.rotations(), server.double_spends());
+    println!("expiries=2 refreshes={refreshes} double_spends={double_spends}");
+    let good = refused && kept && (refreshes, double_spends) == (2, 0);
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let folder = std::env::temp_dir().join(format!("custom-store-{}", std::process::id()));
-    let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(&folder)?;
-    let (anna, bert) = (SqliteStore::in_folder(&folder), SqliteStore::in_folder(&folder));
+fn credentials(server: &FakeTeamUp, store: &SqliteStore) -> CredentialsBuilder {
+    let http_client: HyperClient = hyper_client();
+    Credentials::builder(MODE)
+        .base_url(server.base_url())
+        .store(store.clone())
+        .refresh_over(http_client)
+}
 
-    let lease = anna.lock().await?;
-    anna.save(&lease, None, &rotated("login", 0)?).await?;
-    println!("anna has the right to refresh, and revision 0 is stored");
-
-    let waiting = tokio::spawn(async move {
-        let lease = bert.lock().await?;
-        println!("bert has the right to refresh");
-        let found = bert.load().await?.map(|tokens| tokens.revision());
-        println!("bert finds revision {found:?} and adopts it: no second exchange");
-        let late = bert.save(&lease, Some(0), &rotated("bert", 1)?).await;
-        println!("bert writes over revision 0 all the same: {}", late.unwrap_err());
-        bert.clear(&lease).await?;
-        println!("bert signs out; the store holds {:?}", bert.load().await?);
-        anyhow::Ok(())
-    });
-    tokio::task::yield_now().await;
-    anna.save(&lease, Some(0), &rotated("anna", 1)?).await?;
-    println!("anna has refreshed, and revision 1 is stored before anybody uses it");
-    drop(lease);
-    waiting.await??;
-
-    std::fs::remove_dir_all(&folder)?;
+/// Sends a request with each of the credentials, all at once, and tells what came of it.
+async fn call(
+    processes: &[&Credentials],
+    server: &FakeTeamUp,
+    store: &SqliteStore,
+) -> anyhow::Result<()> {
+    let refreshes = server.rotations();
+    let mut answers = JoinSet::new();
+    for &credentials in processes {
+        let http_client: HyperClient = hyper_client();
+        let api =
+            ServiceBuilder::new().layer(AuthLayer::new(credentials.clone())).service(http_client);
+        answers.spawn(api.oneshot(Request::get(server.url("/events")).body(Full::default())?));
+    }
+    while let Some(answer) = answers.join_next().await {
+        let status = answer?.map_err(anyhow::Error::from_boxed)?.status();
+        ensure!(status == StatusCode::OK, "a request was answered {status}");
+        println!("    answered 200");
+    }
+    let stored = store.load().await?.context("the store is empty")?;
+    let refreshes = server.rotations() - refreshes;
+    println!("    refreshes: {refreshes}; the store holds revision {}\n", stored.revision());
     Ok(())
 }

@@ -14,6 +14,7 @@ use redis_server::{RedisServer, until};
 use relay::{Hold, Relay};
 use tokens::rotated_by;
 use tokio::runtime::Runtime;
+use tokio_test::{assert_pending, assert_ready, task};
 use tower_teamup_auth::store::{RedisLease, RedisStore, TokenStore};
 
 const LEASE: &str = "tower-teamup-auth:{user-1}:lease";
@@ -274,4 +275,73 @@ async fn a_lease_whose_grant_was_lost_on_the_way_is_held_all_the_same() {
     let lease = locking.await.unwrap().unwrap();
     drop(lease);
     until("the lease is given back", || !is_held(&server));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_a_lease_on_its_way_back_can_be_waited_for() {
+    let server = RedisServer::start();
+    let relay = Relay::to(server.port());
+    let store = store_at(relay.url());
+    let lease = store.lock().await.unwrap();
+    assert_ready!(task::spawn(store.settle()).poll());
+
+    relay.hold(Hold::Request, "DEL");
+    drop(lease);
+    // Before the task that gives it back has even noticed, and a clone is the same store.
+    let clone = store.clone();
+    let mut settling = [task::spawn(store.settle()), task::spawn(clone.settle())];
+    for settling in &mut settling {
+        assert_pending!(settling.poll());
+    }
+    assert_ready!(task::spawn(store.with_key("user-2").unwrap().settle()).poll());
+    relay.wait_until_held();
+    assert!(is_held(&server));
+    for settling in &mut settling {
+        assert_pending!(settling.poll());
+    }
+    relay.let_pass();
+    for settling in settling {
+        settling.await;
+    }
+    assert!(!is_held(&server));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_a_lease_that_nobody_waited_for_to_the_end_is_waited_for_on_its_way_back() {
+    let server = RedisServer::start();
+    let relay = Relay::to(server.port());
+    let store = store_at(relay.url());
+    relay.hold(Hold::Answer, "PTTL");
+    let mut locking = task::spawn(store.lock());
+    assert_pending!(locking.poll());
+    relay.wait_until_held();
+    assert!(is_held(&server), "Redis has granted the lease");
+    drop(locking);
+    let mut settling = task::spawn(store.settle());
+    assert_pending!(settling.poll());
+    relay.let_pass();
+    settling.await;
+    assert!(!is_held(&server));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_redis_can_not_take_back_is_waited_for_until_it_has_run_out() {
+    let mut server = RedisServer::start();
+    let store = store_for(server.url(), Duration::from_secs(1));
+    let lease = store.lock().await.unwrap();
+    server.kill();
+    drop(lease);
+    let mut settling = task::spawn(store.settle());
+    assert_pending!(settling.poll());
+    settling.await;
+}
+
+#[test]
+fn a_lease_whose_runtime_has_ended_is_not_waited_for() {
+    let server = RedisServer::start();
+    let store = store_at(server.url());
+    drop(lease_of_the_dead(&store));
+    // Its threads end on their own.
+    let mut settling = task::spawn(store.settle());
+    until("the store has settled", || settling.poll().is_ready());
 }

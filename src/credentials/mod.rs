@@ -52,7 +52,7 @@ use crate::headers::{AuthScheme, ProviderId, RequestMode};
 use crate::observe::{Event, emit};
 use crate::origin::Origins;
 use crate::refresh::DynRefresh;
-use crate::token::{AccessToken, Clock, Moment, TokenSet};
+use crate::token::{AccessToken, Clock, Deadline, Moment, TokenSet};
 
 /// A credential for the TeamUp API, alive: it knows its tokens, when to renew them, and how.
 ///
@@ -188,8 +188,11 @@ impl Credentials {
         }
     }
 
-    /// Starts no further refresh, and waits for the one under way and for writes to the store that
-    /// are still to be repeated. Requests go on while their tokens are valid.
+    /// Starts no further refresh, and waits for the one under way, for writes to the store that are
+    /// still to be repeated, and for the right to refresh to be given back. Requests go on while their
+    /// tokens are valid.
+    ///
+    /// A process that ends without it may keep the others from refreshing until its lease runs out.
     ///
     /// # Errors
     ///
@@ -201,13 +204,16 @@ impl Credentials {
     ///
     /// Dropping the future ends the waiting only; it may be called again.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        let Some(under_way) = self.inner.desk.close() else {
-            return Ok(());
+        let deadline = Deadline::after(self.inner.settings.refresh_timeout);
+        let outcome = match self.inner.desk.close() {
+            None => Ok(()),
+            Some(under_way) => tokio::time::timeout(deadline.remaining(), under_way)
+                .await
+                .unwrap_or_else(|_elapsed| Err(Error::timed_out())),
         };
-        match tokio::time::timeout(self.inner.settings.refresh_timeout, under_way).await {
-            Ok(outcome) => outcome,
-            Err(_elapsed) => Err(Error::timed_out()),
-        }
+        // Others may wait for the right, and nobody here could tell them later.
+        self.inner.vault.settle(deadline.remaining()).await;
+        outcome
     }
 
     pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {

@@ -80,6 +80,14 @@ impl Vault {
         }
     }
 
+    /// Waits until the right to refresh is given back, for `limit` or the limit of a call at most. If
+    /// the store can't be told, its own means must do: the tokens are safe, and that is what counts.
+    pub(crate) async fn settle(&self, limit: Duration) {
+        if let Some(store) = &self.store {
+            let _ = bounded("settle", limit.min(self.limit), || store.settle()).await;
+        }
+    }
+
     pub(crate) fn is_held(&self, lease: &Lease) -> bool {
         match (&self.store, &lease.0) {
             (Some(store), Some(lease)) => store.is_held(lease),

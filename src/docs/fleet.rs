@@ -69,8 +69,8 @@
 //!
 //! In each of them [`Error::is_reauthorization_required`] is true and every call fails at once and
 //! locally. To keep the moment short and the losses rare: see that processes end on SIGTERM and
-//! call [`Credentials::shutdown`], which waits for the refresh under way and for unsaved tokens; do
-//! not restart a process that says its tokens are unsaved, but mend the store; let Redis write its
+//! call [`Credentials::shutdown`], which waits for the refresh under way, for unsaved tokens, and for
+//! the right to refresh to be given back; do not restart a process that says its tokens are unsaved, but mend the store; let Redis write its
 //! append-only file with `appendfsync always`.
 //!
 //! # Logging in again, and signing out
@@ -88,7 +88,8 @@
 //! The holder renews its lease after each third of its lifetime, for as long as the refresh takes.
 //! So the lifetime need not be longer than an exchange. It is a trade between two things:
 //!
-//! - after a crash the others wait for the rest of it. Keep it well below the
+//! - after a crash, or an end without [`Credentials::shutdown`], the others may wait for the rest of
+//!   it. Keep it well below the
 //!   [refresh's time limit](crate::CredentialsBuilder::refresh_timeout), 30 s unless set, or they
 //!   give up before the lease is free. Their requests fail only where their token has expired by
 //!   then, which the early refresh makes rare;

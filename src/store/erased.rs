@@ -25,6 +25,7 @@ pub(crate) trait DynTokenStore: Send + Sync + 'static {
     ) -> BoxFuture<'a, ()>;
     fn is_held(&self, lease: &DynLease) -> bool;
     fn clear<'a>(&'a self, lease: &'a DynLease) -> BoxFuture<'a, ()>;
+    fn settle(&self) -> BoxFuture<'_, ()>;
 }
 
 impl<S: TokenStore> DynTokenStore for S {
@@ -55,6 +56,13 @@ impl<S: TokenStore> DynTokenStore for S {
 
     fn clear<'a>(&'a self, lease: &'a DynLease) -> BoxFuture<'a, ()> {
         Box::pin(TokenStore::clear(self, own_lease::<S>(lease)))
+    }
+
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            TokenStore::settle(self).await;
+            Ok(())
+        })
     }
 }
 

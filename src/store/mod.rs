@@ -16,7 +16,8 @@
 //!    tokens are used all the same (a spent refresh token can't be un-spent), the write is repeated
 //!    with backoff, and no further refresh starts before it has landed;
 //! 5. the lease is dropped, which gives the right back: once the new tokens are saved, and not
-//!    before, because another process would find the spent ones in the store.
+//!    before, because another process would find the spent ones in the store. Where giving it back
+//!    takes longer than the drop, [`settle`](TokenStore::settle) waits for it before a process ends.
 //!
 //! # Writing one
 //!
@@ -46,7 +47,8 @@
 //!
 //!     async fn save(&self, _: &Self::Lease, over: Option<u64>, tokens: &TokenSet) -> Result<(), StoreError> {
 //!         let mut kept = self.kept.lock().unwrap();
-//!         if kept.as_ref().map(TokenSet::revision) != over {
+//!         let repeated = kept.as_ref() == Some(tokens);
+//!         if !repeated && kept.as_ref().map(TokenSet::revision) != over {
 //!             return Err(StoreError::conflict());
 //!         }
 //!         *kept = Some(tokens.clone());
@@ -180,4 +182,14 @@ pub trait TokenStore: Send + Sync + 'static {
     ///
     /// When the store can't be written.
     fn clear(&self, lease: &Self::Lease) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Waits until every lease that was dropped is given back, where that takes longer than the drop.
+    ///
+    /// [`Credentials::shutdown`](crate::Credentials::shutdown) asks for it, because a process that
+    /// ends before others can be told (over a network, say) leaves the right taken until its
+    /// lifetime is over. Leases that somebody still has are not waited for. By default there is
+    /// nothing to wait for.
+    fn settle(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
 }

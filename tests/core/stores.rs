@@ -36,6 +36,25 @@ async fn stored(server: &Server, store: &Store) -> Credentials {
     builder(server).store(store.clone()).build().await.unwrap()
 }
 
+#[tokio::test]
+async fn memory_store_takes_a_save_once_more_and_no_older_one() {
+    let server = Server::new();
+    let tokens = [0, 1].map(|revision| of_another_process(&server, Provider, revision));
+    let store = MemoryStore::new();
+    let lease = store.lock().await.unwrap();
+    for over in [None, None] {
+        store.save(&lease, over, &tokens[0]).await.unwrap();
+    }
+    for over in [Some(0), Some(0), None] {
+        store.save(&lease, over, &tokens[1]).await.unwrap();
+        assert_eq!(store.load().await.unwrap().as_ref(), Some(&tokens[1]));
+    }
+    for over in [None, Some(0)] {
+        assert!(store.save(&lease, over, &tokens[0]).await.unwrap_err().is_conflict());
+        assert_eq!(store.load().await.unwrap().as_ref(), Some(&tokens[1]));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn p1_two_processes_that_share_a_store_cause_one_exchange() {
     let trace = Heard::start();

@@ -232,6 +232,40 @@ async fn shutdown_gives_up_on_a_store_that_stays_broken_and_may_be_called_again(
 }
 
 #[tokio::test(start_paused = true)]
+async fn shutdown_waits_until_the_right_to_refresh_is_given_back() {
+    let server = Server::new();
+    let (credentials, store) = stored(&server).await;
+    assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
+    assert_eq!(store.count(Op::Settle), 0, "no refresh waits for it");
+    let a_while = Duration::from_secs(4);
+    store.faults(Op::Settle, [Fault::Slow(a_while)]);
+    let stopwatch = Stopwatch::start();
+    credentials.shutdown().await.unwrap();
+    let late = stopwatch.elapsed().checked_sub(a_while).expect("it has waited");
+    assert!(late <= Duration::from_millis(2), "{late:?}");
+
+    // It may have been taken since, by `set_tokens`.
+    credentials.shutdown().await.unwrap();
+    assert_eq!(store.count(Op::Settle), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_leaves_alone_a_right_that_can_not_be_given_back_in_time() {
+    let server = Server::new();
+    let (credentials, store) = stored(&server).await;
+    assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
+    for fault in [Fault::Hangs, Fault::Panics, Fault::PanicsAtOnce] {
+        store.faults(Op::Settle, [fault]);
+        let stopwatch = Stopwatch::start();
+        credentials.shutdown().await.unwrap();
+        // What one call to the store may take.
+        let most = Duration::from_secs(5) + Duration::from_millis(2);
+        assert!(stopwatch.elapsed() <= most, "{fault:?}: {:?}", stopwatch.elapsed());
+    }
+    assert_eq!(store.count(Op::Settle), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn shutdown_of_idle_credentials_returns_at_once() {
     let server = Server::new();
     let stopwatch = Stopwatch::start();

@@ -102,6 +102,7 @@ async fn killed_at(test: &str, step: &str, has: Has, shared: &Shared) {
     assert_eq!(next.refresh(), "done", "{step}: {}", next.log());
     assert_eq!(next.request(), "200", "{step}");
     next.ends();
+    assert_eq!(shared.lease_owner(), None, "{step}");
     assert_eq!(server.double_spends(), usize::from(has == Has::RotatedOnly), "{step}");
 
     // And what it leaves behind is good for the one after it.

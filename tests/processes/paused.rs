@@ -148,7 +148,7 @@ async fn p2_file_stopped_it_keeps_the_lock_and_the_others_go_on_with_what_they_h
     }
 }
 
-/// Both have the newest pair and can rotate it, one after the other.
+/// Both have the newest pair and can rotate it, one after the other; neither leaves a lease behind.
 async fn goes_on(server: &FakeTeamUp, shared: &Shared, workers: [Worker; 2]) {
     for mut worker in workers {
         assert_eq!(worker.request(), "200", "{}", worker.log());
@@ -158,5 +158,6 @@ async fn goes_on(server: &FakeTeamUp, shared: &Shared, workers: [Worker; 2]) {
         assert_eq!(server.rotations(), rotations + 1, "{}", server.journal());
         assert_eq!(shared.load().await.unwrap().revision(), revision + 1);
         worker.ends();
+        assert_eq!(shared.lease_owner(), None, "a lease that would lock the other out");
     }
 }

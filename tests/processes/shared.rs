@@ -73,12 +73,7 @@ impl Shared {
     /// Sees that what a dead process held does not lock the others out for ever.
     pub(crate) fn outlive_the_dead(&self) {
         match self {
-            Shared::File(_) => {
-                let mut sidecar = self.path().into_os_string();
-                sidecar.push(".lock");
-                let sidecar = File::open(sidecar).unwrap();
-                flock(&sidecar, FlockOperation::NonBlockingLockExclusive).expect("it is unlocked");
-            }
+            Shared::File(_) => assert!(self.is_file_unlocked()),
             Shared::Redis(_) => self.expire_lease(),
         }
     }
@@ -95,8 +90,19 @@ impl Shared {
         until("the lease has run out", || !self.server().query::<bool>(&["EXISTS", LEASE]));
     }
 
+    /// Who has the lease; of a file nobody, once its lock is free.
     pub(crate) fn lease_owner(&self) -> Option<String> {
-        self.server().query(&["GET", LEASE])
+        match self {
+            Shared::File(_) => (!self.is_file_unlocked()).then(|| "somebody".to_owned()),
+            Shared::Redis(server) => server.query(&["GET", LEASE]),
+        }
+    }
+
+    fn is_file_unlocked(&self) -> bool {
+        let mut sidecar = self.path().into_os_string();
+        sidecar.push(".lock");
+        let sidecar = File::open(sidecar).unwrap();
+        flock(&sidecar, FlockOperation::NonBlockingLockExclusive).is_ok()
     }
 }
 

@@ -123,6 +123,7 @@ impl RedisStoreBuilder {
             prefix: self.prefix.into(),
             lease_lifetime: lifetime,
             seal: self.seal,
+            departures: Arc::default(),
         }))
     }
 

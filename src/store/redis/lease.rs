@@ -1,10 +1,10 @@
 //! The exclusive right to refresh: a key in Redis that runs out unless it is renewed.
 //!
 //! One task lives a lease from end to end: it takes it, renews it and gives it back. The holder,
-//! and the caller who still waits to become one, keep a channel open to it and nothing else, so
-//! whenever they go, at whichever point, the task notices and gives back what it took.
+//! and the caller who still waits to become one, tell it goodbye when they go, at whichever point,
+//! and the task gives back what it took. A goodbye is counted from when it is said until then, so
+//! that a process which is about to end can wait for it.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,19 +13,22 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::backoff::Backoff;
+use super::departures::{Departure, Departures};
 use super::shared::Shared;
 use crate::store::StoreError;
 use crate::token::{Clock, Moment};
 
 /// The exclusive right to refresh that a [`RedisStore`](super::RedisStore) grants.
 ///
-/// It is renewed while this value lives. Dropping it gives the right back in the background; if
-/// that fails, or the process dies, the right runs out by itself at the end of its lifetime.
+/// It is renewed while this value lives. Dropping it gives the right back in the background, and
+/// [`TokenStore::settle`](crate::store::TokenStore::settle) waits for that; if it fails, or the
+/// process or its runtime ends before, the right runs out by itself at the end of its lifetime.
 pub struct RedisLease {
     owner: Arc<str>,
     standing: Arc<Standing>,
-    /// Never sent over: that it is dropped is the message.
-    _alive: oneshot::Sender<Infallible>,
+    departures: Arc<Departures>,
+    /// Used once, when this is dropped.
+    goodbye: Option<oneshot::Sender<Departure>>,
 }
 
 impl RedisLease {
@@ -42,15 +45,17 @@ impl RedisLease {
     /// Waits for the lease. Dropping the future gives back what it took.
     pub(super) async fn take(shared: Arc<Shared>) -> Result<RedisLease, StoreError> {
         let owner: Arc<str> = new_owner().into();
-        let (alive, gone) = oneshot::channel();
+        let (goodbye, goodbyes) = oneshot::channel();
         let (grant, granted) = oneshot::channel();
         let standing = Arc::new(Standing::default());
         let lease = RedisLease {
             owner: Arc::clone(&owner),
             standing: Arc::clone(&standing),
-            _alive: alive,
+            departures: Arc::clone(&shared.departures),
+            goodbye: Some(goodbye),
         };
-        tokio::spawn(live(shared, owner, standing, grant, gone));
+        let holder = Holder { goodbye: goodbyes, departure: None };
+        tokio::spawn(live(shared, owner, standing, grant, holder));
         match granted.await {
             Ok(Ok(())) => Ok(lease),
             Ok(Err(error)) => Err(error),
@@ -58,6 +63,16 @@ impl RedisLease {
                 "the runtime that waited for the lease is gone",
                 closed,
             )),
+        }
+    }
+}
+
+impl Drop for RedisLease {
+    /// Counted here and not by the task, which notices later. If the task has ended, the departure
+    /// ends with the message that nobody takes.
+    fn drop(&mut self) {
+        if let Some(goodbye) = self.goodbye.take() {
+            let _ = goodbye.send(Departures::begin(&self.departures));
         }
     }
 }
@@ -101,6 +116,25 @@ impl Standing {
     }
 }
 
+/// What the task knows of whoever holds its lease or waits for it.
+struct Holder {
+    goodbye: oneshot::Receiver<Departure>,
+    /// `Some` once it was told that nobody holds the lease or waits for it any more. It is over when
+    /// the task is.
+    departure: Option<Departure>,
+}
+
+impl Holder {
+    /// Lets `pause` pass, unless the holder is gone or goes meanwhile.
+    async fn is_gone_within(&mut self, pause: Duration) -> bool {
+        if self.departure.is_none() {
+            // An error says that the pause is over: nobody goes without a goodbye.
+            self.departure = timeout(pause, &mut self.goodbye).await.ok().and_then(Result::ok);
+        }
+        self.departure.is_some()
+    }
+}
+
 /// A name that no other holder bears, in this process or another. The process id keeps apart what
 /// was forked from one seed, and tells whoever looks into Redis where the holder runs.
 fn new_owner() -> String {
@@ -114,13 +148,13 @@ async fn live(
     owner: Arc<str>,
     standing: Arc<Standing>,
     grant: oneshot::Sender<Result<(), StoreError>>,
-    mut gone: oneshot::Receiver<Infallible>,
+    mut holder: Holder,
 ) {
-    match take(&shared, &owner, &standing, &mut gone).await {
+    match take(&shared, &owner, &standing, &mut holder).await {
         Ok(true) => {
-            // A receiver that is gone shows in `gone` as well.
+            // Whoever doesn't wait for it any more says goodbye as well.
             let _ = grant.send(Ok(()));
-            if !renew(&shared, &owner, &standing, &mut gone).await {
+            if !renew(&shared, &owner, &standing, &mut holder).await {
                 return;
             }
         }
@@ -138,7 +172,7 @@ async fn take(
     shared: &Shared,
     owner: &str,
     standing: &Standing,
-    gone: &mut oneshot::Receiver<Infallible>,
+    holder: &mut Holder,
 ) -> Result<bool, StoreError> {
     let mut pauses = Backoff::new(Duration::from_millis(20), Duration::from_millis(250));
     loop {
@@ -147,21 +181,16 @@ async fn take(
             standing.grant(until);
             return Ok(true);
         };
-        if gone_within(pauses.pause().min(left), gone).await {
+        if holder.is_gone_within(pauses.pause().min(left)).await {
             return Ok(false);
         }
     }
 }
 
 /// Renews the lease until its holder lets go; false if somebody else has it by then.
-async fn renew(
-    shared: &Shared,
-    owner: &str,
-    standing: &Standing,
-    gone: &mut oneshot::Receiver<Infallible>,
-) -> bool {
+async fn renew(shared: &Shared, owner: &str, standing: &Standing, holder: &mut Holder) -> bool {
     let mut pause = shared.lease_lifetime / 3;
-    while !gone_within(pause, gone).await {
+    while !holder.is_gone_within(pause).await {
         pause = match renew_once(shared, owner, standing).await {
             Ok(true) => shared.lease_lifetime / 3,
             Ok(false) => return false,
@@ -188,11 +217,6 @@ async fn renew_once(shared: &Shared, owner: &str, standing: &Standing) -> Result
 
 fn a_lifetime_from_now(shared: &Shared) -> Moment {
     Clock::system().now().plus(shared.lease_lifetime)
-}
-
-/// Lets `pause` pass, unless nobody holds the lease or waits for it any more.
-async fn gone_within(pause: Duration, gone: &mut oneshot::Receiver<Infallible>) -> bool {
-    timeout(pause, gone).await.is_ok()
 }
 
 /// Gives the lease back, and keeps trying for as long as it can still stand in Redis.

@@ -4,6 +4,7 @@
 
 mod backoff;
 mod builder;
+mod departures;
 mod failure;
 mod lease;
 mod link;
@@ -41,7 +42,8 @@ use crate::token::TokenSet;
 ///
 /// The [lease](RedisLease) is a key of its own, with an owner and a lifetime (10 s unless
 /// [set](RedisStoreBuilder::lease_lifetime)), renewed while the refresh runs. A holder that dies
-/// blocks the others for that lifetime at most. A holder that was suspended for longer, and wakes up
+/// blocks the others for that lifetime at most; so does one that ends before the lease is given back,
+/// which happens in the background: [`shutdown`](crate::Credentials::shutdown) waits for it. A holder that was suspended for longer, and wakes up
 /// after another process has refreshed, can't overwrite the newer tokens: each write compares the
 /// revision that it replaces, in one step with the write. If it wakes up before its exchange, it
 /// starts over instead. If nobody has saved in the meantime, the
@@ -116,13 +118,14 @@ impl RedisStore {
     /// When the key is empty or holds a brace ([`Error::is_invalid_input`]).
     pub fn with_key(&self, key: impl AsRef<str>) -> Result<Self, Error> {
         builder::check_part("key", key.as_ref())?;
-        let Shared { link, prefix, keys: _, lease_lifetime, seal } = &*self.shared;
+        let Shared { link, prefix, keys: _, lease_lifetime, seal, departures: _ } = &*self.shared;
         Ok(RedisStore::on(Shared {
             link: Arc::clone(link),
             prefix: Arc::clone(prefix),
             keys: Keys::new(prefix, key.as_ref()),
             lease_lifetime: *lease_lifetime,
             seal: seal.clone(),
+            departures: Arc::default(),
         }))
     }
 
@@ -169,6 +172,12 @@ impl TokenStore for RedisStore {
     /// what that process saves would outlive the clearing.
     async fn clear(&self, lease: &Self::Lease) -> Result<(), StoreError> {
         self.shared.clear(lease.owner()).await
+    }
+
+    /// See [`TokenStore::settle`]. A lease that Redis does not take back runs out by itself, and is
+    /// waited for no longer than that.
+    async fn settle(&self) {
+        self.shared.departures.over().await;
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use redis::{Cmd, FromRedisValue};
 use zeroize::Zeroizing;
 
+use super::departures::Departures;
 use super::failure::Failure;
 use super::link::Link;
 use super::scripts::Keys;
@@ -24,6 +25,8 @@ pub(super) struct Shared {
     pub(super) keys: Keys,
     pub(super) lease_lifetime: Duration,
     pub(super) seal: Seal,
+    /// Those of the clones of one store; other credentials on the same connection have their own.
+    pub(super) departures: Arc<Departures>,
 }
 
 impl Shared {

@@ -39,6 +39,7 @@ pub(crate) enum Op {
     Save,
     IsHeld,
     Clear,
+    Settle,
 }
 
 /// What goes wrong with a call.
@@ -212,5 +213,10 @@ impl TokenStore for Store {
             self.put(None);
             Ok(())
         }
+    }
+
+    fn settle(&self) -> impl Future<Output = ()> + Send {
+        let fault = self.begin(Op::Settle);
+        async move { suffer(fault).await.expect("settling can't fail") }
     }
 }
