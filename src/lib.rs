@@ -109,6 +109,7 @@ pub mod refresh;
 
 mod service;
 pub mod store;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;

@@ -176,7 +176,8 @@ async fn show_the_stores(table: &mut Table, folder: &Path) {
     store.save(&lease, None, &tokens()).await.unwrap();
     table.debug("FileLease", &lease);
     table.debug("SaveStep", &None::<SaveStep>);
-    table.error("StoreError", &store.save(&lease, Some(99), &tokens()).await.unwrap_err());
+    let other = TokenSet::new("s3cret-of-another".parse().unwrap());
+    table.error("StoreError", &store.save(&lease, Some(99), &other).await.unwrap_err());
     // Another key, and a file that is no token set and quotes one.
     let other = FileStore::new(store.path()).encrypt_with(EncryptionKey::from_bytes([7; 32]));
     table.error("StoreError", &other.load().await.unwrap_err());

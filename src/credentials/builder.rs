@@ -21,6 +21,7 @@ use crate::refresh::{
     AnswerFormat, DynRefresh, Endpoint, ExchangeClient, Refresh, RefreshEncoding, Transport,
 };
 use crate::store::{DynTokenStore, TokenStore};
+use crate::sync::AsyncMutex;
 use crate::token::{AccessToken, Clock, TokenSet};
 
 /// The API's base as TeamUp documents it.
@@ -304,7 +305,7 @@ impl CredentialsBuilder {
             inner: Arc::new(Inner {
                 cell: Cell::new(snapshot),
                 desk: Default::default(),
-                ledger: tokio::sync::Mutex::new(Ledger { tokens, ..Ledger::default() }),
+                ledger: AsyncMutex::new(Ledger::new(tokens)),
                 vault,
                 refresh,
                 settings,

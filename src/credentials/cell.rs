@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::Guard;
 use http::header::HeaderValue;
 
 use super::windows::{Deadlines, Windows};
 use crate::headers::{AuthScheme, ProviderId, RequestMode};
+use crate::sync::{ArcSwap, AtomicU64};
 use crate::token::{AccessToken, IssuedToken, Moment, TokenSet};
 
 /// Holds the newest [`Snapshot`]. Any number of threads load it; only the holder of the ledger

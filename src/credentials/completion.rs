@@ -5,10 +5,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::error::Error;
+use crate::sync::{Mutex, MutexGuard};
 
 /// How it ended; every waiter receives the same.
 pub(crate) type Outcome = Result<(), Error>;

@@ -5,7 +5,7 @@
 //! only when their token is not good enough.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::cell::{Cell, Generation};
@@ -13,6 +13,7 @@ use super::completion::{Completion, Outcome, Wait};
 use super::memory::{Memory, StormGuard};
 use crate::error::Error;
 use crate::headers::RequestMode;
+use crate::sync::{Mutex, MutexGuard};
 use crate::token::Moment;
 
 #[derive(Debug, Default)]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tracing::Instrument;
 
 use super::Inner;
@@ -15,6 +14,7 @@ use super::transaction::Transaction;
 use super::vault::catch_panic;
 use crate::error::Error;
 use crate::observe::{Event, emit, refresh_span};
+use crate::sync::{Handle, sleep};
 use crate::token::{Deadline, Moment};
 
 /// A failure is everybody's answer for this long, give or take half of it.
@@ -96,7 +96,7 @@ impl Shift {
             inner.desk.with_memory(|memory| memory.fail_until(error.clone(), now.plus(pause)));
             drop(ledger);
             inner.desk.fail_queued(&error);
-            tokio::time::sleep(pause).await;
+            sleep(pause).await;
         }
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::Inner;
 use super::vault::Lease;
+use crate::error::Error;
 use crate::observe::{Event, UnsavedTime, emit};
 use crate::store::StoreError;
-use crate::token::{Clock, TokenSet};
+use crate::token::{Clock, RefreshToken, TokenSet};
 
 /// Guarded by one lock per credential. Whoever holds it may change the tokens and publish them;
 /// so changes never overlap, whatever brings them about.
@@ -22,7 +23,10 @@ pub(crate) struct Ledger {
     /// old tokens in the store, and spend a refresh token that is spent.
     pub(crate) kept: Option<Lease>,
     /// `Some` from a write that failed until there is nothing left to write.
-    pub(crate) unsaved_time: Option<UnsavedTime>,
+    unsaved_time: Option<UnsavedTime>,
+    /// The refresh token that the endpoint refused last, and what became of it. It is not sent again,
+    /// not even if the store could not say at once whether there is a newer one.
+    refused: Option<(RefreshToken, Error)>,
 }
 
 /// Where tokens came from that the store lacks.
@@ -44,6 +48,28 @@ pub(crate) enum Written {
 }
 
 impl Ledger {
+    pub(crate) fn new(tokens: Option<TokenSet>) -> Self {
+        Ledger { tokens, ..Ledger::default() }
+    }
+
+    /// The tokens of a new login, not written yet: what became of others is no matter of theirs.
+    pub(crate) fn set(&mut self, tokens: TokenSet) {
+        self.tokens = Some(tokens);
+        self.unsaved = Some(Unsaved::Set);
+        self.refused = None;
+    }
+
+    /// The endpoint has refused the refresh token.
+    pub(crate) fn refused(&mut self, error: Error) {
+        self.refused = self.tokens.as_ref().map(|tokens| (tokens.refresh_token().clone(), error));
+    }
+
+    /// Why the refresh token must not be sent, if it was refused.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        let (refused, error) = self.refused.as_ref()?;
+        (self.tokens.as_ref()?.refresh_token() == refused).then(|| error.clone())
+    }
+
     /// The right to refresh: the one that was kept with unsaved tokens, or else a new one.
     pub(crate) async fn lock(
         &mut self,

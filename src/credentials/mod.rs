@@ -18,6 +18,8 @@ mod cell;
 mod completion;
 mod desk;
 mod driver;
+#[cfg(test)]
+mod interleavings;
 mod ledger;
 mod memory;
 mod transaction;
@@ -38,7 +40,7 @@ pub(crate) use cell::{Cell, Copied, Generation, Held, Slot, Snapshot, Verdict};
 use completion::{Outcome, Wait};
 pub(crate) use desk::Reason;
 use desk::{Answer, Desk};
-use ledger::{Ledger, Unsaved};
+use ledger::Ledger;
 use memory::{Memory, StormGuard};
 #[cfg(feature = "testing")]
 pub use transaction::Step;
@@ -52,6 +54,7 @@ use crate::headers::{AuthScheme, ProviderId, RequestMode};
 use crate::observe::{Event, emit};
 use crate::origin::Origins;
 use crate::refresh::DynRefresh;
+use crate::sync::{AsyncMutex, Handle, timeout};
 use crate::token::{AccessToken, Clock, Deadline, Moment, TokenSet};
 
 /// A credential for the TeamUp API, alive: it knows its tokens, when to renew them, and how.
@@ -86,7 +89,7 @@ pub struct Credentials {
 pub(crate) struct Inner {
     pub(crate) cell: Cell,
     pub(crate) desk: Desk,
-    pub(crate) ledger: tokio::sync::Mutex<Ledger>,
+    pub(crate) ledger: AsyncMutex<Ledger>,
     pub(crate) vault: Vault,
     /// `None` for an M2M token, which can't be refreshed.
     pub(crate) refresh: Option<Arc<dyn DynRefresh>>,
@@ -207,7 +210,7 @@ impl Credentials {
         let deadline = Deadline::after(self.inner.settings.refresh_timeout);
         let outcome = match self.inner.desk.close() {
             None => Ok(()),
-            Some(under_way) => tokio::time::timeout(deadline.remaining(), under_way)
+            Some(under_way) => timeout(deadline.remaining(), under_way)
                 .await
                 .unwrap_or_else(|_elapsed| Err(Error::timed_out())),
         };
@@ -288,7 +291,7 @@ impl Credentials {
     where
         F: Future<Output = Outcome> + Send + 'static,
     {
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| Error::no_runtime())?;
+        let runtime = Handle::try_current().map_err(|_| Error::no_runtime())?;
         runtime
             .spawn(change(Arc::clone(&self.inner)))
             .await
@@ -335,8 +338,7 @@ impl Inner {
             Ok((_, Ok(stored))) => stored.as_ref().map(TokenSet::revision),
             _ => None,
         };
-        ledger.tokens = Some(tokens.with_revision(known.max(over.unwrap_or(0)) + 1));
-        ledger.unsaved = Some(Unsaved::Set);
+        ledger.set(tokens.with_revision(known.max(over.unwrap_or(0)) + 1));
         let written = match stored {
             Ok((lease, _)) => {
                 let written = ledger.write(&self, &lease, over).await.map(|_| ());

@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::observe::{Event, emit};
 use crate::refresh::{DynRefresh, FailureClass, RefreshError, RefreshRequest, RefreshResponse};
 use crate::store::StoreError;
+use crate::sync::{sleep, timeout};
 use crate::token::{Deadline, IssuedToken, TokenSet};
 
 /// The first pause after a transient failure; it doubles with each further one.
@@ -92,7 +93,7 @@ impl Transaction<'_> {
             emit(&Event::LeaseLost);
             drop(lease);
             // A store that loses every lease at once is not asked in a tight loop.
-            tokio::time::sleep(self.pause(tries.leases).min(self.deadline.remaining())).await;
+            sleep(self.pause(tries.leases).min(self.deadline.remaining())).await;
             tries.leases += 1;
         }
     }
@@ -106,6 +107,9 @@ impl Transaction<'_> {
         };
         self.inner.step(Step::Read);
         loop {
+            if let Some(refusal) = self.ledger.refusal() {
+                return Err(refusal);
+            }
             let time_left = self.time_left()?;
             if !self.inner.vault.is_held(lease) {
                 return Ok(End::LeaseLost);
@@ -196,8 +200,7 @@ impl Transaction<'_> {
         // The lifetime counts from before the request was sent: the token is never older than
         // that.
         let sent_at = settings.clock.now();
-        let answer =
-            tokio::time::timeout(limit, catch_panic(|| self.refresh.refresh(request))).await;
+        let answer = timeout(limit, catch_panic(|| self.refresh.refresh(request))).await;
         let response = match answer {
             Ok(Ok(answer)) => answer?,
             Ok(Err(_panicked)) => {
@@ -304,15 +307,20 @@ impl Transaction<'_> {
                     self.pause_and_try_again(error, pause).await
                 }
             },
-            FailureClass::Rejected => match self.reread().await? {
-                Reread::Adopted => Ok(Next::Adopted),
-                Reread::Exchange { over: found, newer: true } if !tries.reread => {
-                    tries.reread = true;
-                    *over = found;
-                    Ok(Next::Again)
+            FailureClass::Rejected => {
+                let error = Error::reauthorization_required(error);
+                // Before the store is asked, which may not answer.
+                self.ledger.refused(error.clone());
+                match self.reread().await? {
+                    Reread::Adopted => Ok(Next::Adopted),
+                    Reread::Exchange { over: found, newer: true } if !tries.reread => {
+                        tries.reread = true;
+                        *over = found;
+                        Ok(Next::Again)
+                    }
+                    Reread::Exchange { .. } => Err(error),
                 }
-                Reread::Exchange { .. } => Err(Error::reauthorization_required(error)),
-            },
+            }
             FailureClass::Protocol => Err(Error::refresh(error)),
         }
     }
@@ -327,7 +335,7 @@ impl Transaction<'_> {
             return Err(Error::refresh(error));
         }
         emit(&Event::ExchangeFailed { error: &error, wait: pause });
-        tokio::time::sleep(pause).await;
+        sleep(pause).await;
         Ok(Next::Again)
     }
 

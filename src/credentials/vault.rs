@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::store::{DynLease, DynTokenStore, StoreError, Stored};
+use crate::sync::timeout;
 use crate::token::TokenSet;
 
 #[derive(Clone)]
@@ -104,7 +105,7 @@ async fn bounded<T, F>(
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    match tokio::time::timeout(limit, catch_panic(call)).await {
+    match timeout(limit, catch_panic(call)).await {
         Ok(Ok(result)) => result,
         Ok(Err(Panicked)) => Err(StoreError::panicked(name)),
         Err(_elapsed) => Err(StoreError::timed_out(name, limit)),

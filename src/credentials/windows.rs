@@ -44,7 +44,12 @@ impl Windows {
         let lifetime = expires_at.duration_since(now.wall_time()).unwrap_or_default();
         let window = self.leeway.min(lifetime / SHARE_OF_LIFETIME);
         let window = window.mul_f64(1.0 - self.jitter * SHARE_OF_JITTER);
-        Deadlines { advised: now.plus(lifetime - window), due: now.plus(lifetime) }
+        let mut due = now.plus(lifetime);
+        // What has expired before did so at its time by the wall clock, and not only now: the clock
+        // may be set back yet.
+        let overdue = now.wall_time().duration_since(expires_at).unwrap_or_default();
+        due.wall = due.wall.saturating_sub(u64::try_from(overdue.as_millis()).unwrap_or(u64::MAX));
+        Deadlines { advised: now.plus(lifetime - window), due }
     }
 }
 
@@ -74,6 +79,19 @@ mod tests {
         assert_eq!(window(300, 0.0, 10), (8_000, 10_000));
         assert_eq!(window(0, 0.5, 10), (10_000, 10_000));
         assert_eq!(window(300, 0.0, 0), (0, 0));
+    }
+
+    #[test]
+    fn a_token_that_had_expired_stays_so_when_the_wall_clock_is_set_back() {
+        let windows = Windows { leeway: Duration::from_secs(300), jitter: 0.0 };
+        let now = Moment { monotonic: 5_000, wall: 10_000_000 };
+        let issued = IssuedToken {
+            token: AccessToken::new("a").unwrap(),
+            expires_at: now.wall_time().checked_sub(Duration::from_secs(7_300)),
+        };
+        let due = windows.deadlines(&issued, now).due;
+        let an_hour_back = now.wall - 3_600_000;
+        assert!(now.monotonic >= due.monotonic && an_hour_back >= due.wall);
     }
 
     #[test]

@@ -61,6 +61,32 @@ async fn token_that_expires_after_its_refresh_was_refused_is_not_sent_any_more()
 }
 
 #[tokio::test(start_paused = true)]
+async fn p2_refused_refresh_token_is_not_sent_again_when_the_store_could_not_be_asked_for_another()
+{
+    let server = Server::new();
+    server.every_exchange(Exchange::rejected(400));
+    let store = Store::with_tokens(server.expired_tokens());
+    let credentials = builder(&server).store(store.clone()).build().await.unwrap();
+    let client = client(&credentials, &server);
+    // The store is read before the exchange, and not after it.
+    store.faults(Op::Load, [Fault::None, Fault::Fails]);
+    assert!(failure(send(&client, get("/events")).await).is_store());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // It can be read again, and there is nothing newer in it.
+    let error = failure(send(&client, get("/events")).await);
+    assert!(error.is_reauthorization_required(), "{error}");
+    assert_eq!(error.api_error().unwrap().code, "invalid_grant");
+    assert_eq!(server.seen_exchanges().len(), 1);
+
+    server.every_exchange(Exchange::Granted);
+    store.put(Some(server.log_in_again("elsewhere")));
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    failure(send(&client, get("/events")).await);
+    settle().await;
+    assert_eq!(status(&client).await, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
 async fn refused_after_a_401_the_401_passes_and_the_next_request_fails_before_it_is_sent() {
     let server = Server::new();
     let credentials = good(&server).await;

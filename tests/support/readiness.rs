@@ -40,10 +40,8 @@ pub(crate) struct Counts {
     numbers: AtomicUsize,
     most_reserved: AtomicUsize,
     /// `Some`: what was broken is written down, and the program goes on.
-    breaches: Option<Breaches>,
+    breaches: Option<Mutex<Vec<&'static str>>>,
 }
-
-pub(crate) type Breaches = Arc<Mutex<Vec<&'static str>>>;
 
 impl<S> Checked<S> {
     pub(crate) fn new(inner: S) -> Self {
@@ -55,11 +53,10 @@ impl<S> Checked<S> {
         Checked { inner, reserved: None, counts: Arc::clone(counts) }
     }
 
-    /// One that writes down what was broken, for the test of this service itself.
-    pub(crate) fn recording(inner: S) -> (Self, Breaches) {
-        let breaches = Breaches::default();
-        let counts = Counts { breaches: Some(Arc::clone(&breaches)), ..Counts::default() };
-        (Checked { inner, reserved: None, counts: Arc::new(counts) }, breaches)
+    /// One that writes down what was broken, and goes on.
+    pub(crate) fn recording(inner: S) -> Self {
+        let counts = Counts { breaches: Some(Mutex::default()), ..Counts::default() };
+        Checked { inner, reserved: None, counts: Arc::new(counts) }
     }
 
     pub(crate) fn counts(&self) -> Arc<Counts> {
@@ -75,6 +72,12 @@ impl<S> Checked<S> {
 impl Counts {
     fn standing(&self) -> MutexGuard<'_, HashSet<usize>> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was broken, where it is written down.
+    pub(crate) fn breaches(&self) -> Vec<&'static str> {
+        let breaches = self.breaches.as_ref().expect("a service that records");
+        breaches.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many services are readied at this moment, and were not called yet.

@@ -1,0 +1,298 @@
+//! What can happen to a credential, and the property: whatever happens, no promise is broken.
+//!
+//! A history is a plain list of steps, and not `proptest-state-machine`'s sequence of transitions:
+//! every step makes sense in every state, so there is nothing for a precondition to refuse, and a
+//! failing history shrinks by leaving steps out. The model watches what the real thing does instead
+//! of running beside it, because when a jittered, concurrent refresh is done is no function of the
+//! steps alone. And one history is one `async` block under paused time, from beginning to end.
+//!
+//! A share of the histories runs with every `cargo test`; all of them with
+//!
+//! ```sh
+//! MODEL_HISTORIES=10000 cargo test --test model -- --nocapture
+//! ```
+//!
+//! What fails is kept in `regressions/histories.txt`, and tried first from then on.
+
+use std::fmt;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{FileFailurePersistence, TestCaseError, TestRunner};
+use tower_teamup_auth::RequestMode;
+
+use crate::life::{Figures, live};
+use crate::server::{Exchange, Kind};
+use crate::store::{Fault, Op as StoreOp};
+use crate::terms::{Answer, Stopwatch};
+
+/// How many histories run where `MODEL_HISTORIES` says nothing.
+const SHARE: u32 = 1000;
+
+const REGRESSIONS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/model/regressions/histories.txt");
+
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    pub(crate) begin: Begin,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// How the world is in the beginning.
+#[derive(Clone, Debug)]
+pub(crate) struct Begin {
+    pub(crate) store: bool,
+    pub(crate) tokens: Tokens,
+    /// The lifetime of what is minted, in seconds.
+    pub(crate) lifetime: Option<u64>,
+    /// How many requests and exchanges the inner stack takes at a time, if that is limited.
+    pub(crate) room: Option<usize>,
+    /// The service that lives on has had requests before.
+    pub(crate) grown: bool,
+    pub(crate) seed: u64,
+}
+
+/// The access tokens of a token set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tokens {
+    None,
+    Expired,
+    /// One for each mode, with a lifetime in seconds.
+    Good(Option<u64>),
+}
+
+#[derive(Clone)]
+pub(crate) struct Step {
+    pub(crate) op: Op,
+    /// How often the other tasks have a turn before the next step; the clock stands still.
+    pub(crate) settles: usize,
+}
+
+impl fmt::Debug for Step {
+    /// In one line: a history is read from top to bottom.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Step { op, settles } = self;
+        f.write_str(&format!("{op:?}, and {settles} turns"))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Call(CallPlan),
+    /// The caller of something that is under way goes away.
+    Drop(Index),
+    /// Time passes, in milliseconds.
+    Pass(u64),
+    /// The API takes no access token any more that was minted before.
+    Revoke,
+    /// How the next exchange is answered that nothing was said of yet.
+    Script(Exchange),
+    /// What is minted lives for so many seconds.
+    Lifetime(Option<u64>),
+    /// The wall clock is set by an hour, ahead or back.
+    Jump(bool),
+    SetTokens(Tokens),
+    SignOut,
+    RefreshNow(RequestMode),
+    Shutdown,
+    /// The next calls of the store go wrong.
+    Fault(StoreOp, Fault, usize),
+    Mend,
+    NeighbourRefreshes(RequestMode),
+    NeighbourLogsIn {
+        tokens: Tokens,
+        barges: bool,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct CallPlan {
+    pub(crate) mode: RequestMode,
+    /// It goes to the API, and not elsewhere.
+    pub(crate) ours: bool,
+    pub(crate) repeatable: bool,
+    /// It goes through the service that lives on.
+    pub(crate) lasting: bool,
+    /// How each of its sends is answered, and after how many seconds.
+    pub(crate) answers: [(Answer, u64); 2],
+    /// After how many polls its caller goes away.
+    pub(crate) patience: Option<usize>,
+}
+
+fn mode() -> impl Strategy<Value = RequestMode> {
+    prop_oneof![3 => Just(RequestMode::Provider), 1 => Just(RequestMode::Customer)]
+}
+
+fn lifetime() -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![
+        4 => prop_oneof![Just(2), Just(20), Just(600), Just(7200)].prop_map(Some),
+        1 => Just(None),
+    ]
+}
+
+fn tokens() -> impl Strategy<Value = Tokens> {
+    prop_oneof![
+        1 => Just(Tokens::None),
+        1 => Just(Tokens::Expired),
+        3 => lifetime().prop_map(Tokens::Good),
+    ]
+}
+
+fn answer() -> impl Strategy<Value = (Answer, u64)> {
+    let answer = prop_oneof![
+        12 => Just(Answer::Judged),
+        2 => Just(Answer::Unauthorized),
+        1 => Just(Answer::InsufficientScope),
+        1 => Just(Answer::Forbidden),
+        1 => Just(Answer::Unavailable),
+        1 => Just(Answer::Fails),
+    ];
+    (answer, prop_oneof![4 => Just(0), 1 => Just(1), 1 => Just(12)])
+}
+
+fn call() -> impl Strategy<Value = CallPlan> {
+    let patience = prop_oneof![4 => Just(None), 1 => (1_usize..6).prop_map(Some)];
+    let ours = prop::bool::weighted(0.9);
+    let repeatable = prop::bool::weighted(0.75);
+    (mode(), ours, repeatable, any::<bool>(), [answer(), answer()], patience).prop_map(
+        |(mode, ours, repeatable, lasting, answers, patience)| CallPlan {
+            mode,
+            ours,
+            repeatable,
+            lasting,
+            answers,
+            patience,
+        },
+    )
+}
+
+fn exchange() -> impl Strategy<Value = Exchange> {
+    let kind = prop_oneof![
+        4 => Just(Kind::Granted),
+        1 => Just(Kind::GrantedForever),
+        2 => Just(Kind::Unreachable),
+        2 => prop_oneof![Just(0), Just(3), Just(90), Just(4000)].prop_map(Kind::TooMany),
+        2 => prop_oneof![Just(500), Just(503), Just(404), Just(302)].prop_map(Kind::Status),
+        1 => prop_oneof![Just(400), Just(401), Just(403)].prop_map(Kind::Refused),
+        1 => Just(Kind::LostBefore),
+        1 => Just(Kind::LostAfter),
+        1 => Just(Kind::Garbage),
+        1 => Just(Kind::Faulty),
+        1 => Just(Kind::Portal),
+    ];
+    let seconds = prop_oneof![4 => Just(0), 2 => Just(1), 1 => Just(8), 1 => Just(15)];
+    (kind, seconds, any::<bool>()).prop_map(|(kind, seconds, spent_first)| Exchange {
+        seconds,
+        spent_first,
+        kind,
+    })
+}
+
+fn fault() -> impl Strategy<Value = Op> {
+    let save = (
+        prop_oneof![Just(StoreOp::Save), Just(StoreOp::Clear)],
+        prop_oneof![
+            Just(Fault::Fails),
+            Just(Fault::Slow),
+            Just(Fault::Hangs),
+            Just(Fault::DoneAndFails)
+        ],
+    );
+    let read = (
+        prop_oneof![Just(StoreOp::Lock), Just(StoreOp::Load)],
+        prop_oneof![Just(Fault::Fails), Just(Fault::Slow), Just(Fault::Hangs)],
+    );
+    (prop_oneof![2 => save.boxed(), 1 => read.boxed()], 1_usize..6)
+        .prop_map(|((op, fault), times)| Op::Fault(op, fault, times))
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let pass =
+        prop_oneof![(1_u64..3000), (3000_u64..30_000), (30_000_u64..700_000), Just(7_300_000)];
+    prop_oneof![
+        40 => call().prop_map(Op::Call),
+        6 => any::<Index>().prop_map(Op::Drop),
+        16 => pass.prop_map(Op::Pass),
+        8 => Just(Op::Revoke),
+        14 => exchange().prop_map(Op::Script),
+        2 => lifetime().prop_map(Op::Lifetime),
+        3 => any::<bool>().prop_map(Op::Jump),
+        3 => tokens().prop_map(Op::SetTokens),
+        1 => Just(Op::SignOut),
+        5 => mode().prop_map(Op::RefreshNow),
+        1 => Just(Op::Shutdown),
+        6 => fault(),
+        1 => Just(Op::Mend),
+        3 => mode().prop_map(Op::NeighbourRefreshes),
+        1 => (tokens(), any::<bool>())
+            .prop_map(|(tokens, barges)| Op::NeighbourLogsIn { tokens, barges }),
+    ]
+}
+
+fn history() -> impl Strategy<Value = History> {
+    let room = prop_oneof![5 => Just(None), 1 => (1_usize..4).prop_map(Some)];
+    let store = prop::bool::weighted(0.75);
+    let begin = (store, tokens(), lifetime(), room, any::<bool>(), any::<u64>()).prop_map(
+        |(store, tokens, lifetime, room, grown, seed)| Begin {
+            store,
+            tokens,
+            lifetime,
+            room,
+            grown,
+            seed,
+        },
+    );
+    let settles = prop_oneof![2 => Just(0), 1 => Just(1), 1 => 2_usize..8, 4 => Just(60)];
+    let step = (op(), settles).prop_map(|(op, settles)| Step { op, settles });
+    (begin, vec(step, 1..60)).prop_map(|(begin, steps)| History { begin, steps })
+}
+
+#[test]
+fn p1_to_p10_hold_in_every_history() {
+    let cases = match std::env::var("MODEL_HISTORIES") {
+        Ok(count) => count.parse().expect("MODEL_HISTORIES is a number"),
+        Err(_) => SHARE,
+    };
+    let config = ProptestConfig {
+        cases,
+        max_shrink_iters: 20_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
+        ..ProptestConfig::default()
+    };
+    let sum = Mutex::new(Figures::default());
+    let began = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let stopwatch = began.block_on(async { Stopwatch::start() });
+    let result = TestRunner::new(config).run(&history(), |history| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        let figures = runtime.block_on(live(&history)).map_err(TestCaseError::fail)?;
+        let mut sum = sum.lock().unwrap();
+        sum.steps += figures.steps;
+        sum.calls += figures.calls;
+        sum.exchanges += figures.exchanges;
+        sum.double_spent += figures.double_spent;
+        sum.seconds += figures.seconds;
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    let sum = sum.into_inner().unwrap();
+    let took = began.block_on(async move { stopwatch.elapsed() });
+    println!(
+        "model: {cases} histories, {} steps, {} requests, {} exchanges, {} spent tokens sent after \
+         an unknown outcome, {} days of their time, in {:.1} s",
+        sum.steps,
+        sum.calls,
+        sum.exchanges,
+        sum.double_spent,
+        sum.seconds / 86_400,
+        Duration::as_secs_f64(&took),
+    );
+}

@@ -1,0 +1,24 @@
+//! The real layer and credentials against a reference model: random histories under paused time,
+//! and after each step the promises.
+//!
+//! | file | role |
+//! | --- | --- |
+//! | `model` | what the credential may do, one step after the other |
+//! | `model::exchanges`, `model::requests` | the same, in parts |
+//! | `terms` | the words that the others share |
+//! | `world` | the scripted world |
+//! | `life` | the real layer and credentials in it, and how a history is lived |
+//! | `server` | the scripted inner service and refresh endpoint |
+//! | `store` | the scripted store |
+//! | `histories` | what can happen, and the property test |
+
+mod histories;
+mod life;
+mod model;
+#[allow(dead_code, reason = "shared with tests that ask more of it")]
+#[path = "../support/readiness.rs"]
+mod readiness;
+mod server;
+mod store;
+mod terms;
+mod world;

@@ -1,0 +1,215 @@
+//! Requests: what one may carry, how often, and how it may end.
+
+use tower_teamup_auth::{Error, RequestMode};
+
+use super::{Call, End, LONGEST_CALL, Model, Shutdown};
+use crate::terms::{Answer, MILLIS, SLACK};
+
+impl Model {
+    /// A request begins; the answer is its number.
+    pub(crate) fn call_began(&mut self, mode: RequestMode, ours: bool, repeatable: bool) -> usize {
+        let now = self.now;
+        let began_at = self.tick();
+        let held = self.held(mode);
+        let is_good = held.is_some_and(|held| held.is_seen() && held.expiry.is_good(now));
+        let due_at_once = (ours && is_good && !self.crowded)
+            .then(|| self.slots[mode as usize].held.clone())
+            .flatten();
+        if ours && held.is_none_or(|held| held.expiry.is_advised(now)) {
+            self.slot(mode).wanted = true;
+        }
+        let floor = self.slots[mode as usize].newest_sent.clone();
+        self.calls.push(Call {
+            mode,
+            ours,
+            repeatable,
+            began: now,
+            began_at,
+            due_at_once,
+            locked_out: self.signed_out && self.changes == 0,
+            floor,
+            sends: 0,
+            sent_with: None,
+            last: None,
+        });
+        self.calls.len() - 1
+    }
+
+    /// It was polled once: with a good token it has been sent.
+    pub(crate) fn call_polled(&mut self, call: usize) {
+        let Call { ours, sends, ref due_at_once, .. } = self.calls[call];
+        let is_due = due_at_once.is_some();
+        if sends == 0 && is_due {
+            self.breaks("P10: a request was not sent at once although a good token is held");
+        }
+        if sends == 0 && !ours && !self.crowded {
+            self.breaks("a request to another origin was kept waiting");
+        }
+    }
+
+    /// It arrives at the inner service; the answer is how often it has by now.
+    pub(crate) fn sent(&mut self, call: usize, token: Option<&str>, mode: Option<&str>) -> usize {
+        let at = self.tick();
+        let now = self.now;
+        self.calls[call].sends += 1;
+        let Call { ours, repeatable, sends, began_at, .. } = self.calls[call];
+        if sends > 2 {
+            self.breaks("P3: a request was sent more than twice");
+        }
+        if sends > 1 && !repeatable {
+            self.breaks("P9: a body that can't be sent again was sent twice");
+        }
+        if !ours {
+            if token.is_some() || mode.is_some() {
+                self.breaks("P4: a token left for an origin that is not allowed");
+            }
+            return sends;
+        }
+        if self.calls[call].locked_out && self.signed_out {
+            self.breaks("a request was sent although the user has signed out");
+        }
+        let Some(text) = token.filter(|text| self.tokens.contains_key(*text)) else {
+            self.breaks("a request without a token");
+            return sends;
+        };
+        let wanted = self.calls[call].mode;
+        let minted_for = self.tokens[text].mode;
+        if mode != Some(minted_for.as_str()) || minted_for != wanted {
+            self.breaks("P7: the mode in the header is not the token's");
+        }
+        let token = &self.tokens[text];
+        if !self.crowded && token.expiry.is_over(now) && token.sent.is_some_and(|at| at < began_at)
+        {
+            self.breaks("a token was sent that both clocks say has expired");
+        }
+        let token = &self.tokens[text];
+        if self.stored && token.own && self.logins[token.refresh.login].saved < token.refresh.index
+        {
+            self.breaks("P2: a token was used before its pair was saved");
+        }
+        if let Some(floor) = self.calls[call].floor.clone() {
+            if !self.crowded && self.changes == 0 && self.is_older(text, &floor) {
+                self.breaks("P1: a request went out with a token older than one that was in use");
+            }
+        }
+        if let Some(due) = self.calls[call].due_at_once.clone() {
+            if sends == 1 && self.is_older(text, &due) {
+                self.breaks("P10: a request went out with a token older than the one held");
+            }
+        }
+        if sends == 2 && self.calls[call].sent_with.as_deref() == Some(text) {
+            self.breaks("P3: the repeat carried the token that was answered 401");
+        }
+        self.saw(wanted, text, at);
+        self.calls[call].sent_with = Some(text.to_owned());
+        sends
+    }
+
+    /// A request carries this token: so it is, or was, what requests see.
+    fn saw(&mut self, mode: RequestMode, text: &str, at: u64) {
+        let of = self.tokens[text].refresh;
+        self.news.take_if(|news| news.login == of.login && news.index <= of.index);
+        let settled = self.changes == 0
+            && self.exchange.is_none()
+            && self.minted.is_none()
+            && self.news.is_none();
+        let crowded = self.crowded;
+        let is_newest = self.slots[mode as usize]
+            .newest_sent
+            .as_ref()
+            .is_none_or(|newest| !self.is_older(text, newest));
+        if let Some(token) = self.tokens.get_mut(text) {
+            token.sent.get_or_insert(at);
+        }
+        let slot = self.slot(mode);
+        if is_newest {
+            slot.newest_sent = Some(text.to_owned());
+        }
+        if !slot.sure && !slot.given_up && settled && !crowded {
+            // Whatever was asked for meanwhile may be about this one.
+            slot.held = Some(text.to_owned());
+            (slot.sure, slot.wanted, slot.rejected) = (true, true, true);
+        }
+    }
+
+    pub(crate) fn answered(&mut self, call: usize, answer: Answer) {
+        self.calls[call].last = Some(answer);
+        let Call { mode, ours, .. } = self.calls[call];
+        if !ours || answer != Answer::Unauthorized {
+            return;
+        }
+        let slot = &self.slots[mode as usize];
+        let sent_with = self.serial(self.calls[call].sent_with.as_ref());
+        if !slot.sure || sent_with >= self.serial(slot.held.as_ref()) {
+            let slot = self.slot(mode);
+            (slot.wanted, slot.rejected) = (true, true);
+        }
+    }
+
+    pub(crate) fn call_ended(&mut self, call: usize, end: &End) {
+        let Call { mode, ours, repeatable, began, sends, last, .. } = self.calls[call];
+        if self.now.mono - began.mono > LONGEST_CALL {
+            self.breaks("a call took longer than the longest way allows");
+        }
+        match end {
+            End::Answered { status, reason } => {
+                if last.and_then(Answer::status) != Some(*status) {
+                    self.breaks("the answer is not the one that the server gave last");
+                }
+                let in_vain =
+                    ours && repeatable && sends == 1 && last == Some(Answer::Unauthorized);
+                if in_vain && reason.is_none() {
+                    self.breaks("a 401 came through without a repeat and without a reason");
+                }
+                if let Some(reason) = reason {
+                    if !(in_vain || ours && sends == 1 && !repeatable) {
+                        self.breaks("a reason beside an answer that needs none");
+                    }
+                    self.may_fail_with(reason);
+                }
+            }
+            End::Inner if last != Some(Answer::Fails) => {
+                self.breaks("an error of the inner service that it did not give");
+            }
+            End::Inner => {}
+            End::Ours(error) => {
+                if !ours || sends != 0 {
+                    self.breaks("an error of the crate's own although something was sent");
+                }
+                let is_believed = self
+                    .held(mode)
+                    .is_some_and(|held| held.is_seen() && held.expiry.is_believed(self.now));
+                if is_believed && !self.signed_out {
+                    self.breaks("P10: a call failed although a token is held that is still good");
+                }
+                self.may_fail_with(error);
+            }
+        }
+    }
+
+    /// Is there a cause for an error of this kind?
+    pub(crate) fn may_fail_with(&mut self, error: &Error) {
+        let now = self.now;
+        while self.mints.front().is_some_and(|at| now.mono - at.mono > 30 * MILLIS + SLACK) {
+            self.mints.pop_front();
+        }
+        let cause = if error.is_shut_down() {
+            self.shutdown != Shutdown::No
+        } else if error.is_reauthorization_required() {
+            self.signed_out
+                || self.changes > 0
+                || self.logins.iter().any(|login| login.refused.is_some())
+        } else if error.is_storm_guard_open() {
+            self.mints.len() >= 4
+        } else if error.is_store() {
+            self.store_failures > 0
+        } else if error.is_transient() || error.is_outcome_unknown() || error.is_protocol() {
+            self.failures + self.upheavals + self.store_failures > 0 || self.crowded
+        } else {
+            false
+        };
+        if !cause {
+            self.breaks(format!("there is no cause for this error: {error}"));
+        }
+    }
+}

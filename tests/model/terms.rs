@@ -1,0 +1,160 @@
+//! The words that the model, the world and the histories share.
+
+use std::time::{Duration, SystemTime};
+
+/// What every secret of these tests holds, and nothing else does.
+pub(crate) const SECRET: &str = "s3cret";
+
+/// A second in milliseconds.
+pub(crate) const MILLIS: i64 = 1000;
+
+/// How far the model's reading of the time may be off, in milliseconds: timers wake on whole ones,
+/// and the machine's wall clock is read at different places.
+pub(crate) const SLACK: i64 = 50;
+
+/// One reading of both clocks, in milliseconds since the history began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Now {
+    pub(crate) mono: i64,
+    pub(crate) wall: i64,
+}
+
+/// The place of a refresh token: of which login it is, and how many there were before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refresh {
+    pub(crate) login: usize,
+    pub(crate) index: usize,
+}
+
+impl Refresh {
+    pub(crate) fn text(self) -> String {
+        format!("{SECRET}-refresh-{}-{}", self.login, self.index)
+    }
+
+    pub(crate) fn read(text: &str) -> Self {
+        let mut numbers = text.rsplit('-').map(|number| number.parse().expect("a number"));
+        let (index, login) = (numbers.next().unwrap(), numbers.next().unwrap());
+        Refresh { login, index }
+    }
+}
+
+/// When an access token expires, as a credential judges it that has seen it at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    Never,
+    /// A clock was set before the credential had seen it.
+    Unknown,
+    At {
+        due: Now,
+        window: i64,
+    },
+}
+
+impl Expiry {
+    pub(crate) fn after(lifetime: Option<u64>, now: Now) -> Self {
+        let Some(lifetime) = lifetime else { return Expiry::Never };
+        let lifetime = lifetime as i64 * MILLIS;
+        let due = Now { mono: now.mono + lifetime, wall: now.wall + lifetime };
+        Expiry::At { due, window: (lifetime / 5).min(300 * MILLIS) }
+    }
+
+    /// Good by both clocks.
+    pub(crate) fn is_good(self, now: Now) -> bool {
+        match self {
+            Expiry::Never => true,
+            Expiry::Unknown => false,
+            Expiry::At { due, .. } => now.mono + SLACK < due.mono && now.wall + SLACK < due.wall,
+        }
+    }
+
+    /// Good by one of the clocks at least.
+    pub(crate) fn is_believed(self, now: Now) -> bool {
+        match self {
+            Expiry::Never => true,
+            Expiry::Unknown => false,
+            Expiry::At { due, .. } => now.mono + SLACK < due.mono || now.wall + SLACK < due.wall,
+        }
+    }
+
+    /// Over by both clocks.
+    pub(crate) fn is_over(self, now: Now) -> bool {
+        match self {
+            Expiry::Never | Expiry::Unknown => false,
+            Expiry::At { due, .. } => now.mono > due.mono + SLACK && now.wall > due.wall + SLACK,
+        }
+    }
+
+    /// May a refresh be due or advised? Jitter only ever makes it later.
+    pub(crate) fn is_advised(self, now: Now) -> bool {
+        match self {
+            Expiry::Never => false,
+            Expiry::Unknown => true,
+            Expiry::At { due, window } => {
+                let left = (due.mono - now.mono).min(due.wall - now.wall);
+                left <= window + SLACK
+            }
+        }
+    }
+}
+
+/// How the API answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// 200 if the token is alive, else 401.
+    Judged,
+    Fine,
+    Unauthorized,
+    /// 401, and the challenge says that another token would fare no better.
+    InsufficientScope,
+    Forbidden,
+    Unavailable,
+    /// The inner service fails.
+    Fails,
+}
+
+impl Answer {
+    pub(crate) fn status(self) -> Option<u16> {
+        match self {
+            Answer::Judged | Answer::Fine => Some(200),
+            Answer::Unauthorized | Answer::InsufficientScope => Some(401),
+            Answer::Forbidden => Some(403),
+            Answer::Unavailable => Some(503),
+            Answer::Fails => None,
+        }
+    }
+}
+
+/// How an exchange failed, as far as the credential can tell.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Failure {
+    /// `retry_after` in seconds.
+    Transient {
+        retry_after: u64,
+    },
+    Unknown,
+    /// Unknown too, but the answer told the next refresh token.
+    Rotated,
+    Refused,
+    Protocol,
+}
+
+/// The wall clock, from which the test's paused one starts.
+#[expect(clippy::disallowed_methods, reason = "expiries in a token set are a wall clock's")]
+pub(crate) fn wall_time() -> SystemTime {
+    SystemTime::now()
+}
+
+/// The test's paused time since it was started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch(tokio::time::Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "a test measures the time that it has paused")]
+    pub(crate) fn start() -> Self {
+        Stopwatch(tokio::time::Instant::now())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
