@@ -11,6 +11,7 @@
 //! | `server` | the scripted inner service and refresh endpoint |
 //! | `store` | the scripted store |
 //! | `histories` | what can happen, and the property test |
+//! | `regressions` | histories that once broke a promise |
 
 mod histories;
 mod life;
@@ -18,6 +19,7 @@ mod model;
 #[allow(dead_code, reason = "shared with tests that ask more of it")]
 #[path = "../support/readiness.rs"]
 mod readiness;
+mod regressions;
 mod server;
 mod store;
 mod terms;

@@ -1,0 +1,71 @@
+//! Histories that once broke a promise, written out: a seed would be worth nothing once histories
+//! are drawn another way.
+
+use tower_teamup_auth::RequestMode::{Customer, Provider};
+
+use crate::histories::{Begin, CallPlan, History, Op, Step, Tokens};
+use crate::life::live;
+use crate::server::{Exchange, Kind};
+use crate::store::{Fault, Op as StoreOp};
+use crate::terms::Answer;
+
+fn passes(begin: Begin, ops: impl IntoIterator<Item = (Op, usize)>) {
+    let steps = ops.into_iter().map(|(op, settles)| Step { op, settles }).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(live(&History { begin, steps })).unwrap();
+}
+
+fn begin(tokens: Tokens) -> Begin {
+    Begin { store: true, tokens, lifetime: Some(2), room: None, grown: false, seed: 0 }
+}
+
+fn call(mode: tower_teamup_auth::RequestMode) -> Op {
+    Op::Call(CallPlan {
+        mode,
+        ours: true,
+        repeatable: false,
+        lasting: false,
+        answers: [(Answer::Judged, 0); 2],
+        patience: None,
+    })
+}
+
+/// It was sent again by the next refresh.
+#[test]
+fn p2_refused_refresh_token_while_the_store_can_not_be_read() {
+    let refused = Exchange { seconds: 1, spent_first: false, kind: Kind::Refused(400) };
+    passes(
+        begin(Tokens::None),
+        [
+            (Op::Script(refused), 0),
+            (call(Provider), 60),
+            (Op::Fault(StoreOp::Load, Fault::Fails, 1), 0),
+            (Op::Pass(3000), 60),
+            (call(Provider), 60),
+        ],
+    );
+}
+
+/// It was the last resort of a refresh that failed.
+#[test]
+fn long_expired_token_from_the_store_and_a_wall_clock_set_back() {
+    let failing = Exchange { seconds: 0, spent_first: false, kind: Kind::Status(404) };
+    passes(
+        begin(Tokens::None),
+        [
+            (Op::NeighbourLogsIn { tokens: Tokens::Expired, barges: false }, 0),
+            (Op::Pass(7_300_000), 0),
+            (Op::NeighbourRefreshes(Provider), 0),
+            (Op::RefreshNow(Provider), 60),
+            (Op::Script(failing), 0),
+            (call(Customer), 0),
+            (Op::Jump(false), 60),
+            (Op::Pass(1), 60),
+            (call(Customer), 60),
+        ],
+    );
+}
