@@ -1,11 +1,11 @@
 //! Pages through `/events` of the real TeamUp API, over hyper-util with rustls.
 //!
 //! ```text
-//! TEAMUP_REFRESH_TOKEN=… cargo run --example events
+//! TEAMUP_TOKEN_FILE=teamup-tokens.json cargo run --example events
 //! ```
 //!
-//! Teaches: the paved road against the real service, and where the rotated refresh token goes. With
-//! `TEAMUP_TOKEN_FILE` set, the tokens are kept in that file, and the next run begins with it.
+//! Teaches: the paved road against the real service, and where the rotated refresh token goes: back to
+//! the file that the examples `login` and `password_login` write.
 
 use std::env;
 use std::process::ExitCode;
@@ -21,17 +21,17 @@ use tower_teamup_auth::{AuthLayer, Credentials, RequestMode, TokenSet};
 const USAGE: &str = "\
 This example calls the real TeamUp API. Set:
 
-  TEAMUP_REFRESH_TOKEN   the refresh token of a login: an application that is registered with TeamUp
-                         (goteamup.com) is handed one at the end of the OAuth code flow, beside the
-                         access token; TeamUp's developer documentation tells how
+  TEAMUP_TOKEN_FILE      the file in which the example `login` or `password_login` has put the tokens;
+                         rotated tokens go back to it
+or
+  TEAMUP_REFRESH_TOKEN   the refresh token of a login; without a file, the rotated one is lost when
+                         this program ends, and this one is spent
 and, if you like:
   TEAMUP_ACCESS_TOKEN    the access token that came with it; without it, one is minted
   TEAMUP_MODE            customer or provider (default: provider)
   TEAMUP_PROVIDER_ID     the id of the business, if the login can reach several
   TEAMUP_BASE_URL        default: https://goteamup.com/api/v2
-  TEAMUP_AUTH_SCHEME     Bearer, JWT or Token (default: Bearer)
-  TEAMUP_TOKEN_FILE      keeps the tokens between two runs; without it the rotated refresh token is
-                         lost when this program ends, and the one above is spent";
+  TEAMUP_AUTH_SCHEME     Bearer, JWT or Token (default: Bearer)";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -39,11 +39,11 @@ async fn main() -> ExitCode {
         .with_env_filter(tracing_subscriber::EnvFilter::new("tower_teamup_auth=info"))
         .with_writer(std::io::stderr)
         .init();
-    let Some(refresh_token) = variable("TEAMUP_REFRESH_TOKEN") else {
+    if variable("TEAMUP_REFRESH_TOKEN").or_else(|| variable("TEAMUP_TOKEN_FILE")).is_none() {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
-    };
-    match run(&refresh_token).await {
+    }
+    match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("events: {error:#}");
@@ -52,13 +52,13 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(refresh_token: &str) -> anyhow::Result<()> {
+async fn run() -> anyhow::Result<()> {
     let base_url = variable("TEAMUP_BASE_URL")
         .unwrap_or_else(|| "https://goteamup.com/api/v2".to_owned())
         .trim_end_matches('/')
         .to_owned();
     let http_client: HyperClient = hyper_client();
-    let credentials = credentials(refresh_token, &base_url, http_client.clone()).await?;
+    let credentials = credentials(&base_url, http_client.clone()).await?;
     let mut api =
         ServiceBuilder::new().layer(AuthLayer::new(credentials.clone())).service(http_client);
 
@@ -89,19 +89,17 @@ async fn run(refresh_token: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn credentials(
-    refresh_token: &str,
-    base_url: &str,
-    http_client: HyperClient,
-) -> anyhow::Result<Credentials> {
+async fn credentials(base_url: &str, http_client: HyperClient) -> anyhow::Result<Credentials> {
     let mode: RequestMode =
         variable("TEAMUP_MODE").map_or(Ok(RequestMode::Provider), |mode| mode.parse())?;
-    let mut tokens = TokenSet::new(refresh_token.parse()?);
-    if let Some(access_token) = variable("TEAMUP_ACCESS_TOKEN") {
-        tokens = tokens.with_access_token(mode, AccessToken::new(access_token)?, None);
+    let mut builder = Credentials::builder(mode).base_url(base_url).refresh_over(http_client);
+    if let Some(refresh_token) = variable("TEAMUP_REFRESH_TOKEN") {
+        let mut tokens = TokenSet::new(refresh_token.parse()?);
+        if let Some(access_token) = variable("TEAMUP_ACCESS_TOKEN") {
+            tokens = tokens.with_access_token(mode, AccessToken::new(access_token)?, None);
+        }
+        builder = builder.tokens(tokens);
     }
-    let mut builder =
-        Credentials::builder(mode).base_url(base_url).tokens(tokens).refresh_over(http_client);
     if let Some(id) = variable("TEAMUP_PROVIDER_ID") {
         builder =
             builder.provider_id(id.parse::<u64>().context("TEAMUP_PROVIDER_ID is not a number")?);

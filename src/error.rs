@@ -125,6 +125,16 @@ impl Error {
         Error::of(Kind::NoRuntime)
     }
 
+    /// Is it that the newest tokens are not in the store?
+    pub(crate) fn is_unsaved(&self) -> bool {
+        self.0.kind == Kind::Unsaved
+    }
+
+    /// Is it a clone of `other`?
+    pub(crate) fn is(&self, other: &Error) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     fn of(kind: Kind) -> Self {
         Error(Arc::new(Inner { kind, source: None }))
     }
@@ -251,15 +261,16 @@ impl fmt::Display for Error {
                  it; send the request again"
             ),
             Kind::Store => f.write_str(
-                "the token store could not be used, so no refresh was started; requests go on \
-                 while their token is valid",
+                "the token store could not be used, so no refresh was started; mend the store, and \
+                 the next request tries again; until then requests go on while their token is valid",
             ),
             Kind::Unsaved => f.write_str(
                 "the newest tokens have not reached the token store yet, so no further refresh may \
                  start; mend the store, and the write is repeated by itself",
             ),
             Kind::TimedOut => f.write_str(
-                "the refresh did not finish within its time limit; see \
+                "the refresh did not finish within its time limit, because the store, its lock or \
+                 the endpoint took too long; try again later, or allow more time with \
                  `CredentialsBuilder::refresh_timeout`",
             ),
             Kind::Shutdown => f.write_str(

@@ -159,6 +159,14 @@ impl fmt::Display for ProviderId {
 /// TeamUp's guide calls the OAuth token a bearer token, so [`Bearer`](AuthScheme::Bearer) is the
 /// default. The other two were seen in public clients against the real service; the documentation
 /// does not confirm them.
+///
+/// ```
+/// use tower_teamup_auth::AuthScheme;
+///
+/// assert_eq!(AuthScheme::default(), AuthScheme::Bearer);
+/// assert_eq!("JWT".parse::<AuthScheme>()?.as_str(), "JWT");
+/// # Ok::<(), tower_teamup_auth::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AuthScheme {

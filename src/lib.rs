@@ -73,6 +73,11 @@
 //! | know what an error asks of you | [`Error`] |
 //! | know what is promised, and how that is proved | [`docs::guarantees`] |
 //! | watch credentials at work | [`docs::metrics`] |
+//! | show how things are, and follow it | [`Credentials::state`], [`Credentials::subscribe`] |
+//! | log in again when that is required | [`docs::reauthorization`] |
+//! | test your own program | [`docs::testing`] |
+//! | come from code that refreshes by hand | [`docs::migration`] |
+//! | anything else | the index in [`docs`] |
 //!
 //! # What it tells
 //!
@@ -117,7 +122,7 @@ mod turn;
 
 #[cfg(feature = "testing")]
 pub use credentials::Step;
-pub use credentials::{Credentials, CredentialsBuilder};
+pub use credentials::{Credentials, CredentialsBuilder, state};
 pub use error::{BoxError, Error};
 pub use future::ResponseFuture;
 pub use headers::{AuthScheme, PROVIDER_ID, ProviderId, REQUEST_MODE, RequestMode};

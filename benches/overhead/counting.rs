@@ -14,7 +14,6 @@ pub(crate) fn operations() -> u64 {
 }
 
 /// Bytes that are allocated now.
-#[expect(dead_code, reason = "the figures of memory are still to be measured")]
 pub(crate) fn live_bytes() -> u64 {
     LIVE_BYTES.load(Relaxed)
 }

@@ -1,68 +1,83 @@
 //! What a request costs on its way through the layer.
 //!
-//! `cargo bench --bench overhead` runs everything and ends in lines that a program can read:
-//! `metric=NAME value=V goal=G unit=U`. Instructions are counted by valgrind's callgrind in a child
-//! process, as the difference between two runs of different length, so that start-up costs nothing;
-//! heap operations and bytes by a counting allocator; both repeat exactly.
+//! `cargo bench --bench overhead` measures everything and ends in lines that a program can read:
+//! `metric=NAME value=V goal=G unit=U`. With `-- --repeatable` it measures only what comes to the
+//! same in every run: instructions, heap operations, sizes. What the clock says is noisy and given
+//! as a ratio within the run.
 
+mod callgrind;
 mod child;
 mod counting;
+mod loopback;
+mod memory;
+mod setup;
+mod stopwatch;
+mod storm;
+mod threads;
 mod workloads;
 
 use std::env;
 
-use tower_layer::Layer;
-use tower_teamup_auth::{Auth, AuthLayer, Credentials};
-
-use workloads::Bare;
-
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
 
-/// A layered service whose token is fresh, as it is on the path of almost every request.
-fn layered() -> Auth<Bare> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let credentials = runtime
-        .block_on(async {
-            let refresh = child::NeverRefreshed;
-            let tokens = tower_teamup_auth::TokenSet::new("a-refresh-token".parse()?)
-                .with_access_token(
-                    tower_teamup_auth::RequestMode::Provider,
-                    child::ACCESS_TOKEN.parse()?,
-                    Some(std::time::Duration::from_secs(7200)),
-                );
-            Credentials::builder(tower_teamup_auth::RequestMode::Provider)
-                .tokens(tokens)
-                .refresh_with(refresh)
-                .build()
-                .await
-        })
-        .expect("good credentials");
-    AuthLayer::new(credentials).layer(Bare)
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["--workload", workload, calls] => child::run(workload, parse(calls)),
+        ["--client", kind, server, calls] => loopback::run_client(kind, server, parse(calls)),
+        _ => {
+            repeatable();
+            if !arguments.contains(&"--repeatable") {
+                noisy();
+            }
+        }
+    }
 }
 
-fn main() {
-    let arguments: Vec<String> = env::args().collect();
-    if let Some(at) = arguments.iter().position(|argument| argument == "--child") {
-        child::run(&arguments[at + 1], arguments[at + 2].parse().expect("a number of calls"));
-        return;
-    }
-    let runs = [
-        ("get_long_lived", "get", 1350.0, 0.0),
-        ("get_clone_oneshot", "get_clone", 1600.0, 0.0),
-        ("post_8_headers_1_kib", "post", 1900.0, 1.0),
-        ("body_sent_once", "once", 690.0, 0.0),
+fn parse(calls: &str) -> u32 {
+    calls.parse().expect("a number of calls")
+}
+
+/// What comes to the same in every run of one build.
+fn repeatable() {
+    let workloads = [
+        ("get", "get", "bare_get", 1350.0, 0.0),
+        ("get_clone", "get_clone", "bare_get_clone", 1600.0, 0.0),
+        ("post", "post", "bare_post", 1900.0, 1.0),
+        ("sent_once", "once", "bare_once", 690.0, 0.0),
     ];
-    for (name, workload, goal, heap_goal) in runs {
-        let instructions =
-            child::instructions(workload) - child::instructions(&format!("bare_{workload}"));
-        println!(
-            "metric=instructions_{name} value={instructions:.0} goal={goal} unit=instructions"
-        );
-        let heap = child::heap(workload) - child::heap(&format!("bare_{workload}"));
-        println!("metric=heap_operations_{name} value={heap} goal={heap_goal} unit=operations");
+    for (name, workload, bare, goal, heap_goal) in workloads {
+        let instructions = child::instructions(workload, bare);
+        print(&format!("instructions_{name}"), instructions.round(), goal, "instructions");
+        let operations = child::heap_operations(workload, bare);
+        print(&format!("heap_operations_{name}"), operations, heap_goal, "operations");
     }
-    let floor = child::instructions("by_hand") - child::instructions("bare_get");
-    println!("metric=instructions_by_hand value={floor:.0} unit=instructions");
-    println!("metric=future_size value={} goal=64 unit=bytes", child::future_size());
+    let floor = child::instructions("by_hand", "bare_get");
+    print("instructions_by_hand", floor.round(), f64::NAN, "instructions");
+    print("future_size", child::future_size() as f64, 64.0, "bytes");
+    print("request_in_flight", memory::per_request_in_flight(), 1024.0, "bytes");
+    let idle = memory::idle_credentials();
+    print("idle_credential", idle.bytes.round(), 1024.0, "bytes");
+    print("idle_credentials_tasks", idle.tasks as f64, 0.0, "tasks");
+}
+
+/// What is measured over TCP or by the clock.
+fn noisy() {
+    let (bare, layered) = loopback::instructions();
+    print("loopback_instructions_bare", bare.round(), f64::NAN, "instructions");
+    print("loopback_overhead", 100.0 * (layered - bare) / bare, 4.0, "percent");
+    let storm = storm::storm();
+    print("storm_exchanges", storm.exchanges as f64, 1.0, "exchanges");
+    print("storm_milliseconds", storm.milliseconds, f64::NAN, "milliseconds");
+    print("storm_over_repeats", storm.ratio, 1.15, "ratio");
+    print("two_threads_over_one", threads::two_over_one(), 1.05, "ratio");
+}
+
+/// One line of the result. A figure without a goal is there for comparison.
+fn print(metric: &str, value: f64, goal: f64, unit: &str) {
+    let goal = if goal.is_nan() { "none".to_owned() } else { goal.to_string() };
+    let value = (value * 100.0).round() / 100.0;
+    println!("metric={metric} value={value} goal={goal} unit={unit}");
 }

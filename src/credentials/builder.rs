@@ -38,6 +38,30 @@ const DEFAULT_STORM_GUARD: StormGuard = StormGuard { limit: 5, window: Duration:
 ///
 /// A builder can be cloned and finished many times: credentials for the many users of one service
 /// then share the client of the exchange.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_teamup_auth::client::{HyperClient, hyper_client};
+/// use tower_teamup_auth::store::FileStore;
+/// use tower_teamup_auth::{AuthScheme, Credentials, RequestMode, TokenSet};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("tokens.json");
+/// let http_client: HyperClient = hyper_client();
+/// let credentials = Credentials::builder(RequestMode::Provider)
+///     .provider_id(54664)
+///     .scheme(AuthScheme::Bearer)
+///     .tokens(TokenSet::new("a-refresh-token".parse()?)) // a seed, for an empty store
+///     .store(FileStore::new(path))
+///     .refresh_over(http_client)
+///     .refresh_leeway(Duration::from_secs(120))
+///     .build()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct CredentialsBuilder {
     mode: RequestMode,
@@ -134,6 +158,31 @@ impl CredentialsBuilder {
     }
 
     /// An exchange of the program's own, in place of TeamUp's endpoint.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
+    /// use tower_teamup_auth::{Credentials, RequestMode};
+    ///
+    /// /// Asks a service of ours, which holds the refresh token, for an access token.
+    /// struct OurBroker;
+    ///
+    /// impl Refresh for OurBroker {
+    ///     async fn refresh(&self, request: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
+    ///         let access_token = ask_the_broker(request.mode()).await?;
+    ///         let access_token =
+    ///             access_token.parse().map_err(|_| RefreshError::protocol("that is no token"))?;
+    ///         // The broker keeps the refresh token, so ours never changes.
+    ///         let refresh_token = request.refresh_token().clone();
+    ///         Ok(RefreshResponse::new(access_token, Some(Duration::from_secs(600)), refresh_token))
+    ///     }
+    /// }
+    /// # async fn ask_the_broker(_: RequestMode) -> Result<String, RefreshError> {
+    /// #     Err(RefreshError::transient("no broker here"))
+    /// # }
+    ///
+    /// let builder = Credentials::builder(RequestMode::Provider).refresh_with(OurBroker);
+    /// ```
     #[must_use]
     pub fn refresh_with(mut self, refresh: impl Refresh) -> Self {
         self.exchange = Some(Exchange::With(Arc::new(refresh)));
@@ -164,6 +213,12 @@ impl CredentialsBuilder {
     }
 
     /// One more origin that credentials may go to, as a URL whose path does not matter.
+    ///
+    /// ```
+    /// use tower_teamup_auth::{Credentials, RequestMode};
+    ///
+    /// let builder = Credentials::builder(RequestMode::Customer).allow_origin("https://files.goteamup.com");
+    /// ```
     #[must_use]
     pub fn allow_origin(mut self, url: impl Into<String>) -> Self {
         self.further_origins.push(url.into());

@@ -11,13 +11,17 @@ use std::time::Duration;
 use super::cell::{Cell, Generation};
 use super::completion::{Completion, Outcome, Wait};
 use super::memory::{Memory, StormGuard};
+use super::state::{View, Watched};
 use crate::error::Error;
 use crate::headers::RequestMode;
 use crate::sync::{Mutex, MutexGuard};
 use crate::token::Moment;
 
 #[derive(Debug, Default)]
-pub(crate) struct Desk(Mutex<State>);
+pub(crate) struct Desk {
+    state: Mutex<State>,
+    watched: Watched,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -27,7 +31,9 @@ struct State {
     queued: VecDeque<Arc<Flight>>,
     /// `Some` while a driver is at work; completed when it goes home.
     shift: Option<Arc<Completion>>,
-    memory: Memory,
+    /// `None` where there is nothing to remember, as with most of the many idle credentials that a
+    /// service may hold.
+    memory: Option<Box<Memory>>,
     /// The driver is to look whether another process was handed new tokens.
     look: bool,
     /// No refresh starts any more.
@@ -97,18 +103,19 @@ impl Desk {
         if state.closed {
             return Answer::Settled(Err(Error::shutdown()));
         }
-        if let Some(error) = state.memory.objection(reason, now, guard) {
+        if let Some(error) = state.objection(reason, now, guard) {
             return Answer::Settled(Err(error));
         }
         let flight = Arc::new(Flight { mode, generation, reason, done: Completion::new() });
         let wait = flight.done.wait();
         state.queued.push_back(flight);
-        if state.shift.is_some() {
-            Answer::Joined(wait)
-        } else {
+        let start = state.shift.is_none();
+        if start {
             state.shift = Some(Completion::new());
-            Answer::Start(wait)
         }
+        drop(state);
+        self.watched.signal();
+        if start { Answer::Start(wait) } else { Answer::Joined(wait) }
     }
 
     /// Opens a shift for a driver that has no flight, only a write to repeat. `false`: a driver is
@@ -125,14 +132,16 @@ impl Desk {
     /// The refresh token was refused: nothing is sent before there are new tokens, but another
     /// process may bring them.
     pub(crate) fn refuse(&self, error: Error, now: Moment) {
-        self.state().memory.refuse(error, now.plus(LOOK_PAUSE));
+        self.with_memory(|memory| memory.refuse(error, now, now.plus(LOOK_PAUSE)));
     }
 
     /// A call has just failed for good. If a look at the store is due, the driver is to do it;
     /// `true`: the asker has to start one.
     pub(crate) fn ask_for_a_look(&self, now: Moment) -> bool {
         let mut state = self.state();
-        if state.closed || !state.memory.is_look_due(now, now.plus(LOOK_PAUSE)) {
+        let next = now.plus(LOOK_PAUSE);
+        let is_due = |memory: &mut Box<Memory>| memory.is_look_due(now, next);
+        if state.closed || !state.memory.as_mut().is_some_and(is_due) {
             return false;
         }
         state.look = true;
@@ -166,12 +175,14 @@ impl Desk {
     /// Reports how the running flight ended. What it published is in the cell already.
     pub(crate) fn landed(&self, flight: &Flight, outcome: Outcome) {
         self.state().running = None;
+        self.watched.signal();
         flight.done.complete(outcome);
     }
 
     /// Ends every flight in the queue alike.
     pub(crate) fn fail_queued(&self, error: &Error) {
         let queued = std::mem::take(&mut self.state().queued);
+        self.watched.signal();
         for flight in queued {
             flight.done.complete(Err(error.clone()));
         }
@@ -185,6 +196,7 @@ impl Desk {
             let queued = std::mem::take(&mut state.queued);
             (running.into_iter().chain(queued), state.shift.take())
         };
+        self.watched.signal();
         for flight in flights {
             flight.done.complete(Err(error.clone()));
         }
@@ -197,7 +209,10 @@ impl Desk {
     pub(crate) fn close(&self) -> Option<Wait> {
         let mut state = self.state();
         state.closed = true;
-        state.shift.as_ref().map(Completion::wait)
+        let under_way = state.shift.as_ref().map(Completion::wait);
+        drop(state);
+        self.watched.signal();
+        under_way
     }
 
     #[cfg(test)]
@@ -205,12 +220,56 @@ impl Desk {
         self.state().shift.is_some()
     }
 
-    pub(crate) fn with_memory<T>(&self, look: impl FnOnce(&mut Memory) -> T) -> T {
-        look(&mut self.state().memory)
+    /// Changes what is remembered.
+    pub(crate) fn with_memory<T>(&self, change: impl FnOnce(&mut Memory) -> T) -> T {
+        let mut state = self.state();
+        let mut memory = state.memory.take().unwrap_or_default();
+        let result = change(&mut memory);
+        state.memory = (!memory.is_blank()).then_some(memory);
+        drop(state);
+        self.watched.signal();
+        result
+    }
+
+    /// Why a refresh for this reason must not start at `now`, if it must not.
+    pub(crate) fn objection(
+        &self,
+        reason: Reason,
+        now: Moment,
+        guard: StormGuard,
+    ) -> Option<Error> {
+        self.state().objection(reason, now, guard)
+    }
+
+    /// Why no refresh starts until new tokens are set, if that is so.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        self.state().memory.as_ref().and_then(|memory| memory.refusal())
+    }
+
+    /// What there is to tell of this credential at this moment.
+    pub(crate) fn view(&self) -> View {
+        let state = self.state();
+        let memory = state.memory.as_ref();
+        View {
+            refreshing: state.running.is_some() || !state.queued.is_empty(),
+            failure: memory.and_then(|memory| memory.trouble().cloned()),
+            unsaved: memory.and_then(|memory| memory.why_unsaved().cloned()),
+            closed: state.closed,
+        }
+    }
+
+    pub(crate) fn watched(&self) -> &Watched {
+        &self.watched
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn objection(&mut self, reason: Reason, now: Moment, guard: StormGuard) -> Option<Error> {
+        self.memory.as_mut().and_then(|memory| memory.objection(reason, now, guard))
     }
 }
 

@@ -93,7 +93,10 @@ impl Shift {
             emit(&Event::StillUnsaved { error: &error, wait: pause });
             let error = Error::unsaved(error);
             let now = inner.settings.clock.now();
-            inner.desk.with_memory(|memory| memory.fail_until(error.clone(), now.plus(pause)));
+            inner.desk.with_memory(|memory| {
+                memory.unsaved(error.clone(), now);
+                memory.fail(error.clone(), now, now.plus(pause));
+            });
             drop(ledger);
             inner.desk.fail_queued(&error);
             sleep(pause).await;
@@ -131,9 +134,7 @@ async fn transact(inner: &Arc<Inner>, flight: &Flight) -> Outcome {
     // The flight before this one may have learnt what this one need not try.
     let now = inner.settings.clock.now();
     let guard = inner.settings.storm_guard;
-    if let Some(error) =
-        inner.desk.with_memory(|memory| memory.objection(flight.reason, now, guard))
-    {
+    if let Some(error) = inner.desk.objection(flight.reason, now, guard) {
         if error.is_storm_guard_open() {
             let opened = inner.desk.with_memory(Memory::guard_has_just_opened);
             emit(&Event::StormGuardOpen { mode: flight.mode, opened, error: &error });
@@ -166,7 +167,7 @@ fn remember(inner: &Inner, flight: &Flight, error: &Error, ledger: &mut Ledger) 
         let asked = error.refresh_error().and_then(|error| error.retry_after()).unwrap_or_default();
         let pause = FAILURE_MEMORY.mul_f64(0.5 + fastrand::f64());
         let until = now.plus(pause.max(asked.min(LONGEST_FAILURE_MEMORY)));
-        inner.desk.with_memory(|memory| memory.fail_until(error.clone(), until));
+        inner.desk.with_memory(|memory| memory.fail(error.clone(), now, until));
         until
     };
     if refused && flight.reason == Reason::Rejected {

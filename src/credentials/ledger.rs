@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Inner;
+use super::memory::Memory;
 use super::vault::Lease;
 use crate::error::Error;
 use crate::observe::{Event, UnsavedTime, emit};
@@ -156,9 +157,8 @@ impl Ledger {
     }
 
     /// A write has failed, and will be repeated.
-    pub(crate) fn not_saved(&mut self, clock: &Clock, error: &StoreError) {
+    pub(crate) fn not_saved(&mut self, clock: &Clock) {
         self.unsaved_time.get_or_insert_with(|| UnsavedTime::begin(clock));
-        emit(&Event::Unsaved { error });
     }
 
     /// Gives the ledger's tokens a revision by which every process takes them for newer than these.
@@ -183,6 +183,9 @@ impl Ledger {
             }
             Err(error) => Err(error),
         };
+        if written.is_ok() {
+            inner.desk.with_memory(Memory::saved);
+        }
         // Saved or not: a refresh that was interrupted while it saved has not published them.
         inner.publish(self);
         if let (Written::Ours, Some(tokens)) = (written?, &self.tokens) {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::desk::Reason;
+use super::state::Trouble;
 use crate::error::Error;
 use crate::token::Moment;
 
@@ -18,10 +19,13 @@ pub(crate) struct StormGuard {
 
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    /// The last failure, and until when it is everybody's answer.
-    failure: Option<(Error, Moment)>,
+    /// `Some` from the first failed refresh until one succeeds, or until another process is seen to
+    /// have refreshed.
+    failure: Option<Failure>,
     /// `Some` from the moment when the refresh token was refused until there are new tokens.
     refused: Option<Refusal>,
+    /// `Some` from the first failed write of the newest tokens until they are in the store.
+    unsaved: Option<Trouble>,
     /// When a token was minted because another had been answered 401, oldest first.
     minted_after_rejection: VecDeque<Moment>,
     guard: Guard,
@@ -37,10 +41,18 @@ enum Guard {
     Open,
 }
 
+/// The refresh fails.
+#[derive(Debug)]
+struct Failure {
+    trouble: Trouble,
+    /// Until then, the latest error is everybody's answer.
+    until: Moment,
+}
+
 /// Nothing can be refreshed any more.
 #[derive(Debug)]
 struct Refusal {
-    error: Error,
+    trouble: Trouble,
     /// From when on the store is worth a look: another process may have been handed new tokens.
     next_look: Moment,
 }
@@ -56,11 +68,10 @@ impl Memory {
         if let Some(error) = self.refusal() {
             return Some(error);
         }
-        if let Some((error, until)) = &self.failure {
-            if !now.has_reached(*until) {
-                return Some(error.clone());
+        if let Some(failure) = &self.failure {
+            if !now.has_reached(failure.until) {
+                return Some(failure.trouble.error().clone());
             }
-            self.failure = None;
         }
         if reason == Reason::Rejected {
             while self
@@ -90,18 +101,56 @@ impl Memory {
         just_opened
     }
 
-    pub(crate) fn fail_until(&mut self, error: Error, until: Moment) {
-        self.failure = Some((error, until));
+    /// A refresh has failed at `now`, and `error` answers everybody who asks before `until`.
+    pub(crate) fn fail(&mut self, error: Error, now: Moment, until: Moment) {
+        match &mut self.failure {
+            Some(failure) => {
+                failure.trouble.goes_on(error);
+                failure.until = until;
+            }
+            None => {
+                let trouble = Trouble::new(error, now.wall_time());
+                self.failure = Some(Failure { trouble, until });
+            }
+        }
     }
 
     /// Why no refresh starts until new tokens are set, if that is so.
     pub(crate) fn refusal(&self) -> Option<Error> {
-        self.refused.as_ref().map(|refusal| refusal.error.clone())
+        self.refused.as_ref().map(|refusal| refusal.trouble.error().clone())
     }
 
-    /// Answers `error` to everybody from now on, and lets the store be looked at from `next_look` on.
-    pub(crate) fn refuse(&mut self, error: Error, next_look: Moment) {
-        self.refused = Some(Refusal { error, next_look });
+    /// Answers `error` to everybody from `now` on, and lets the store be looked at from `next_look`
+    /// on.
+    pub(crate) fn refuse(&mut self, error: Error, now: Moment, next_look: Moment) {
+        self.refused = Some(Refusal { trouble: Trouble::new(error, now.wall_time()), next_look });
+    }
+
+    /// Why no new token can be had, if that is so: for good, or else for the moment.
+    pub(crate) fn trouble(&self) -> Option<&Trouble> {
+        let refused = self.refused.as_ref().map(|refusal| &refusal.trouble);
+        refused.or_else(|| self.failure.as_ref().map(|failure| &failure.trouble))
+    }
+
+    /// The newest tokens could not be written at `now`.
+    pub(crate) fn unsaved(&mut self, error: Error, now: Moment) {
+        match &mut self.unsaved {
+            Some(trouble) => trouble.goes_on(error),
+            None => self.unsaved = Some(Trouble::new(error, now.wall_time())),
+        }
+    }
+
+    /// The store has the newest tokens, so nothing keeps the next refresh on their account.
+    pub(crate) fn saved(&mut self) {
+        self.unsaved = None;
+        if self.failure.as_ref().is_some_and(|failure| failure.trouble.error().is_unsaved()) {
+            self.failure = None;
+        }
+    }
+
+    /// Why the newest tokens are not in the store, if that is so.
+    pub(crate) fn why_unsaved(&self) -> Option<&Trouble> {
+        self.unsaved.as_ref()
     }
 
     /// Is a look at the store due? If so, the next one is due at `next`.
@@ -116,10 +165,22 @@ impl Memory {
     }
 
     pub(crate) fn minted(&mut self, reason: Reason, now: Moment) {
-        self.failure = None;
+        self.recovered();
         if reason == Reason::Rejected {
             self.minted_after_rejection.push_back(now);
         }
+    }
+
+    /// A refresh has succeeded, here or in another process.
+    pub(crate) fn recovered(&mut self) {
+        self.failure = None;
+    }
+
+    pub(crate) fn is_blank(&self) -> bool {
+        self.failure.is_none()
+            && self.refused.is_none()
+            && self.unsaved.is_none()
+            && self.minted_after_rejection.is_empty()
     }
 
     /// New tokens make the past irrelevant.
@@ -156,10 +217,10 @@ mod tests {
     #[test]
     fn a_failure_is_everybodys_answer_for_a_while_and_a_refusal_for_good() {
         let mut memory = Memory::default();
-        memory.fail_until(Error::timed_out(), at(2));
+        memory.fail(Error::timed_out(), at(1), at(2));
         assert!(memory.objection(Reason::Expired, at(1), GUARD).unwrap().is_transient());
         assert!(memory.objection(Reason::Expired, at(2), GUARD).is_none());
-        memory.refuse(Error::signed_out(), at(7));
+        memory.refuse(Error::signed_out(), at(2), at(7));
         assert!(memory.objection(Reason::Expired, at(9_999_999), GUARD).is_some());
         memory.forget();
         assert!(memory.objection(Reason::Expired, at(2), GUARD).is_none());
@@ -169,12 +230,46 @@ mod tests {
     fn the_store_is_looked_at_now_and_then_while_nothing_can_be_refreshed() {
         let mut memory = Memory::default();
         assert!(!memory.is_look_due(at(1), at(6)));
-        memory.refuse(Error::nothing_stored(), at(5));
+        memory.refuse(Error::nothing_stored(), at(1), at(5));
         assert!(!memory.is_look_due(at(4), at(9)));
         assert!(memory.is_look_due(at(5), at(10)));
         assert!(!memory.is_look_due(at(9), at(14)));
         assert!(memory.is_look_due(at(10), at(15)));
-        memory.refuse(Error::signed_out(), Moment::NEVER);
+        memory.refuse(Error::signed_out(), at(15), Moment::NEVER);
         assert!(!memory.is_look_due(at(9_999_999), at(0)));
+    }
+
+    #[test]
+    fn failing_counts_from_the_first_failure_until_the_first_success() {
+        let mut memory = Memory::default();
+        memory.fail(Error::timed_out(), at(1), at(2));
+        memory.fail(Error::interrupted(), at(60), at(61));
+        let trouble = memory.trouble().unwrap();
+        assert_eq!(trouble.since(), at(1).wall_time());
+        assert!(trouble.error().is_outcome_unknown());
+        memory.minted(Reason::Expired, at(70));
+        assert!(memory.trouble().is_none());
+
+        // A refusal is another matter, and takes the word.
+        memory.fail(Error::timed_out(), at(80), at(81));
+        memory.refuse(Error::signed_out(), at(90), at(91));
+        assert_eq!(memory.trouble().unwrap().since(), at(90).wall_time());
+    }
+
+    #[test]
+    fn what_is_saved_after_all_is_no_trouble_any_more_and_no_other_failure_is_forgotten_with_it() {
+        let unsaved = || Error::unsaved(crate::store::StoreError::conflict());
+        let mut memory = Memory::default();
+        memory.unsaved(unsaved(), at(1));
+        memory.unsaved(unsaved(), at(2));
+        memory.fail(unsaved(), at(2), at(30));
+        assert_eq!(memory.why_unsaved().unwrap().since(), at(1).wall_time());
+        memory.saved();
+        assert!(memory.why_unsaved().is_none() && memory.trouble().is_none());
+        assert!(memory.objection(Reason::Expired, at(3), GUARD).is_none());
+
+        memory.fail(Error::timed_out(), at(4), at(5));
+        memory.saved();
+        assert!(memory.trouble().is_some());
     }
 }

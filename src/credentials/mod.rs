@@ -11,6 +11,7 @@
 //! | `transaction` | one refresh, from the lock to the waking of its waiters |
 //! | `ledger` | the newest tokens, and whether the store has them |
 //! | `vault` | the store, with a time limit on every call |
+//! | `state` | what a program is told of all this |
 //! | `builder` | what is refused before anything runs |
 
 mod builder;
@@ -22,6 +23,7 @@ mod driver;
 mod interleavings;
 mod ledger;
 mod memory;
+pub mod state;
 mod transaction;
 mod vault;
 mod windows;
@@ -54,6 +56,7 @@ use crate::headers::{AuthScheme, ProviderId, RequestMode};
 use crate::observe::{Event, emit};
 use crate::origin::Origins;
 use crate::refresh::DynRefresh;
+use crate::store::StoreError;
 use crate::sync::{AsyncMutex, Handle, timeout};
 use crate::token::{AccessToken, Clock, Deadline, Moment, TokenSet};
 
@@ -143,6 +146,27 @@ impl Credentials {
     ///
     /// A refresh under way is waited for first, so that it can't overwrite the new tokens.
     ///
+    /// ```
+    /// # use tower_teamup_auth::testing::FakeTeamUp;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
+    /// # let teamup = FakeTeamUp::start().await;
+    /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
+    /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
+    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+    /// # teamup.revoke_everything();
+    /// use tower_teamup_auth::RequestMode;
+    ///
+    /// let error = credentials.refresh_now(RequestMode::Provider).await.unwrap_err();
+    /// assert!(error.is_reauthorization_required());
+    ///
+    /// let tokens = teamup.issue_tokens(&[]); // what a login brings
+    /// credentials.set_tokens(tokens).await?;
+    /// credentials.refresh_now(RequestMode::Provider).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the store could not be written. The new tokens are in use all the same, and the write
@@ -161,6 +185,20 @@ impl Credentials {
     ///
     /// The tokens are not revoked at TeamUp: its API documents no way to.
     ///
+    /// ```
+    /// # use tower_teamup_auth::testing::FakeTeamUp;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
+    /// # let teamup = FakeTeamUp::start().await;
+    /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
+    /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
+    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+    /// credentials.sign_out().await?;
+    /// assert!(credentials.state().is_reauthorization_required());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the store could not be cleared; the tokens are forgotten in memory all the same.
@@ -174,6 +212,22 @@ impl Credentials {
 
     /// Renews the access token of `mode` now, whatever its age, and waits for it: to warm up at
     /// start, or to check that the credential is good.
+    ///
+    /// ```
+    /// # use tower_teamup_auth::testing::FakeTeamUp;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
+    /// # let teamup = FakeTeamUp::start().await;
+    /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
+    /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
+    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+    /// use tower_teamup_auth::RequestMode;
+    ///
+    /// credentials.refresh_now(RequestMode::Provider).await?;
+    /// assert!(credentials.state().is_ready());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -196,6 +250,20 @@ impl Credentials {
     /// tokens are valid.
     ///
     /// A process that ends without it may keep the others from refreshing until its lease runs out.
+    ///
+    /// ```
+    /// # use tower_teamup_auth::testing::FakeTeamUp;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
+    /// # let teamup = FakeTeamUp::start().await;
+    /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
+    /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
+    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+    /// credentials.shutdown().await?;
+    /// assert!(credentials.state().is_shut_down());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -273,7 +341,7 @@ impl Credentials {
 
     /// Why no refresh starts until new tokens are set, if that is so.
     fn refusal(&self) -> Option<Error> {
-        self.inner.desk.with_memory(|memory| memory.refusal())
+        self.inner.desk.refusal()
     }
 
     #[inline]
@@ -310,6 +378,16 @@ impl Inner {
             settings.clock.now(),
         );
         self.cell.store(next);
+        self.desk.watched().signal();
+    }
+
+    /// The newest tokens could not be written: says so, aloud and to whoever asks.
+    pub(crate) fn unsaved(&self, error: StoreError) -> Error {
+        emit(&Event::Unsaved { error: &error });
+        let error = Error::unsaved(error);
+        let now = self.settings.clock.now();
+        self.desk.with_memory(|memory| memory.unsaved(error.clone(), now));
+        error
     }
 
     #[cfg(feature = "testing")]
@@ -351,13 +429,14 @@ impl Inner {
         self.publish(&ledger);
         emit(&Event::TokensSet { revision: ledger.tokens.as_ref().map_or(0, TokenSet::revision) });
         written.map_err(|error| {
-            ledger.not_saved(&self.settings.clock, &error);
+            ledger.not_saved(&self.settings.clock);
+            let error = self.unsaved(error);
             // The ledger is still held, so a driver at work has not looked yet.
             if self.desk.open_shift() {
                 // Within a task of a runtime, so there is one.
                 let _ = driver::start(&self);
             }
-            Error::unsaved(error)
+            error
         })
     }
 
@@ -365,7 +444,11 @@ impl Inner {
         let mut ledger = self.ledger.lock().await;
         ledger.tokens = None;
         ledger.saved();
-        self.desk.with_memory(|memory| memory.refuse(Error::signed_out(), Moment::NEVER));
+        let now = self.settings.clock.now();
+        self.desk.with_memory(|memory| {
+            memory.saved();
+            memory.refuse(Error::signed_out(), now, Moment::NEVER);
+        });
         self.publish(&ledger);
         emit(&Event::SignedOut);
         let lease =

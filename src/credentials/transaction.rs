@@ -15,11 +15,11 @@ use super::Inner;
 use super::completion::Outcome;
 use super::desk::Flight;
 use super::ledger::{Ledger, Unsaved, Written};
+use super::memory::Memory;
 use super::vault::{Lease, catch_panic};
 use crate::error::Error;
 use crate::observe::{Event, emit};
 use crate::refresh::{DynRefresh, FailureClass, RefreshError, RefreshRequest, RefreshResponse};
-use crate::store::StoreError;
 use crate::sync::{sleep, timeout};
 use crate::token::{Deadline, IssuedToken, TokenSet};
 
@@ -138,6 +138,7 @@ impl Transaction<'_> {
         let current = self.current_access_token();
         let newer = stored.is_some_and(|stored| self.ledger.take_newer(stored));
         if newer && self.holds_another_good_token(current.as_ref()) {
+            self.inner.desk.with_memory(Memory::recovered);
             self.inner.publish(self.ledger);
             emit(&Event::Adopted {
                 mode: self.flight.mode,
@@ -267,12 +268,11 @@ impl Transaction<'_> {
 
     /// Writes the rotated tokens. A failure does not undo the rotation, so it is no failure of the
     /// refresh: the tokens stay unsaved, and the driver repeats the write.
-    async fn persist(&mut self, lease: &Lease, over: Option<u64>) -> Result<Written, StoreError> {
-        let written = self.ledger.write(self.inner, lease, over).await;
-        if let Err(error) = &written {
-            self.ledger.not_saved(&self.inner.settings.clock, error);
-        }
-        written
+    async fn persist(&mut self, lease: &Lease, over: Option<u64>) -> Result<Written, Error> {
+        self.ledger.write(self.inner, lease, over).await.map_err(|error| {
+            self.ledger.not_saved(&self.inner.settings.clock);
+            self.inner.unsaved(error)
+        })
     }
 
     /// Decides what a failed exchange leads to.
@@ -287,7 +287,7 @@ impl Transaction<'_> {
             // The answer was of no use, save that it told which refresh token is alive. It is not
             // sent before it is safe.
             self.rotate(rotated, None);
-            self.persist(lease, *over).await.map_err(Error::unsaved)?;
+            self.persist(lease, *over).await?;
             *over = self.ledger.tokens.as_ref().map(TokenSet::revision);
         }
         match error.class() {

@@ -1,6 +1,67 @@
-//! Pages on how to use the crate well, and on what it promises.
+//! Pages on how to use the crate well, and an index of everything that one may want to do.
+//!
+//! # Begin
+//!
+//! | to | see |
+//! | --- | --- |
+//! | see it work, without an account | `cargo run --example quickstart` |
+//! | get a person's first tokens: in the browser, or by password | the examples `login` and `password_login`, each with `-- --fake` |
+//! | put the layer on a client: hyper-util, reqwest, reqwest-middleware | [`client`](crate::client) |
+//! | come from code that refreshes by hand | [`migration`] |
+//! | use an M2M token | [`Credentials::m2m`] |
+//!
+//! # Build
+//!
+//! | to | see |
+//! | --- | --- |
+//! | make credentials, and set what is to be set | [`CredentialsBuilder`] |
+//! | choose mode and business for one request | [`RequestMode`], [`ProviderId`] |
+//! | serve many users over one client | [`AuthLayer::per_request`], the example `axum_service` |
+//! | put the layer in its place among others | [`ordering`] |
+//! | send streams | [`body`](crate::body) |
+//! | keep tokens: file, Redis, keyring, a store of your own | [`store`](crate::store) |
+//! | refresh in a way of your own | [`refresh::Refresh`](crate::refresh::Refresh) |
+//! | test your own program | [`testing`] |
+//!
+//! # Run
+//!
+//! | to | see |
+//! | --- | --- |
+//! | warm up at start, and check that the credential is good | [`Credentials::refresh_now`], the example `readiness` |
+//! | show a banner, answer a health check | [`Credentials::state`], [`Credentials::subscribe`], [`state`](crate::state) |
+//! | run many processes on one credential | [`fleet`] |
+//! | log in again when that is required | [`reauthorization`] |
+//! | hand in new tokens, sign out, shut down | [`Credentials::set_tokens`], [`Credentials::sign_out`], [`Credentials::shutdown`] |
+//! | know what an error asks of you | [`Error`] |
+//! | watch metrics | [`metrics`] |
+//! | read what is logged | [the crate's front page](crate#what-it-tells), [`fleet`](fleet#what-to-watch) |
+//!
+//! # Know
+//!
+//! | to | see |
+//! | --- | --- |
+//! | what is promised, how that is proved, and what is not | [`guarantees`] |
+//! | how it works inside, and why | [`internals`] |
+//! | what each dependency is for | [`internals`](internals#the-dependencies-of-the-default-build) |
+//!
+//! [`AuthLayer::per_request`]: crate::AuthLayer::per_request
+//! [`Credentials::m2m`]: crate::Credentials::m2m
+//! [`Credentials::refresh_now`]: crate::Credentials::refresh_now
+//! [`Credentials::set_tokens`]: crate::Credentials::set_tokens
+//! [`Credentials::shutdown`]: crate::Credentials::shutdown
+//! [`Credentials::sign_out`]: crate::Credentials::sign_out
+//! [`Credentials::state`]: crate::Credentials::state
+//! [`Credentials::subscribe`]: crate::Credentials::subscribe
+//! [`CredentialsBuilder`]: crate::CredentialsBuilder
+//! [`Error`]: crate::Error
+//! [`ProviderId`]: crate::ProviderId
+//! [`RequestMode`]: crate::RequestMode
 
 pub mod fleet;
 pub mod guarantees;
+pub mod internals;
 pub mod metrics;
+pub mod migration;
 pub mod ordering;
+pub mod reauthorization;
+pub mod testing;

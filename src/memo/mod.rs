@@ -39,6 +39,7 @@ struct Sheet {
     pad: Pad,
     authority_len: usize,
     path_len: usize,
+    header_count: usize,
     extensions: Extensions,
     /// The head stands here whole, so the request can be repeated as far as that goes.
     is_written: bool,
@@ -95,6 +96,8 @@ impl Memo {
             .path_and_query(path)
             .build()
             .ok()?;
+        // Room for ours as well.
+        request.headers_mut().try_reserve(sheet.header_count + 3).ok()?;
         read_headers(headers, request.headers_mut())?;
         *request.extensions_mut() = std::mem::take(&mut sheet.extensions);
         Some(request)
@@ -111,6 +114,7 @@ impl Sheet {
             pad: Pad::default(),
             authority_len: 0,
             path_len: 0,
+            header_count: 0,
             extensions: Extensions::new(),
             is_written: false,
         }
@@ -134,6 +138,7 @@ impl Sheet {
         self.scheme = scheme.clone();
         self.authority_len = authority.as_str().len();
         self.path_len = path.len();
+        self.header_count = request.headers().len();
         if !request.extensions().is_empty() {
             self.extensions = request.extensions().clone();
         }

@@ -31,7 +31,7 @@ mod event;
 #[cfg(feature = "metrics")]
 mod metrics;
 
-pub(crate) use event::{Event, refresh_span};
+pub(crate) use event::{Chain, Event, refresh_span};
 #[cfg(feature = "metrics")]
 pub(crate) use metrics::UnsavedTime;
 #[cfg(feature = "metrics")]

@@ -56,8 +56,10 @@ impl AnswerFormat {
 /// The exchange as TeamUp documents it.
 pub(crate) struct Endpoint {
     transport: Transport,
-    base: Uri,
-    scope: Vec<String>,
+    /// A URL, as text: it is read once in a token's life, and each of a service's many credentials
+    /// holds one.
+    base: Box<str>,
+    scope: Box<[String]>,
     encoding: RefreshEncoding,
     format: Option<AnswerFormat>,
     clock: Clock,
@@ -76,7 +78,8 @@ impl Endpoint {
         format: Option<AnswerFormat>,
         clock: Clock,
     ) -> Self {
-        Endpoint { transport, base: base.clone(), scope, encoding, format, clock }
+        let (base, scope) = (base.to_string().into(), scope.into());
+        Endpoint { transport, base, scope, encoding, format, clock }
     }
 
     fn request(&self, request: &RefreshRequest) -> Result<Request<Bytes>, RefreshError> {
@@ -91,12 +94,13 @@ impl Endpoint {
     }
 
     fn uri(&self) -> Result<Uri, http::Error> {
-        let mut path = format!("{}{PATH}", self.base.path().trim_end_matches('/'));
+        let base: Uri = self.base.parse()?;
+        let mut path = format!("{}{PATH}", base.path().trim_end_matches('/'));
         if let Some(format) = self.format {
             path.push('?');
             path.push_str(format.query());
         }
-        let mut parts = self.base.clone().into_parts();
+        let mut parts = base.into_parts();
         parts.path_and_query = Some(path.try_into()?);
         Ok(Uri::from_parts(parts)?)
     }
@@ -125,7 +129,7 @@ impl Refresh for Endpoint {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
-            .field("host", &self.base.host())
+            .field("base", &self.base)
             .field("encoding", &self.encoding)
             .field("format", &self.format)
             .finish_non_exhaustive()

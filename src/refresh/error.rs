@@ -41,6 +41,18 @@ impl fmt::Display for FailureClass {
 ///
 /// `Debug` and `Display` show no secret: of an answer's body only TeamUp's own error fields are
 /// kept, and the refresh token is struck out of those.
+///
+/// ```
+/// use std::time::Duration;
+/// use http::StatusCode;
+/// use tower_teamup_auth::refresh::{FailureClass, RefreshError};
+///
+/// let error = RefreshError::transient("the endpoint is busy")
+///     .with_status(StatusCode::TOO_MANY_REQUESTS)
+///     .with_retry_after(Duration::from_secs(30));
+/// assert_eq!(error.class(), FailureClass::Transient);
+/// assert_eq!(error.to_string(), "the endpoint is busy (status 429)");
+/// ```
 #[derive(Debug)]
 pub struct RefreshError {
     class: FailureClass,

@@ -6,6 +6,15 @@ use std::fmt;
 use crate::error::BoxError;
 
 /// Why a [`TokenStore`](super::TokenStore) could not load, lock, save or clear.
+///
+/// ```
+/// use std::io;
+/// use tower_teamup_auth::store::StoreError;
+///
+/// let error = StoreError::unavailable("could not write the tokens", io::Error::other("disk full"));
+/// assert!(!error.is_conflict() && !error.is_unreadable());
+/// assert!(StoreError::conflict().is_conflict());
+/// ```
 #[derive(Debug)]
 pub struct StoreError {
     kind: Kind,

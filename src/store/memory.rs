@@ -12,6 +12,17 @@ use crate::token::TokenSet;
 ///
 /// The default where [`CredentialsBuilder::tokens`](crate::CredentialsBuilder::tokens) brings the
 /// tokens. A clone is the same store.
+///
+/// ```
+/// use tower_teamup_auth::store::{MemoryStore, TokenStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
+/// let store = MemoryStore::new();
+/// assert!(store.load().await?.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     right_to_refresh: Arc<tokio::sync::Mutex<()>>,

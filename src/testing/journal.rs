@@ -16,6 +16,21 @@ use crate::headers::RequestMode;
 /// [`FakeTeamUp::journal`](super::FakeTeamUp::journal) takes a copy of it as it stands;
 /// [`FakeTeamUp::wait_for`](super::FakeTeamUp::wait_for) shows it as it grows. The counts are kept
 /// while requests arrive, so that asking for one costs nothing.
+///
+/// ```
+/// use tower_teamup_auth::testing::FakeTeamUp;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let teamup = FakeTeamUp::start().await;
+/// // … the program under test runs …
+/// let journal = teamup.journal();
+/// assert_eq!((journal.double_spends(), journal.unauthorized_to_caller()), (0, 0), "{journal}");
+/// for entry in journal.entries() {
+///     println!("{entry}"); // a line of a trace, without a token
+/// }
+/// # }
+/// ```
 #[derive(Clone, Default)]
 pub struct Journal {
     entries: Vec<Entry>,

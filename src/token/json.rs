@@ -1,6 +1,7 @@
 //! How a token set is written down: the format that the file store and the Redis store share, and
 //! that a store of a user's own may use.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
@@ -52,15 +53,14 @@ impl TokenSet {
     pub fn from_json(text: &[u8]) -> Result<Self, Error> {
         let root: Value = serde_json::from_slice(text).map_err(|error| {
             // The parser's own message could repeat a piece of the text; its position can't.
-            Error::stored_format(format!(
+            damaged(format_args!(
                 "the stored tokens are not JSON (line {}, column {})",
                 error.line(),
                 error.column()
             ))
         })?;
-        let root = root
-            .as_object()
-            .ok_or_else(|| Error::stored_format("the stored tokens are not a JSON object"))?;
+        let root =
+            root.as_object().ok_or_else(|| damaged("the stored tokens are not a JSON object"))?;
         match root.get("version").and_then(Value::as_u64) {
             Some(FORMAT_VERSION) => {}
             Some(version) => {
@@ -70,27 +70,27 @@ impl TokenSet {
                 )));
             }
             None => {
-                return Err(Error::stored_format(
+                return Err(damaged(
                     "the stored tokens have no `version`: this is not a token store of this crate",
                 ));
             }
         }
         let refresh_token = RefreshToken::new(text_of(root, "refresh_token")?)
-            .map_err(|error| Error::stored_format(format!("stored tokens: {error}")))?;
+            .map_err(|error| damaged(format_args!("stored tokens: {error}")))?;
         let mut tokens = TokenSet::new(refresh_token);
         for mode in RequestMode::ALL {
             let Some(issued) = root.get(mode.as_str()).filter(|value| !value.is_null()) else {
                 continue;
             };
-            let issued = issued.as_object().ok_or_else(|| {
-                Error::stored_format(format!("stored tokens: `{mode}` is not an object"))
-            })?;
+            let issued = issued
+                .as_object()
+                .ok_or_else(|| damaged(format_args!("stored tokens: `{mode}` is not an object")))?;
             let token = AccessToken::new(text_of(issued, "access_token")?)
-                .map_err(|error| Error::stored_format(format!("stored tokens: {error}")))?;
+                .map_err(|error| damaged(format_args!("stored tokens: {error}")))?;
             let expires_at = match issued.get("expires_at") {
                 None | Some(Value::Null) => None,
                 Some(value) => Some(value.as_u64().and_then(from_unix_millis).ok_or_else(|| {
-                    Error::stored_format(
+                    damaged(
                         "stored tokens: `expires_at` is not a number of milliseconds since 1970",
                     )
                 })?),
@@ -106,7 +106,13 @@ fn text_of(object: &Map<String, Value>, key: &str) -> Result<String, Error> {
         .get(key)
         .and_then(Value::as_str)
         .map(str::to_owned)
-        .ok_or_else(|| Error::stored_format(format!("the stored tokens have no text `{key}`")))
+        .ok_or_else(|| damaged(format_args!("the stored tokens have no text `{key}`")))
+}
+
+fn damaged(what: impl fmt::Display) -> Error {
+    Error::stored_format(format!(
+        "{what}; put back a copy that is whole, or take it away and let the user log in again"
+    ))
 }
 
 fn unix_millis(time: SystemTime) -> u64 {

@@ -10,6 +10,16 @@ use crate::error::Error;
 /// An access token (RFC 6749 section 1.4): what a request carries in its `Authorization` header.
 ///
 /// Its text is wiped from memory when the last copy is dropped, and `Debug` does not show it.
+///
+/// ```
+/// use tower_teamup_auth::token::AccessToken;
+///
+/// let token = AccessToken::new("s3cret")?;
+/// assert_eq!(token.expose(), "s3cret");
+/// assert!(!format!("{token:?}").contains("s3cret"));
+/// assert!(AccessToken::new("s3cret\n").unwrap_err().is_invalid_input());
+/// # Ok::<(), tower_teamup_auth::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessToken(Zeroizing<Box<str>>);
 
@@ -17,6 +27,16 @@ pub struct AccessToken(Zeroizing<Box<str>>);
 ///
 /// TeamUp answers every refresh with a new one; the old one may be dead from that moment on.
 /// Its text is wiped from memory when the last copy is dropped, and `Debug` does not show it.
+///
+/// ```
+/// use tower_teamup_auth::token::RefreshToken;
+///
+/// let token = RefreshToken::new("s3cret")?;
+/// assert_eq!(token.expose(), "s3cret");
+/// assert!(!format!("{token:?}").contains("s3cret"));
+/// assert!(RefreshToken::new("s3cret\n").unwrap_err().is_invalid_input());
+/// # Ok::<(), tower_teamup_auth::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct RefreshToken(Zeroizing<Box<str>>);
 

@@ -10,6 +10,21 @@ use crate::headers::RequestMode;
 ///
 /// This is what goes into a [store](crate::store) and comes back from it. `Debug` shows which
 /// tokens there are and when they expire, never their text.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_teamup_auth::{RequestMode, TokenSet};
+///
+/// let tokens = TokenSet::new("a-refresh-token".parse()?).with_access_token(
+///     RequestMode::Provider,
+///     "an-access-token".parse()?,
+///     Some(Duration::from_secs(7200)),
+/// );
+/// assert!(tokens.expires_at(RequestMode::Provider).is_some());
+/// assert!(tokens.access_token(RequestMode::Customer).is_none());
+/// assert_eq!(tokens.revision(), 0);
+/// # Ok::<(), tower_teamup_auth::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSet {
     refresh_token: RefreshToken,

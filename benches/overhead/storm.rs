@@ -1,0 +1,143 @@
+//! The storm: 10,000 requests in flight, all answered 401 at once, while the refresh takes 5 ms.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{Request, Response, StatusCode};
+use http_body_util::Empty;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tower::{Service, ServiceExt};
+use tower_layer::Layer;
+use tower_teamup_auth::AuthLayer;
+use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
+
+use crate::setup::{ACCESS_TOKEN, credentials_with, in_a_runtime};
+use crate::stopwatch::Stopwatch;
+use crate::workloads::{Bare, get};
+
+const REQUESTS: usize = 10_000;
+const EXCHANGE: Duration = Duration::from_millis(5);
+const ROUNDS: usize = 7;
+
+/// What a storm came to.
+pub(crate) struct Storm {
+    pub(crate) exchanges: u64,
+    /// How long it took, over what sending the repeats through the bare service takes and the
+    /// exchange: the best round of each.
+    pub(crate) ratio: f64,
+    pub(crate) milliseconds: f64,
+}
+
+pub(crate) fn storm() -> Storm {
+    let (mut best, mut best_floor, mut exchanges) = (Duration::MAX, Duration::MAX, 0);
+    for _ in 0..ROUNDS {
+        best_floor = best_floor.min(in_a_runtime(repeats_alone()));
+        let (elapsed, exchanged) = in_a_runtime(one_storm());
+        best = best.min(elapsed);
+        exchanges = exchanges.max(exchanged);
+    }
+    let floor = best_floor + EXCHANGE;
+    let ratio = best.as_secs_f64() / floor.as_secs_f64();
+    Storm { exchanges, ratio, milliseconds: best.as_secs_f64() * 1000.0 }
+}
+
+/// The same tasks, woken by the same signal: each sends one request through the bare service.
+async fn repeats_alone() -> Duration {
+    let (open, gate) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    for _ in 0..REQUESTS {
+        let mut gate = gate.clone();
+        tasks.spawn(async move {
+            gate.wait_for(|open| *open).await.expect("the gate opens");
+            Bare.oneshot(get()).await.expect("an answer").status()
+        });
+    }
+    until_all_wait(&gate, &tasks).await;
+    finish(open, tasks).await
+}
+
+async fn one_storm() -> (Duration, u64) {
+    let (open, gate) = watch::channel(false);
+    let exchanges = Arc::new(AtomicU64::new(0));
+    let credentials = credentials_with("one", Slow(Arc::clone(&exchanges))).await;
+    let service = AuthLayer::new(credentials).layer(Gated(gate.clone()));
+    let mut tasks = JoinSet::new();
+    for _ in 0..REQUESTS {
+        let service = service.clone();
+        tasks.spawn(async move { service.oneshot(get()).await.expect("an answer").status() });
+    }
+    until_all_wait(&gate, &tasks).await;
+    let elapsed = finish(open, tasks).await;
+    (elapsed, exchanges.load(Ordering::Relaxed))
+}
+
+/// On one thread a task has run up to the gate once every other has had its turn.
+async fn until_all_wait(gate: &watch::Receiver<bool>, tasks: &JoinSet<StatusCode>) {
+    assert_eq!(tasks.len(), REQUESTS);
+    for _ in 0..2 * REQUESTS {
+        tokio::task::yield_now().await;
+    }
+    assert!(!*gate.borrow());
+}
+
+async fn finish(open: watch::Sender<bool>, mut tasks: JoinSet<StatusCode>) -> Duration {
+    let stopwatch = Stopwatch::start();
+    open.send_replace(true);
+    while let Some(status) = tasks.join_next().await {
+        assert_eq!(status.expect("no task panics"), StatusCode::OK);
+    }
+    stopwatch.elapsed()
+}
+
+/// Answers the first token 401, once the gate is open, and any other 200 at once.
+#[derive(Clone)]
+struct Gated(watch::Receiver<bool>);
+
+impl<B> Service<Request<B>> for Gated {
+    type Response = Response<Empty<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let token = request.headers()[AUTHORIZATION].as_bytes();
+        let is_first =
+            token.windows(ACCESS_TOKEN.len()).any(|part| part == ACCESS_TOKEN.as_bytes());
+        let mut gate = self.0.clone();
+        Box::pin(async move {
+            let mut response = Response::new(Empty::new());
+            if is_first {
+                gate.wait_for(|open| *open).await.expect("the gate opens");
+                *response.status_mut() = StatusCode::UNAUTHORIZED;
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// Takes its time, and counts.
+struct Slow(Arc<AtomicU64>);
+
+impl Refresh for Slow {
+    async fn refresh(&self, _: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(EXCHANGE).await;
+        let [access, refresh] = ["another-access-token", "another-refresh-token"];
+        Ok(RefreshResponse::new(
+            access.parse().expect("a good token"),
+            None,
+            refresh.parse().expect("a good token"),
+        ))
+    }
+}

@@ -1,0 +1,64 @@
+//! What the layer costs on two threads, over what it costs on one.
+
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use tower::Service;
+
+use crate::setup::layered;
+use crate::stopwatch::Stopwatch;
+use crate::workloads::{Bare, call, get};
+
+/// So few that a measurement often ends before another program gets its turn on the machine.
+const CALLS: u32 = 1_000;
+const ROUNDS: usize = 500;
+
+/// The overhead of a call with two threads over that with one: each thread has a clone of one
+/// service. The four measurements take turns, and the best of each counts.
+pub(crate) fn two_over_one() -> f64 {
+    let service = layered(Bare);
+    let mut best = [f64::INFINITY; 4];
+    for _ in 0..ROUNDS {
+        let round = [
+            nanoseconds(&Bare, 1),
+            nanoseconds(&service, 1),
+            nanoseconds(&Bare, 2),
+            nanoseconds(&service, 2),
+        ];
+        for (best, once) in best.iter_mut().zip(round) {
+            *best = best.min(once);
+        }
+    }
+    let [bare_one, one, bare_two, two] = best;
+    (two - bare_two) / (one - bare_one)
+}
+
+/// Nanoseconds of one call while so many threads make them: those of the slowest thread.
+fn nanoseconds<S>(service: &S, threads: usize) -> f64
+where
+    S: Service<Request<Full<Bytes>>> + Clone + Send + Sync,
+{
+    let start = Barrier::new(threads);
+    let run = || {
+        let mut service = service.clone();
+        for _ in 0..100 {
+            call(&mut service, get());
+        }
+        start.wait();
+        let stopwatch = Stopwatch::start();
+        for _ in 0..CALLS {
+            call(black_box(&mut service), get());
+        }
+        stopwatch.elapsed()
+    };
+    let slowest = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no thread panics")).max()
+    });
+    slowest.unwrap_or(Duration::ZERO).as_nanos() as f64 / f64::from(CALLS)
+}

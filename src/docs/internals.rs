@@ -1,0 +1,130 @@
+//! How it works inside, and why it is so.
+//!
+//! # The parts
+//!
+//! ```text
+//!   Auth<S>, AuthMiddleware            the way of one request
+//!        │  two questions: a snapshot; a renewal of a generation
+//!   Credentials ── cell                what a request sees, in one load
+//!        │      ── desk, memory        who asks, what is under way, what just failed
+//!        │      ── driver, transaction the task that refreshes
+//!        │      ── ledger, vault       the newest tokens; the store, with time limits
+//!        ▼
+//!   Refresh, TokenStore                the exchange; where tokens outlive the process
+//! ```
+//!
+//! Arrows point inward. The service knows nothing of stores, endpoints or locks; stores and clients
+//! know nothing of each other; TeamUp's wire format is known to [`refresh`](crate::refresh) and to the
+//! two headers, and to nothing else.
+//!
+//! # A snapshot, and its generation
+//!
+//! A request loads one immutable snapshot: for each mode the ready-made header value, marked
+//! sensitive, two deadlines, and a generation. The load takes no lock (`arc-swap`), so requests never
+//! wait for each other, and what a request took stays what it took.
+//!
+//! The generation names one token of one mode, or the lack of one; it only counts up. All coordination
+//! goes by it: whoever finds a token wanting asks for the replacement *of that generation*. If it has
+//! been replaced since, there is nothing to do; if its replacement is under way, one waits; else one
+//! starts it. That is why ten thousand late 401s cost one exchange, and why a 401 never throws away a
+//! token that it was not about.
+//!
+//! # The desk, and a publication before a report
+//!
+//! The desk is a state machine under one mutex, with no I/O, no clock and no task in it. It looks at
+//! the cell under its own lock, and a refresh is published in the cell before it is reported at the
+//! desk. So for a generation that the cell still holds there is no finished refresh, and there can't be
+//! a second exchange for it.
+//!
+//! # The task
+//!
+//! A refresh runs in a task that belongs to nobody's request. Callers hold a place in a list of
+//! wakers, and dropping one takes it out of the list, no more. While a credential is idle there is no
+//! task and no timer.
+//!
+//! ```text
+//! lock → re-read the store → adopt, if another process already rotated
+//!      → exchange → persist → publish → unlock → wake every waiter with the same result
+//! ```
+//!
+//! | if this fails | then |
+//! | --- | --- |
+//! | lock, re-read | an error for the waiters; nothing was sent |
+//! | exchange, and it was not sent or not taken (no connection, 408, 425, 429, 5xx) | it is repeated within the time limit, with backoff and `Retry-After`; then one shared error, kept in mind for about a second |
+//! | exchange, refused (400, 401, 403) | the store is read once more; unless somebody else has rotated, re-authorization is required |
+//! | exchange, and its outcome is not known | the store is read once more, and it is tried once more |
+//! | persist | the new tokens are used, since the old are spent; the write is repeated, the right to refresh is kept, and no further exchange starts before it has succeeded |
+//! | the task itself: a panic, a runtime that goes away | the waiters get an error; rotated tokens are in the ledger, and are written first thing next time |
+//!
+//! # One refresh token, two access tokens
+//!
+//! TeamUp binds an access token to a mode. A credential holds one for each that was asked for. Their
+//! refreshes share the refresh token, so they queue up behind one driver and each takes the newest.
+//!
+//! # When
+//!
+//! A refresh is *advised* in the last part of a token's life, and runs beside the requests; it is *due*
+//! when the token has expired, and requests wait for it. The part is the configured leeway or a fifth
+//! of the lifetime, whichever is shorter, less a jitter that each credential draws once: a fleet that
+//! logged in together does not refresh in step. Expiry is judged on the monotonic clock and on the wall
+//! clock, and the earlier verdict wins: a laptop that slept knows by the wall clock, one whose clock was
+//! set back by the monotonic one.
+//!
+//! # Readiness
+//!
+//! The layer is ready when the service below it is. While a request waits for a refresh, the readied
+//! service is given back, so that nothing of the stack's capacity is held; for the send after the wait,
+//! and for the repeat, a clone is readied. Only a clone is ever called that said it was ready.
+//!
+//! # Who watches
+//!
+//! [`Credentials::state`](crate::Credentials::state) is put together from the cell and the desk when
+//! somebody asks. Every change of either signals the subscribers after it was made, and a subscriber
+//! reads the state after the signal: so it can miss what lies between two states, and never the last.
+//! The list of subscribers is made with the first of them.
+//!
+//! # What is not promised inside
+//!
+//! - The refresh needs Tokio: its tasks, timers and time limits.
+//! - What a store or a client of your own does while it is being polled, it does in the refresh's task.
+//!   It may panic or hang, which is caught or limited; it must not block the thread.
+//! - Secrets are wiped where this crate owns them: tokens when dropped. Header values and the
+//!   client's buffers are others' memory.
+//!
+//! # The dependencies of the default build
+//!
+//! `cargo tree -e normal` prints these crates, and CI holds their number to thirty, this one
+//! included. None of them is a client, and none brings TLS.
+//!
+//! | crate | why |
+//! | --- | --- |
+//! | `arc-swap` | the snapshot is loaded without a lock |
+//! | └ `rustversion` | `arc-swap` asks for the compiler's version, when it is built |
+//! | `bytes` | bodies |
+//! | `fastrand` | jitter of windows and pauses; nothing secret is drawn from it |
+//! | `form_urlencoded` | the exchange as a form |
+//! | └ `percent-encoding` | how a form spells what is not a letter |
+//! | `http` | requests, responses, header values: the types of the public interface |
+//! | └ `itoa` | numbers as text, in `http` and in `serde_json` |
+//! | `http-body` | the trait of bodies |
+//! | `http-body-util` | bodies that can be sent again, and collecting an answer |
+//! | └ `futures-core` | the traits that `http-body-util` is built on |
+//! | `httpdate` | `Retry-After` as a date |
+//! | `pin-project-lite` | futures and bodies without `unsafe`, and without a macro to compile |
+//! | `rustix` | a file's mode and lock, and the coarse clock of Linux |
+//! | ├ `bitflags` | the flags of system calls |
+//! | └ `linux-raw-sys` | their numbers, on Linux |
+//! | `serde` | the traits by which fields are read |
+//! | └ `serde_core` | the traits themselves |
+//! | `serde_json` | the exchange, and tokens in a store |
+//! | ├ `memchr` | finding the end of a text |
+//! | └ `zmij` | floating-point numbers as text |
+//! | `tokio` | the refresh's task, its time limits, an asynchronous mutex |
+//! | `tower-layer`, `tower-service` | the two traits |
+//! | `tracing` | events and spans; without a subscriber they cost next to nothing |
+//! | └ `tracing-core` | what a subscriber is |
+//! | &nbsp;&nbsp;&nbsp;└ `once_cell` | its global state |
+//! | `zeroize` | tokens are wiped when dropped |
+//!
+//! Elsewhere than on Linux, `rustix` brings `errno` and `libc` in place of `linux-raw-sys`, and `tokio`
+//! may bring `windows-sys`.

@@ -1,0 +1,358 @@
+//! Every kind of error that a user can meet, provoked; and what its text says: what happened, why,
+//! and what to do.
+
+use std::collections::BTreeSet;
+use std::error::Error as _;
+use std::future::Future;
+
+use tower::{Layer, ServiceExt};
+use tower_teamup_auth::{AuthLayer, Credentials, Error, TokenSet};
+
+use crate::readiness::Checked;
+use crate::support::exchanges::Exchange;
+use crate::support::server::{Call, Server};
+use crate::support::stores::{Fault, Op, Store};
+use crate::support::*;
+
+/// One kind of error.
+struct Row {
+    /// Its name in `src/error.rs`.
+    kind: &'static str,
+    error: Error,
+    /// The question of which it is true.
+    is: fn(&Error) -> bool,
+    what: &'static str,
+    why: &'static str,
+    to_do: &'static str,
+}
+
+/// What a person reads: the error and what lies behind it, as `anyhow`'s `{:#}` writes it.
+fn text(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text += &format!(": {source}");
+        next = source.source();
+    }
+    text
+}
+
+/// The error of a refresh that is asked for while exchanges are answered like this.
+async fn refresh(exchange: Exchange) -> Error {
+    let server = Server::new();
+    server.every_exchange(exchange);
+    expired(&server).await.refresh_now(Provider).await.unwrap_err()
+}
+
+async fn with_store(server: &Server, op: Op) -> (Credentials, Store) {
+    let store = Store::with_tokens(server.expired_tokens());
+    let credentials = builder(server).store(store.clone()).build().await.unwrap();
+    store.faults(op, [Fault::Fails; 1000]);
+    (credentials, store)
+}
+
+async fn invalid_input() -> Error {
+    let tokens = TokenSet::new("s3cret".parse().unwrap());
+    Credentials::builder(Provider).tokens(tokens).build().await.unwrap_err()
+}
+
+async fn invalid_request() -> Error {
+    let client = AuthLayer::per_request().layer(Checked::new(Server::new()));
+    failure(client.oneshot(get("/events")).await)
+}
+
+async fn storm_guard() -> Error {
+    let server = Server::new();
+    server.every_call(Call::Answered(401, &[]));
+    let client = client(&good(&server).await, &server);
+    for _ in 0..4 {
+        send(&client, get("/events")).await.unwrap();
+    }
+    reason(&send(&client, get("/events")).await)
+}
+
+async fn not_refreshable() -> Error {
+    let credentials =
+        Credentials::m2m("s3cret".parse().unwrap()).base_url(BASE).build().await.unwrap();
+    let client = client(&credentials, &Server::new());
+    failure(send(&client, get_as(Customer, "/events")).await)
+}
+
+/// Tokens are set, and the request's mode is not among them, while the request is under way.
+async fn no_token() -> Error {
+    let server = Server::new();
+    let credentials = good(&server).await;
+    let client = client(&credentials, &server);
+    server.expire_everything();
+    server.calls().hold();
+    let caller = tokio::spawn(async move { reason(&send(&client, get("/events")).await) });
+    server.calls().arrived(1).await;
+    credentials.set_tokens(server.bare_tokens()).await.unwrap();
+    server.calls().open();
+    caller.await.unwrap()
+}
+
+async fn store() -> Error {
+    let server = Server::new();
+    let (credentials, _store) = with_store(&server, Op::Lock).await;
+    credentials.refresh_now(Provider).await.unwrap_err()
+}
+
+async fn unsaved() -> Error {
+    let server = Server::new();
+    let (credentials, _store) = with_store(&server, Op::Save).await;
+    credentials.refresh_now(Provider).await.unwrap();
+    settle().await;
+    credentials.refresh_now(Provider).await.unwrap_err()
+}
+
+async fn timed_out() -> Error {
+    let server = Server::new();
+    let (credentials, _store) = with_store(&server, Op::Save).await;
+    credentials.refresh_now(Provider).await.unwrap();
+    credentials.shutdown().await.unwrap_err()
+}
+
+async fn shut_down() -> Error {
+    let credentials = expired(&Server::new()).await;
+    credentials.shutdown().await.unwrap();
+    credentials.refresh_now(Provider).await.unwrap_err()
+}
+
+async fn signed_out() -> Error {
+    let credentials = good(&Server::new()).await;
+    credentials.sign_out().await.unwrap();
+    credentials.refresh_now(Provider).await.unwrap_err()
+}
+
+async fn nothing_stored() -> Error {
+    builder(&Server::new()).store(Store::empty()).build().await.unwrap_err()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
+/// The runtime that the refresh runs on goes away under it.
+fn interrupted() -> Error {
+    let (doomed, other) = (runtime(), runtime());
+    let server = Server::new();
+    server.every_exchange(Exchange::Unanswered);
+    let mut asked = doomed.block_on(async {
+        let credentials = expired(&server).await;
+        let mut asked = Box::pin(async move { credentials.refresh_now(Provider).await });
+        assert!(polled(&mut asked, 1).await.is_none());
+        settle().await;
+        Some(asked)
+    });
+    drop(doomed);
+    other.block_on(asked.take().unwrap()).unwrap_err()
+}
+
+fn no_runtime() -> Error {
+    let credentials = runtime().block_on(async { expired(&Server::new()).await });
+    let mut asked = tokio_test::task::spawn(credentials.refresh_now(Provider));
+    tokio_test::assert_ready!(asked.poll()).unwrap_err()
+}
+
+fn run(provoking: impl Future<Output = Error>) -> Error {
+    runtime().block_on(provoking)
+}
+
+fn rows() -> Vec<Row> {
+    let row = |kind, error, is, what, why, to_do| Row { kind, error, is, what, why, to_do };
+    vec![
+        row(
+            "InvalidInput",
+            run(invalid_input()),
+            Error::is_invalid_input,
+            "nothing carries the refresh exchange",
+            "nothing carries",
+            "hand an HTTP client to `refresh_over`",
+        ),
+        row(
+            "InvalidRequest",
+            run(invalid_request()),
+            Error::is_invalid_request,
+            "the request brings no credentials",
+            "with `per_request` each has to bring its own",
+            "put a `Credentials` into its extensions",
+        ),
+        row(
+            "StoredFormat",
+            TokenSet::from_json(b"{").unwrap_err(),
+            Error::is_store,
+            "the stored tokens are not JSON",
+            "(line 1, column 1)",
+            "put back a copy that is whole, or take it away and let the user log in again",
+        ),
+        row(
+            "Refresh(Transient)",
+            run(refresh(Exchange::json(503, "{}"))),
+            Error::is_transient,
+            "the access token could not be refreshed for the moment",
+            "503",
+            "the next request after a short pause tries again",
+        ),
+        row(
+            "Refresh(Transient)",
+            run(refresh(Exchange::Refused)),
+            Error::is_transient,
+            "the access token could not be refreshed for the moment",
+            "connection refused",
+            "the next request after a short pause tries again",
+        ),
+        row(
+            "Refresh(OutcomeUnknown)",
+            run(refresh(Exchange::LostBefore)),
+            Error::is_outcome_unknown,
+            "the refresh was sent and no whole answer came back",
+            "connection reset",
+            "the next refresh finds out whether the refresh token is spent",
+        ),
+        row(
+            "Refresh(Protocol)",
+            run(refresh(Exchange::json(404, "{}"))),
+            Error::is_protocol,
+            "the refresh endpoint answered in a way that TeamUp does not document",
+            "404",
+            "check the base URL and what stands between",
+        ),
+        row(
+            "ReauthorizationRequired",
+            run(refresh(Exchange::rejected(400))),
+            Error::is_reauthorization_required,
+            "re-authorization is required: the refresh token was refused",
+            "(status 400): invalid_grant, invalid_request_error, no",
+            "let the user log in again and hand the new tokens to `Credentials::set_tokens`",
+        ),
+        row(
+            "StormGuard",
+            run(storm_guard()),
+            Error::is_storm_guard_open,
+            "the storm guard is open",
+            "fresh tokens keep being answered 401",
+            "check that the mode, the provider id and the account's permissions fit",
+        ),
+        row(
+            "NotRefreshable",
+            run(not_refreshable()),
+            Error::is_invalid_request,
+            "this credential can't mint a token for customer mode",
+            "an M2M token acts in provider mode only and can't be refreshed",
+            "use OAuth tokens for customer mode",
+        ),
+        row(
+            "NoToken",
+            run(no_token()),
+            Error::is_transient,
+            "the token for provider mode was replaced or withdrawn",
+            "while this request waited for it",
+            "send the request again",
+        ),
+        row(
+            "Store",
+            run(store()),
+            Error::is_store,
+            "the token store could not be used, so no refresh was started",
+            "the disk: is full",
+            "mend the store, and the next request tries again",
+        ),
+        row(
+            "Unsaved",
+            run(unsaved()),
+            Error::is_store,
+            "the newest tokens have not reached the token store yet",
+            "the disk: is full",
+            "mend the store, and the write is repeated by itself",
+        ),
+        row(
+            "TimedOut",
+            run(timed_out()),
+            Error::is_transient,
+            "the refresh did not finish within its time limit",
+            "the store, its lock or the endpoint took too long",
+            "allow more time with `CredentialsBuilder::refresh_timeout`",
+        ),
+        row(
+            "Shutdown",
+            run(shut_down()),
+            Error::is_shut_down,
+            "no refresh is started any more",
+            "these credentials were shut down",
+            "build new ones to go on",
+        ),
+        row(
+            "SignedOut",
+            run(signed_out()),
+            Error::is_reauthorization_required,
+            "these credentials are signed out",
+            "signed out",
+            "let the user log in again and hand the new tokens to `Credentials::set_tokens`",
+        ),
+        row(
+            "NothingStored",
+            run(nothing_stored()),
+            Error::is_reauthorization_required,
+            "the token store is empty",
+            "no tokens were given",
+            "hand the tokens to `CredentialsBuilder::tokens` beside the store",
+        ),
+        row(
+            "Interrupted",
+            interrupted(),
+            Error::is_outcome_unknown,
+            "the refresh was interrupted",
+            "its task panicked, or the runtime it ran on went away",
+            "the next request starts another",
+        ),
+        row(
+            "NoRuntime",
+            no_runtime(),
+            |error| !error.is_transient(),
+            "a refresh needs a Tokio runtime",
+            "there is none here",
+            "call the service from within `tokio::runtime::Runtime::block_on` or a task",
+        ),
+    ]
+}
+
+#[test]
+fn every_error_says_what_happened_and_why_and_what_to_do() {
+    for row in rows() {
+        let text = text(&row.error);
+        for (part, says) in [("what", row.what), ("why", row.why), ("to do", row.to_do)] {
+            assert!(text.contains(says), "{}: {part}: expected `{says}` in: {text}", row.kind);
+        }
+        assert!((row.is)(&row.error), "{}: {text}", row.kind);
+        assert!(!text.contains(SECRET), "{}: {text}", row.kind);
+        // It is the kind that it is taken for, and `Debug` names it.
+        let shown = format!("{:?}", row.error);
+        assert!(shown.starts_with(&format!("Error {{ kind: {}", row.kind)), "{shown}");
+    }
+}
+
+/// The variants of an enum, read from its source: a kind that is new has no row yet.
+fn variants(source: &str, name: &str) -> Vec<String> {
+    let (_, body) = source.split_once(&format!("enum {name} {{\n")).expect(name);
+    let (body, _) = body.split_once("\n}").expect("its end");
+    let lines = body.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+    let word = |line: &str| line.split(['(', ' ', ',']).next().unwrap_or_default().to_owned();
+    lines.map(word).filter(|word| !word.is_empty()).collect()
+}
+
+#[test]
+fn no_kind_of_error_is_missing_from_the_table() {
+    let classes = variants(include_str!("../../src/refresh/error.rs"), "FailureClass");
+    let mut kinds: BTreeSet<String> = variants(include_str!("../../src/error.rs"), "Kind")
+        .into_iter()
+        .flat_map(|kind| match &*kind {
+            "Refresh" => classes.iter().map(|class| format!("Refresh({class})")).collect(),
+            _ => vec![kind],
+        })
+        .collect();
+    // A refresh whose token was rejected ends as `ReauthorizationRequired`.
+    assert!(kinds.remove("Refresh(Rejected)"));
+    let provoked: BTreeSet<String> = rows().into_iter().map(|row| row.kind.to_owned()).collect();
+    assert_eq!(kinds, provoked);
+}

@@ -1,0 +1,301 @@
+//! What `Credentials::state` and its subscribers are told.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio_test::{assert_pending, assert_ready, task};
+use tower_teamup_auth::state::{State, Token};
+use tower_teamup_auth::{Credentials, RequestMode, TokenSet};
+
+use crate::support::exchanges::Exchange;
+use crate::support::server::Server;
+use crate::support::stores::{Fault, Op, Store};
+use crate::support::*;
+
+/// How far ahead of the machine's wall clock something began: paused time moves the credential's.
+fn ahead(began: std::time::SystemTime) -> Duration {
+    began.duration_since(wall_time()).unwrap_or_default()
+}
+
+fn is_ready(state: &State, mode: RequestMode) -> bool {
+    matches!(state.token(mode), Token::Ready { .. })
+}
+
+#[tokio::test(start_paused = true)]
+async fn state_tells_until_when_each_mode_is_ready() {
+    let server = Server::new();
+    let tokens = server.good_tokens(Some(1000)).with_access_token_until(
+        Customer,
+        "s3cret-other".parse().unwrap(),
+        None,
+    );
+    let credentials = builder(&server).tokens(tokens.clone()).build().await.unwrap();
+    let state = credentials.state();
+    assert!(state.is_ready() && state.is_healthy() && !state.is_refreshing());
+    assert!(state.failure().is_none() && state.unsaved().is_none() && !state.is_shut_down());
+    let apart = |one: std::time::SystemTime, other: std::time::SystemTime| {
+        one.duration_since(other).or_else(|_| other.duration_since(one)).unwrap()
+    };
+    let expiry = tokens.expires_at(Provider).unwrap();
+    assert!(apart(state.ready_until().unwrap(), expiry) < Duration::from_secs(1));
+    assert!(matches!(state.token(Customer), Token::Ready { until: None, .. }));
+
+    tokio::time::sleep(Duration::from_secs(1001)).await;
+    let state = credentials.state();
+    assert!(!state.is_ready() && state.is_healthy(), "a refresh will do");
+    assert_eq!(state.ready_until(), None);
+    let Token::Expired { since, .. } = state.token(Provider) else { panic!("{state}") };
+    assert!(apart(since, expiry) < Duration::from_secs(1));
+    assert!(is_ready(&state, Customer));
+
+    let bare = builder(&server).tokens(server.bare_tokens()).build().await.unwrap();
+    assert_eq!(bare.state().token(Provider), Token::Missing);
+    bare.refresh_now(Provider).await.unwrap();
+    assert!(bare.state().is_ready());
+    assert_eq!(bare.state().token(Customer), Token::Missing);
+}
+
+#[tokio::test(start_paused = true)]
+async fn state_of_an_m2m_token_is_ready_without_an_end() {
+    let credentials = Credentials::m2m("s3cret".parse().unwrap()).build().await.unwrap();
+    let state = credentials.state();
+    assert!(state.is_ready() && state.is_healthy());
+    assert_eq!(state.ready_until(), None);
+    assert_eq!(state.token(Customer), Token::Missing);
+    assert_eq!(state.to_string(), "ready in provider mode");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failing_is_told_with_its_beginning_and_its_latest_reason_until_a_refresh_succeeds() {
+    let server = Server::new();
+    let credentials =
+        builder(&server).tokens(server.good_tokens(Some(1000))).build().await.unwrap();
+    server.every_exchange(Exchange::Refused);
+    assert!(credentials.refresh_now(Provider).await.unwrap_err().is_transient());
+    let state = credentials.state();
+    let since = state.failure().unwrap().since();
+    assert!(state.is_healthy() && state.is_ready(), "its token is valid: {state}");
+    assert!(state.to_string().contains("; failing since "), "{state}");
+
+    tokio::time::sleep(Duration::from_secs(1000)).await;
+    server.every_exchange(Exchange::json(404, "{}"));
+    assert!(credentials.refresh_now(Provider).await.unwrap_err().is_protocol());
+    let state = credentials.state();
+    assert_eq!(state.failure().unwrap().since(), since);
+    assert!(state.failure().unwrap().error().is_protocol());
+    assert!(!state.is_ready() && !state.is_healthy(), "{state}");
+
+    server.every_exchange(Exchange::Granted);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    credentials.refresh_now(Provider).await.unwrap();
+    assert!(credentials.state().failure().is_none() && credentials.state().is_healthy());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_process_has_refreshed_ends_the_failing() {
+    let server = Server::new();
+    let store = Store::with_tokens(server.expired_tokens());
+    let credentials = builder(&server).store(store.clone()).build().await.unwrap();
+    server.every_exchange(Exchange::Refused);
+    credentials.refresh_now(Provider).await.unwrap_err();
+    assert!(credentials.state().failure().is_some());
+
+    // The other process got through.
+    let theirs = format!(
+        r#"{{"version":1,"revision":7,"refresh_token":"{SECRET}-theirs",
+            "provider":{{"access_token":"{SECRET}-adopted","expires_at":null}}}}"#
+    );
+    store.put(Some(TokenSet::from_json(theirs.as_bytes()).unwrap()));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    credentials.refresh_now(Provider).await.unwrap();
+    let state = credentials.state();
+    assert!(state.is_ready() && state.failure().is_none(), "{state}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn re_authorization_is_told_until_new_tokens_are_set() {
+    let server = Server::new();
+    let credentials = expired(&server).await;
+    server.every_exchange(Exchange::rejected(400));
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    credentials.refresh_now(Provider).await.unwrap_err();
+    let state = credentials.state();
+    assert!(state.is_reauthorization_required() && !state.is_healthy());
+    let failure = state.failure().unwrap();
+    assert_eq!(failure.error().api_error().unwrap().code, "invalid_grant");
+    assert!(ahead(failure.since()) >= Duration::from_secs(99));
+
+    credentials.set_tokens(server.good_tokens(None)).await.unwrap();
+    let state = credentials.state();
+    assert!(!state.is_reauthorization_required() && state.is_ready() && state.is_healthy());
+
+    credentials.sign_out().await.unwrap();
+    let state = credentials.state();
+    assert!(state.is_reauthorization_required() && !state.is_ready() && !state.is_healthy());
+    assert_eq!(state.token(Provider), Token::Missing);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unsaved_tokens_are_told_until_the_store_has_them() {
+    let server = Server::new();
+    let store = Store::with_tokens(server.expired_tokens());
+    let credentials = builder(&server).store(store.clone()).build().await.unwrap();
+    store.faults(Op::Save, [Fault::Fails; 3]);
+    let mut changes = credentials.subscribe();
+    credentials.refresh_now(Provider).await.unwrap();
+    let state = credentials.state();
+    assert!(state.is_ready() && state.is_healthy(), "the new token is in use: {state}");
+    let unsaved = state.unsaved().expect("not in the store").clone();
+    assert!(unsaved.error().is_store());
+    assert!(state.to_string().contains("newest tokens unsaved since "), "{state}");
+    assert!(state.to_string().ends_with("the disk: is full"), "{state}");
+
+    // The third write fails too, the fourth succeeds. No refresh is needed to tell.
+    let mut last = None;
+    while last.as_ref().is_none_or(|state: &State| !state.is_ready() || state.unsaved().is_some()) {
+        last = changes.next().await;
+        if let Some(later) = last.as_ref().and_then(State::unsaved) {
+            assert_eq!(later.since(), unsaved.since());
+        }
+    }
+    let state = credentials.state();
+    assert!(state.unsaved().is_none() && state.failure().is_none(), "{state}");
+    assert_eq!(store.refresh_token(), server.live_refresh_token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_could_not_be_saved_is_told_too_and_signing_out_ends_it() {
+    let server = Server::new();
+    let store = Store::with_tokens(server.expired_tokens());
+    let credentials = builder(&server).store(store.clone()).build().await.unwrap();
+    store.faults(Op::Save, [Fault::Fails; 100]);
+    credentials.set_tokens(server.good_tokens(None)).await.unwrap_err();
+    assert!(credentials.state().unsaved().is_some() && credentials.state().is_ready());
+    credentials.sign_out().await.unwrap();
+    assert!(credentials.state().unsaved().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_is_told_and_is_healthy_for_as_long_as_the_token_is_valid() {
+    let server = Server::new();
+    let credentials =
+        builder(&server).tokens(server.good_tokens(Some(1000))).build().await.unwrap();
+    let mut changes = credentials.subscribe();
+    assert!(!changes.next().await.unwrap().is_shut_down());
+    credentials.shutdown().await.unwrap();
+    let state = changes.next().await.unwrap();
+    assert!(state.is_shut_down() && state.is_healthy());
+    tokio::time::sleep(Duration::from_secs(1000)).await;
+    assert!(!credentials.state().is_healthy());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_sees_each_step_of_a_refresh_and_nothing_twice() {
+    let server = Server::new();
+    let credentials = expired(&server).await;
+    let mut changes = credentials.subscribe();
+    let state = changes.next().await.unwrap();
+    assert!(!state.is_ready() && !state.is_refreshing());
+
+    server.exchanges().hold();
+    let request = tokio::spawn({
+        let client = client(&credentials, &server);
+        async move { status(&client).await }
+    });
+    assert!(changes.next().await.unwrap().is_refreshing());
+    server.exchanges().arrived(1).await;
+    assert_pending!(task::spawn(changes.next()).poll());
+
+    server.exchanges().open();
+    let mut states = Vec::new();
+    while states.last().is_none_or(|state: &State| state.is_refreshing()) {
+        states.push(changes.next().await.unwrap());
+    }
+    assert_eq!(request.await.unwrap(), StatusCode::OK);
+    assert!(states.last().unwrap().is_ready());
+    // Published while the flight was still in hand, then landed; or both at once.
+    assert!(states.len() <= 2, "{states:?}");
+
+    // Requests that change nothing tell nothing.
+    settle().await;
+    let mut next = task::spawn(changes.next());
+    assert_pending!(next.poll());
+    assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
+    assert_pending!(next.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_who_was_away_misses_what_lies_between_and_never_the_newest() {
+    let server = Server::new();
+    let credentials = good(&server).await;
+    let mut changes = credentials.subscribe();
+    changes.next().await.unwrap();
+    for _ in 0..100 {
+        credentials.sign_out().await.unwrap();
+        credentials.set_tokens(server.bare_tokens()).await.unwrap();
+    }
+    credentials.sign_out().await.unwrap();
+    let state = assert_ready!(task::spawn(changes.next()).poll()).unwrap();
+    assert!(state.is_reauthorization_required());
+    assert_pending!(task::spawn(changes.next()).poll());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_change_is_lost_between_threads() {
+    let server = Server::new();
+    let credentials = good(&server).await;
+    for round in 0..200 {
+        let mut changes = credentials.subscribe();
+        assert!(!changes.next().await.unwrap().is_reauthorization_required(), "round {round}");
+        let signing_out = tokio::spawn({
+            let credentials = credentials.clone();
+            async move { credentials.sign_out().await }
+        });
+        while !changes.next().await.unwrap().is_reauthorization_required() {}
+        signing_out.await.unwrap().unwrap();
+        credentials.set_tokens(server.bare_tokens()).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_wait_for_a_change_leaves_the_change_for_the_next() {
+    let server = Server::new();
+    let credentials = good(&server).await;
+    let mut changes = credentials.subscribe();
+    changes.next().await.unwrap();
+    assert_pending!(task::spawn(changes.next()).poll());
+    credentials.sign_out().await.unwrap();
+    assert!(changes.next().await.unwrap().is_reauthorization_required());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_keeps_no_credential_alive_and_ends_with_it() {
+    let server = Server::new();
+    let credentials = good(&server).await;
+    let mut changes = credentials.subscribe();
+    changes.next().await.unwrap();
+    let waiting = tokio::spawn(async move { changes.next().await });
+    settle().await;
+    let mut late = credentials.subscribe();
+    drop(credentials);
+    assert!(waiting.await.unwrap().is_none());
+    assert!(late.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn p5_no_state_shows_a_secret() {
+    let server = Server::new();
+    let store = Store::with_tokens(server.expired_tokens());
+    let credentials = builder(&server).store(store.clone()).build().await.unwrap();
+    let mut changes = credentials.subscribe();
+    let mut shown = String::new();
+    store.faults(Op::Save, [Fault::Fails; 3]);
+    server.next_exchanges([Exchange::Quoted, Exchange::Quoted, Exchange::Quoted]);
+    for _ in 0..3 {
+        credentials.refresh_now(Provider).await.ok();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let state = credentials.state();
+        shown += &format!("{state} {state:?} {state:#?} {changes:?} {:?}", changes.next().await);
+    }
+    assert!(shown.contains("failing since") && !shown.contains(SECRET), "{shown}");
+}
