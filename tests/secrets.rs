@@ -111,6 +111,11 @@ async fn show_the_core(table: &mut Table, server: &FakeTeamUp) {
     table.error("Error", reason);
     table.debug("ApiError", reason.api_error().expect("TeamUp's words"));
     table.error("Error", &credentials.refresh_now(RequestMode::Provider).await.unwrap_err());
+    let state = credentials.state();
+    table.debug("State", &state);
+    table.debug("Token", &state.token(RequestMode::Provider));
+    table.debug("Trouble", state.failure().expect("the exchange was refused"));
+    table.debug("Changes", &credentials.subscribe());
     let refusals = ["http://s3cret@goteamup.com", "https://user:s3cret@exa mple.com"];
     for url in refusals {
         let builder = Credentials::builder(RequestMode::Provider).tokens(tokens()).base_url(url);
