@@ -16,7 +16,6 @@
 mod histories;
 mod life;
 mod model;
-#[allow(dead_code, reason = "shared with tests that ask more of it")]
 #[path = "../support/readiness.rs"]
 mod readiness;
 mod regressions;
