@@ -11,6 +11,7 @@ gates=$target/gates
 # The versions that the gates were written against. A tool that is installed already is used as it is.
 declare -A tool_version=(
     [cargo-deny]=0.20.2
+    [cargo-fuzz]=0.13.2
     [cargo-hack]=0.6.46
     [cargo-semver-checks]=0.51.0
 )

@@ -71,6 +71,8 @@
 //! | use hyper-util, reqwest or reqwest-middleware | [`client`] |
 //! | refresh in a way of your own | [`refresh::Refresh`] |
 //! | know what an error asks of you | [`Error`] |
+//! | know what is promised, and how that is proved | [`docs::guarantees`] |
+//! | watch credentials at work | [`docs::metrics`] |
 //! | show how things are, and follow it | [`Credentials::state`], [`Credentials::subscribe`] |
 //! | log in again when that is required | [`docs::reauthorization`] |
 //! | test your own program | [`docs::testing`] |
@@ -80,7 +82,8 @@
 //! # What it tells
 //!
 //! Events of `tracing` under the target `tower_teamup_auth`; a refresh runs in a span
-//! `teamup_refresh` with the fields `mode` and `reason`. No secret is in any of them.
+//! `teamup_refresh` with the fields `mode` and `reason`. With the feature `metrics`, the metrics that
+//! [`docs::metrics`] lists. No secret is in any of them.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -98,6 +101,9 @@ pub mod docs;
 mod drain;
 mod error;
 mod future;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod headers;
 mod layer;
 mod memo;
@@ -121,5 +127,8 @@ pub use error::{BoxError, Error};
 pub use future::ResponseFuture;
 pub use headers::{AuthScheme, PROVIDER_ID, ProviderId, REQUEST_MODE, RequestMode};
 pub use layer::AuthLayer;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use observe::describe_metrics;
 pub use service::Auth;
 pub use token::TokenSet;

@@ -136,7 +136,8 @@ async fn transact(inner: &Arc<Inner>, flight: &Flight) -> Outcome {
     let guard = inner.settings.storm_guard;
     if let Some(error) = inner.desk.objection(flight.reason, now, guard) {
         if error.is_storm_guard_open() {
-            emit(&Event::StormGuardOpen { mode: flight.mode, error: &error });
+            let opened = inner.desk.with_memory(Memory::guard_has_just_opened);
+            emit(&Event::StormGuardOpen { mode: flight.mode, opened, error: &error });
         }
         return Err(error);
     }
@@ -148,7 +149,7 @@ async fn transact(inner: &Arc<Inner>, flight: &Flight) -> Outcome {
         Err(_panicked) => Err(Error::interrupted()),
     };
     if let Err(error) = &outcome {
-        emit(&Event::RefreshFailed { error });
+        emit(&Event::RefreshFailed { mode: flight.mode, error });
         remember(inner, flight, error, &mut ledger);
     }
     outcome

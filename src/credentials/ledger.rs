@@ -7,9 +7,9 @@ use super::Inner;
 use super::memory::Memory;
 use super::vault::Lease;
 use crate::error::Error;
-use crate::observe::{Event, emit};
+use crate::observe::{Event, UnsavedTime, emit};
 use crate::store::StoreError;
-use crate::token::{RefreshToken, TokenSet};
+use crate::token::{Clock, RefreshToken, TokenSet};
 
 /// Guarded by one lock per credential. Whoever holds it may change the tokens and publish them;
 /// so changes never overlap, whatever brings them about.
@@ -23,6 +23,8 @@ pub(crate) struct Ledger {
     /// The right to refresh, kept for as long as tokens are unsaved: whoever had it would read the
     /// old tokens in the store, and spend a refresh token that is spent.
     pub(crate) kept: Option<Lease>,
+    /// `Some` from a write that failed until there is nothing left to write.
+    unsaved_time: Option<UnsavedTime>,
     /// The refresh token that the endpoint refused last, and what became of it. It is not sent again,
     /// not even if the store could not say at once whether there is a newer one.
     refused: Option<(RefreshToken, Error)>,
@@ -122,7 +124,7 @@ impl Ledger {
             Err(error) if error.is_conflict() => self.write_newest(inner, lease).await,
             result => {
                 result?;
-                self.unsaved = None;
+                self.saved();
                 Ok(Written::Ours)
             }
         }
@@ -136,7 +138,7 @@ impl Ledger {
             self.outnumber(stored.as_ref());
         } else if stored.is_some_and(|stored| self.take_newer(stored)) {
             emit(&Event::Overtaken { revision: over.unwrap_or_default() });
-            self.unsaved = None;
+            self.saved();
             return Ok(Written::Theirs);
         }
         // The store is empty, was put back to an older state, or has these very tokens: then it sees
@@ -144,8 +146,19 @@ impl Ledger {
         if let Some(tokens) = &self.tokens {
             inner.vault.save(lease, over, tokens).await?;
         }
-        self.unsaved = None;
+        self.saved();
         Ok(Written::Ours)
+    }
+
+    /// There is nothing left to write.
+    pub(crate) fn saved(&mut self) {
+        self.unsaved = None;
+        self.unsaved_time = None;
+    }
+
+    /// A write has failed, and will be repeated.
+    pub(crate) fn not_saved(&mut self, clock: &Clock) {
+        self.unsaved_time.get_or_insert_with(|| UnsavedTime::begin(clock));
     }
 
     /// Gives the ledger's tokens a revision by which every process takes them for newer than these.

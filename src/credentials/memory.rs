@@ -28,6 +28,17 @@ pub(crate) struct Memory {
     unsaved: Option<Trouble>,
     /// When a token was minted because another had been answered 401, oldest first.
     minted_after_rejection: VecDeque<Moment>,
+    guard: Guard,
+}
+
+/// Whether the storm guard refuses, for telling when it begins to.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Guard {
+    #[default]
+    Closed,
+    /// Nobody was told of it yet.
+    JustOpened,
+    Open,
 }
 
 /// The refresh fails.
@@ -71,10 +82,23 @@ impl Memory {
                 self.minted_after_rejection.pop_front();
             }
             if self.minted_after_rejection.len() + 1 >= guard.limit as usize {
+                if self.guard == Guard::Closed {
+                    self.guard = Guard::JustOpened;
+                }
                 return Some(Error::storm_guard(guard.limit, guard.window));
             }
+            self.guard = Guard::Closed;
         }
         None
+    }
+
+    /// Has the storm guard begun to refuse since this was last asked?
+    pub(crate) fn guard_has_just_opened(&mut self) -> bool {
+        let just_opened = self.guard == Guard::JustOpened;
+        if just_opened {
+            self.guard = Guard::Open;
+        }
+        just_opened
     }
 
     /// A refresh has failed at `now`, and `error` answers everybody who asks before `until`.

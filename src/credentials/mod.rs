@@ -43,7 +43,7 @@ use completion::{Outcome, Wait};
 pub(crate) use desk::Reason;
 use desk::{Answer, Desk};
 use ledger::Ledger;
-use memory::StormGuard;
+use memory::{Memory, StormGuard};
 #[cfg(feature = "testing")]
 pub use transaction::Step;
 #[cfg(not(feature = "testing"))]
@@ -315,7 +315,8 @@ impl Credentials {
             Answer::Settled(outcome) => {
                 if let Err(error) = &outcome {
                     if error.is_storm_guard_open() {
-                        emit(&Event::StormGuardOpen { mode, error });
+                        let opened = inner.desk.with_memory(Memory::guard_has_just_opened);
+                        emit(&Event::StormGuardOpen { mode, opened, error });
                     }
                     if inner.vault.is_shared() && inner.desk.ask_for_a_look(now) {
                         // Beside the call, which fails at once; without a runtime there is none.
@@ -424,10 +425,11 @@ impl Inner {
             }
             Err(error) => Err(error),
         };
-        self.desk.with_memory(memory::Memory::forget);
+        self.desk.with_memory(Memory::forget);
         self.publish(&ledger);
         emit(&Event::TokensSet { revision: ledger.tokens.as_ref().map_or(0, TokenSet::revision) });
         written.map_err(|error| {
+            ledger.not_saved(&self.settings.clock);
             let error = self.unsaved(error);
             // The ledger is still held, so a driver at work has not looked yet.
             if self.desk.open_shift() {
@@ -441,7 +443,7 @@ impl Inner {
     async fn forget_tokens(self: Arc<Self>) -> Outcome {
         let mut ledger = self.ledger.lock().await;
         ledger.tokens = None;
-        ledger.unsaved = None;
+        ledger.saved();
         let now = self.settings.clock.now();
         self.desk.with_memory(|memory| {
             memory.saved();

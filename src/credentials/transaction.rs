@@ -80,7 +80,7 @@ enum Next {
 
 impl Transaction<'_> {
     pub(crate) async fn run(mut self) -> Outcome {
-        emit(&Event::RefreshStarted);
+        emit(&Event::RefreshStarted { mode: self.flight.mode, remaining: self.remaining() });
         let mut tries = Tries::default();
         loop {
             let limit = self.time_left()?;
@@ -140,7 +140,11 @@ impl Transaction<'_> {
         if newer && self.holds_another_good_token(current.as_ref()) {
             self.inner.desk.with_memory(Memory::recovered);
             self.inner.publish(self.ledger);
-            emit(&Event::Adopted { revision: over.unwrap_or_default() });
+            emit(&Event::Adopted {
+                mode: self.flight.mode,
+                revision: over.unwrap_or_default(),
+                expires_at: self.current_access_token().and_then(|issued| issued.expires_at),
+            });
             return Ok(Reread::Adopted);
         }
         Ok(Reread::Exchange { over, newer })
@@ -148,6 +152,13 @@ impl Transaction<'_> {
 
     fn current_access_token(&self) -> Option<IssuedToken> {
         self.ledger.tokens.as_ref()?.issued(self.flight.mode).cloned()
+    }
+
+    /// What is left of the life of the token that this flight replaces.
+    fn remaining(&self) -> Option<Duration> {
+        let expires_at = self.current_access_token()?.expires_at?;
+        let now = self.inner.settings.clock.now().wall_time();
+        Some(expires_at.duration_since(now).unwrap_or_default())
     }
 
     /// Does the ledger hold a token of this mode that has not expired, and that is not the one
@@ -164,6 +175,21 @@ impl Transaction<'_> {
 
     async fn exchange(
         &mut self,
+        time_left: Duration,
+    ) -> Result<(RefreshResponse, IssuedToken), RefreshError> {
+        let clock = &self.inner.settings.clock;
+        let began = clock.now();
+        let result = self.exchange_once(time_left).await;
+        emit(&Event::Exchanged {
+            mode: self.flight.mode,
+            failure: result.as_ref().err().map(RefreshError::class),
+            took: began.until(clock.now()),
+        });
+        result
+    }
+
+    async fn exchange_once(
+        &self,
         time_left: Duration,
     ) -> Result<(RefreshResponse, IssuedToken), RefreshError> {
         let settings = &self.inner.settings;
@@ -205,7 +231,7 @@ impl Transaction<'_> {
     ) -> Outcome {
         let inner = self.inner;
         let mode = self.flight.mode;
-        let expires_in = response.expires_in;
+        let (expires_in, expires_at) = (response.expires_in, issued.expires_at);
         if response.odd_lifetime {
             emit(&Event::OddLifetime);
         }
@@ -223,6 +249,8 @@ impl Transaction<'_> {
             return Err(Error::interrupted());
         }
         emit(&Event::RefreshSucceeded {
+            mode,
+            expires_at,
             revision: self.ledger.tokens.as_ref().map_or(0, TokenSet::revision),
             expires_in,
         });
@@ -241,7 +269,10 @@ impl Transaction<'_> {
     /// Writes the rotated tokens. A failure does not undo the rotation, so it is no failure of the
     /// refresh: the tokens stay unsaved, and the driver repeats the write.
     async fn persist(&mut self, lease: &Lease, over: Option<u64>) -> Result<Written, Error> {
-        self.ledger.write(self.inner, lease, over).await.map_err(|error| self.inner.unsaved(error))
+        self.ledger.write(self.inner, lease, over).await.map_err(|error| {
+            self.ledger.not_saved(&self.inner.settings.clock);
+            self.inner.unsaved(error)
+        })
     }
 
     /// Decides what a failed exchange leads to.

@@ -33,12 +33,14 @@
 //! | log in again when that is required | [`reauthorization`] |
 //! | hand in new tokens, sign out, shut down | [`Credentials::set_tokens`], [`Credentials::sign_out`], [`Credentials::shutdown`] |
 //! | know what an error asks of you | [`Error`] |
+//! | watch metrics | [`metrics`] |
 //! | read what is logged | [the crate's front page](crate#what-it-tells), [`fleet`](fleet#what-to-watch) |
 //!
 //! # Know
 //!
 //! | to | see |
 //! | --- | --- |
+//! | what is promised, how that is proved, and what is not | [`guarantees`] |
 //! | how it works inside, and why | [`internals`] |
 //! | what a request costs, and why | [`performance`] |
 //! | what each dependency is for | [`internals`](internals#the-dependencies-of-the-default-build) |
@@ -57,7 +59,9 @@
 //! [`RequestMode`]: crate::RequestMode
 
 pub mod fleet;
+pub mod guarantees;
 pub mod internals;
+pub mod metrics;
 pub mod migration;
 pub mod ordering;
 pub mod performance;

@@ -1,36 +1,88 @@
 //! The events, and how `tracing` hears of them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tracing::{Span, debug, error, info, warn};
 
 use crate::error::Error;
 use crate::headers::RequestMode;
-use crate::refresh::RefreshError;
+use crate::refresh::{FailureClass, RefreshError};
 use crate::store::StoreError;
 
 const TARGET: &str = "tower_teamup_auth";
 
 /// Something worth knowing.
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "metrics"),
+    expect(dead_code, reason = "some fields are told to the metrics alone")
+)]
 pub(crate) enum Event<'a> {
-    RefreshStarted,
-    RefreshSucceeded { revision: u64, expires_in: Option<Duration> },
-    Adopted { revision: u64 },
-    ExchangeFailed { error: &'a RefreshError, wait: Duration },
-    RefreshFailed { error: &'a Error },
-    StormGuardOpen { mode: RequestMode, error: &'a Error },
+    /// `remaining` is what is left of the life of the token that is replaced, where that is known.
+    RefreshStarted {
+        mode: RequestMode,
+        remaining: Option<Duration>,
+    },
+    /// One exchange is over, well or not.
+    Exchanged {
+        mode: RequestMode,
+        failure: Option<FailureClass>,
+        took: Duration,
+    },
+    RefreshSucceeded {
+        mode: RequestMode,
+        revision: u64,
+        expires_in: Option<Duration>,
+        expires_at: Option<SystemTime>,
+    },
+    Adopted {
+        mode: RequestMode,
+        revision: u64,
+        expires_at: Option<SystemTime>,
+    },
+    ExchangeFailed {
+        error: &'a RefreshError,
+        wait: Duration,
+    },
+    RefreshFailed {
+        mode: RequestMode,
+        error: &'a Error,
+    },
+    /// `opened`: it has let refreshes pass until now.
+    StormGuardOpen {
+        mode: RequestMode,
+        opened: bool,
+        error: &'a Error,
+    },
     OddLifetime,
     LeaseLost,
-    Unsaved { error: &'a StoreError },
-    StillUnsaved { error: &'a StoreError, wait: Duration },
-    SavedAfterAll { revision: u64 },
-    Overtaken { revision: u64 },
-    TokensSet { revision: u64 },
-    NewTokensFound { revision: u64 },
+    Unsaved {
+        error: &'a StoreError,
+    },
+    StillUnsaved {
+        error: &'a StoreError,
+        wait: Duration,
+    },
+    SavedAfterAll {
+        revision: u64,
+    },
+    Overtaken {
+        revision: u64,
+    },
+    TokensSet {
+        revision: u64,
+    },
+    NewTokensFound {
+        revision: u64,
+    },
     SignedOut,
-    RequestRepeated { mode: RequestMode },
-    RequestNotRepeated { mode: RequestMode, why: &'static str },
+    RequestRepeated {
+        mode: RequestMode,
+    },
+    RequestNotRepeated {
+        mode: RequestMode,
+        why: &'static str,
+    },
 }
 
 /// The span in which a refresh runs, whoever asked for it.
@@ -38,16 +90,22 @@ pub(crate) fn refresh_span(mode: RequestMode, reason: &'static str) -> Span {
     tracing::info_span!(target: TARGET, parent: None, "teamup_refresh", mode = mode.as_str(), reason)
 }
 
-pub(crate) fn emit(event: &Event<'_>) {
+pub(super) fn trace(event: &Event<'_>) {
     match event {
-        Event::RefreshStarted => debug!(target: TARGET, "refresh started"),
-        Event::RefreshSucceeded { revision, expires_in } => info!(
+        Event::RefreshStarted { .. } => debug!(target: TARGET, "refresh started"),
+        Event::Exchanged { failure, took, .. } => debug!(
+            target: TARGET,
+            outcome = %failure.map_or("rotated".to_owned(), |class| class.to_string()),
+            took_ms = millis(*took),
+            "exchange answered"
+        ),
+        Event::RefreshSucceeded { revision, expires_in, .. } => info!(
             target: TARGET,
             revision,
             expires_in_s = expires_in.map(|lifetime| lifetime.as_secs()),
             "refresh succeeded"
         ),
-        Event::Adopted { revision } => {
+        Event::Adopted { revision, .. } => {
             info!(target: TARGET, revision, "tokens adopted: another process had refreshed");
         }
         Event::ExchangeFailed { error, wait } => warn!(
@@ -57,13 +115,13 @@ pub(crate) fn emit(event: &Event<'_>) {
             wait_ms = millis(*wait),
             "exchange failed, and is tried again"
         ),
-        Event::RefreshFailed { error } if error.is_reauthorization_required() => {
+        Event::RefreshFailed { error, .. } if error.is_reauthorization_required() => {
             error!(target: TARGET, error = %Chain(*error), "re-authorization is required");
         }
-        Event::RefreshFailed { error } => {
+        Event::RefreshFailed { error, .. } => {
             warn!(target: TARGET, error = %Chain(*error), "refresh failed");
         }
-        Event::StormGuardOpen { mode, error } => {
+        Event::StormGuardOpen { mode, error, .. } => {
             warn!(target: TARGET, mode = mode.as_str(), error = %error, "storm guard refused a refresh");
         }
         Event::OddLifetime => warn!(

@@ -1,4 +1,6 @@
-//! What the crate tells of its work: events of `tracing`, under the target `tower_teamup_auth`.
+//! What the crate tells of its work: events of `tracing`, under the target `tower_teamup_auth`,
+//! and, with the feature `metrics`, the metrics that `docs::metrics` lists. Both hear the same
+//! [`Event`]s, and neither hears anything of a request that needs no refresh.
 //!
 //! A refresh runs in a span of its own, `teamup_refresh` with `mode` and `reason`, which is no child
 //! of any request: many requests share it. No event and no span holds a secret.
@@ -6,6 +8,7 @@
 //! | event | level | fields |
 //! | --- | --- | --- |
 //! | refresh started | debug | |
+//! | exchange answered | debug | `outcome`, `took_ms` |
 //! | refresh succeeded | info | `revision`, `expires_in_s` (absent when not known) |
 //! | tokens adopted: another process had refreshed | info | `revision` |
 //! | exchange failed, and is tried again | warn | `class`, `error`, `wait_ms` |
@@ -25,5 +28,30 @@
 //! | request not repeated | debug | `mode`, `why` |
 
 mod event;
+#[cfg(feature = "metrics")]
+mod metrics;
 
-pub(crate) use event::{Chain, Event, emit, refresh_span};
+pub(crate) use event::{Chain, Event, refresh_span};
+#[cfg(feature = "metrics")]
+pub(crate) use metrics::UnsavedTime;
+#[cfg(feature = "metrics")]
+pub use metrics::describe_metrics;
+
+/// Tells everybody who listens.
+pub(crate) fn emit(event: &Event<'_>) {
+    event::trace(event);
+    #[cfg(feature = "metrics")]
+    metrics::record(event);
+}
+
+/// Without the feature `metrics`, nobody counts the time.
+#[cfg(not(feature = "metrics"))]
+#[derive(Debug)]
+pub(crate) struct UnsavedTime;
+
+#[cfg(not(feature = "metrics"))]
+impl UnsavedTime {
+    pub(crate) fn begin(_clock: &crate::token::Clock) -> Self {
+        UnsavedTime
+    }
+}

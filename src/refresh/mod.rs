@@ -58,12 +58,18 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+#[cfg(fuzzing)]
+pub(crate) use answer::{Answer, BodyEnd};
+#[cfg(fuzzing)]
+pub(crate) use decode::decode;
 pub use encode::RefreshEncoding;
 pub use endpoint::AnswerFormat;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use erased::DynRefresh;
 pub use error::{ApiError, FailureClass, RefreshError};
 pub use exchange_client::{ExchangeClient, HttpService};
+#[cfg(fuzzing)]
+pub(crate) use retry_after::retry_after;
 pub(crate) use transport::{Transport, is_exchange};
 
 use crate::headers::RequestMode;

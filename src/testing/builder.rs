@@ -148,6 +148,14 @@ impl FakeTeamUpBuilder {
         self
     }
 
+    /// The journal keeps the newest `count` entries, and up to as many again, instead of all of
+    /// them: for a test that runs for long. Its counts count on. A request that is not over keeps
+    /// its entry and those that came after it.
+    pub fn keep_entries(mut self, count: usize) -> Self {
+        self.settings.kept_entries = Some(count.max(1));
+        self
+    }
+
     /// A code may go to this URI, too. Without a call, it goes to loopback alone, to any port and
     /// path (RFC 8252 section 7.3).
     pub fn allow_redirect(mut self, uri: &str) -> Self {

@@ -213,6 +213,25 @@ impl FakeTeamUp {
         self.shared().lock().journal.clone()
     }
 
+    /// Does this text hold a token that this server has issued: a refresh token, an access token, an
+    /// M2M token, alive or not? For asserting that a log, an error or another server's mail holds
+    /// none.
+    ///
+    /// ```
+    /// # use tower_teamup_auth::RequestMode;
+    /// # use tower_teamup_auth::testing::FakeTeamUp;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let server = FakeTeamUp::start().await;
+    /// let tokens = server.issue_tokens(&RequestMode::ALL);
+    /// assert!(!server.finds_its_token_in(&format!("{tokens:?}")));
+    /// assert!(server.finds_its_token_in(&format!("({})", tokens.refresh_token().expose())));
+    /// # }
+    /// ```
+    pub fn finds_its_token_in(&self, text: &str) -> bool {
+        self.shared().lock().families.have_minted_one_in(text)
+    }
+
     /// Waits until the journal looks as `condition` wants it. It is asked once at the start and
     /// again whenever something happened; it must not call the server's own methods.
     ///

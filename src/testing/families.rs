@@ -163,6 +163,20 @@ impl Families {
         }
     }
 
+    /// Does this text hold a token, of whatever kind, that was minted here?
+    pub(super) fn have_minted_one_in(&self, text: &str) -> bool {
+        text.match_indices(PREFIX).any(|(start, _)| {
+            let word = text[start..]
+                .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+                .next()
+                .unwrap_or_default();
+            // A word may be a token and more.
+            (PREFIX.len()..=word.len()).rev().any(|end| {
+                self.access.contains_key(&word[..end]) || self.refresh.contains_key(&word[..end])
+            })
+        })
+    }
+
     /// What an API request's token is worth.
     pub(super) fn standing(&self, access_token: &str, now: Millis) -> Standing {
         match self.access.get(access_token) {
@@ -202,7 +216,10 @@ fn after(now: Millis, lifetime: Duration) -> Millis {
     now.saturating_add(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// What every token begins with.
+const PREFIX: &str = "fake-";
+
 /// A token that tells a reader of a trace what it is, and that nobody guesses by accident.
 fn random_token(kind: &str) -> String {
-    format!("fake-{kind}-{:032x}", fastrand::u128(..))
+    format!("{PREFIX}{kind}-{:032x}", fastrand::u128(..))
 }

@@ -1,6 +1,6 @@
 //! What the server saw, in order, and the counts that tests assert on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -34,16 +34,23 @@ use crate::headers::RequestMode;
 #[derive(Clone, Default)]
 pub struct Journal {
     entries: Vec<Entry>,
-    /// Indices into `entries`, in the order in which the requests were over.
-    finished: Vec<usize>,
+    /// How many entries were let go: the place of the first one that is kept.
+    gone: usize,
+    /// Places of entries, in the order in which the requests were over.
+    finished: VecDeque<usize>,
+    /// How many of those were let go, because their entries were.
+    finished_gone: usize,
+    /// `Some`: about so many entries are kept.
+    limit: Option<usize>,
     counts: Counts,
-    /// For each caller, whether its last answered request got a 401.
-    callers: HashMap<String, bool>,
+    /// The callers whose last answered request got a 401.
+    callers: HashSet<String>,
     unmarked_unauthorized: usize,
 }
 
 #[derive(Clone, Default)]
 struct Counts {
+    answers: BTreeMap<u16, usize>,
     connections: u64,
     exchanges: usize,
     rotations: [usize; 2],
@@ -56,7 +63,8 @@ struct Counts {
 }
 
 impl Journal {
-    /// The requests, in the order of arrival.
+    /// The requests, in the order of arrival; the newest of them, where the server was told to
+    /// [keep no more](super::FakeTeamUpBuilder::keep_entries).
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -116,18 +124,26 @@ impl Journal {
     /// for each [`CALLER`](super::CALLER) whose last answer was a 401, and all that were answered
     /// to requests without the header.
     pub fn unauthorized_to_caller(&self) -> usize {
-        self.callers.values().filter(|unauthorized| **unauthorized).count()
-            + self.unmarked_unauthorized
+        self.callers.len() + self.unmarked_unauthorized
     }
 
     /// How many requests of any kind were answered with this status.
     pub fn answered(&self, status: StatusCode) -> usize {
-        self.entries.iter().filter(|entry| entry.status == Some(status)).count()
+        self.counts.answers.get(&status.as_u16()).copied().unwrap_or(0)
     }
 
     /// How many requests have arrived and are not over yet.
     pub fn under_way(&self) -> usize {
-        self.entries.len() - self.finished.len()
+        let arrived = self.gone + self.entries.len();
+        arrived - self.finished_so_far()
+    }
+
+    fn finished_so_far(&self) -> usize {
+        self.finished_gone + self.finished.len()
+    }
+
+    pub(super) fn keep(&mut self, limit: Option<usize>) {
+        self.limit = limit;
     }
 
     pub(super) fn accept(&mut self) -> u64 {
@@ -136,36 +152,51 @@ impl Journal {
     }
 
     pub(super) fn arrive(&mut self, mut entry: Entry) -> usize {
-        entry.number = self.entries.len() + 1;
+        self.let_go();
+        let place = self.gone + self.entries.len();
+        entry.number = place + 1;
         if entry.route == super::Route::Refresh {
             self.counts.exchanges += 1;
         } else if entry.route.is_api() {
             self.counts.api_requests += 1;
-            if let Some(unauthorized) =
-                entry.caller().and_then(|caller| self.callers.get_mut(caller))
-            {
-                // One 401, one repeat: the flag is used up.
-                entry.repeat = std::mem::take(unauthorized);
-                self.counts.repeats += usize::from(entry.repeat);
-            }
+            // One 401, one repeat: the mark is used up.
+            entry.repeat = entry.caller().is_some_and(|caller| self.callers.remove(caller));
+            self.counts.repeats += usize::from(entry.repeat);
         }
         self.entries.push(entry);
-        self.entries.len() - 1
+        place
     }
 
-    pub(super) fn entry(&mut self, index: usize) -> &mut Entry {
-        &mut self.entries[index]
+    /// Lets the oldest entries go where there are twice as many as are to be kept: seldom, and then
+    /// many at once. A request that is not over yet keeps its entry, and all that came after it.
+    fn let_go(&mut self) {
+        let Some(limit) = self.limit.filter(|limit| self.entries.len() >= limit.saturating_mul(2))
+        else {
+            return;
+        };
+        let surplus = &self.entries[..self.entries.len() - limit];
+        let over = surplus.iter().take_while(|entry| entry.finished).count();
+        self.entries.drain(..over);
+        self.gone += over;
+        while self.finished.front().is_some_and(|place| *place < self.gone) {
+            self.finished.pop_front();
+            self.finished_gone += 1;
+        }
     }
 
-    pub(super) fn authorize(&mut self, index: usize) {
-        self.entries[index].authorized = true;
+    pub(super) fn entry(&mut self, place: usize) -> &mut Entry {
+        &mut self.entries[place - self.gone]
+    }
+
+    pub(super) fn authorize(&mut self, place: usize) {
+        self.entry(place).authorized = true;
         self.counts.authorized += 1;
     }
 
-    pub(super) fn settle(&mut self, index: usize, exchange: Exchange) {
-        self.entries[index].exchange = Some(exchange);
+    pub(super) fn settle(&mut self, place: usize, exchange: Exchange) {
+        self.entry(place).exchange = Some(exchange);
         match exchange {
-            Exchange::Rotated(mode) => self.counts.rotations[self::index(mode)] += 1,
+            Exchange::Rotated(mode) => self.counts.rotations[index(mode)] += 1,
             Exchange::Rejected => self.counts.rejected_exchanges += 1,
             Exchange::DoubleSpent => self.counts.double_spends += 1,
             Exchange::Faulted => {}
@@ -173,8 +204,11 @@ impl Journal {
     }
 
     /// The request is over: answered with `status`, or not at all.
-    pub(super) fn finish(&mut self, index: usize, status: Option<StatusCode>) {
-        let entry = &mut self.entries[index];
+    pub(super) fn finish(&mut self, place: usize, status: Option<StatusCode>) {
+        if let Some(status) = status {
+            *self.counts.answers.entry(status.as_u16()).or_default() += 1;
+        }
+        let entry = &mut self.entries[place - self.gone];
         entry.status = status;
         entry.finished = true;
         let unsettled = entry.route == super::Route::Refresh && entry.exchange.is_none();
@@ -182,14 +216,14 @@ impl Journal {
             self.counts.unauthorized += 1;
             match entry.caller().map(str::to_owned) {
                 Some(caller) => {
-                    self.callers.insert(caller, true);
+                    self.callers.insert(caller);
                 }
                 None => self.unmarked_unauthorized += 1,
             }
         }
-        self.finished.push(index);
+        self.finished.push_back(place);
         if unsettled {
-            self.settle(index, Exchange::Faulted);
+            self.settle(place, Exchange::Faulted);
         }
     }
 }
@@ -217,7 +251,8 @@ impl fmt::Debug for Journal {
 /// The requests that a [`FakeTeamUp`](super::FakeTeamUp) answers from now on, one after the other;
 /// made by [`FakeTeamUp::subscribe`](super::FakeTeamUp::subscribe).
 ///
-/// None is lost: a subscriber that is slow finds them all.
+/// None is lost: a subscriber that is slow finds them all, unless the server was told to
+/// [keep no more](super::FakeTeamUpBuilder::keep_entries) than the newest.
 pub struct Subscription {
     shared: Arc<Shared>,
     changes: watch::Receiver<u64>,
@@ -228,7 +263,7 @@ pub struct Subscription {
 impl Subscription {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let changes = shared.changes();
-        let seen = shared.lock().journal.finished.len();
+        let seen = shared.lock().journal.finished_so_far();
         Subscription { shared, changes, seen }
     }
 
@@ -256,9 +291,16 @@ impl Subscription {
     /// The next request, if one is over already.
     pub fn try_next(&mut self) -> Option<Entry> {
         let state = self.shared.lock();
-        let index = *state.journal.finished.get(self.seen)?;
-        self.seen += 1;
-        Some(state.journal.entries[index].clone())
+        let journal = &state.journal;
+        self.seen = self.seen.max(journal.finished_gone);
+        loop {
+            let place = *journal.finished.get(self.seen - journal.finished_gone)?;
+            self.seen += 1;
+            // One that was over late may be gone before those that were over earlier.
+            if let Some(place) = place.checked_sub(journal.gone) {
+                return Some(journal.entries[place].clone());
+            }
+        }
     }
 }
 

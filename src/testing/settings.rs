@@ -33,6 +33,8 @@ pub(super) struct Settings {
     pub(super) rate_limit: Option<u32>,
     pub(super) refuse_before_body: bool,
     pub(super) events: u64,
+    /// `Some`: the journal keeps about so many entries.
+    pub(super) kept_entries: Option<usize>,
     /// Where a code may go besides to loopback.
     pub(super) redirect_uris: Vec<String>,
     /// The type of the access token that a login brings.
@@ -61,6 +63,7 @@ impl Default for Settings {
             rate_limit: None,
             refuse_before_body: false,
             events: 25,
+            kept_entries: None,
             redirect_uris: Vec::new(),
             login_mode: RequestMode::Customer,
             verification_key: None,

@@ -53,6 +53,8 @@ pub(super) enum Caller {
 
 impl Shared {
     pub(super) fn new(origin: String, settings: Settings, clock: Clock) -> Arc<Self> {
+        let mut journal = Journal::default();
+        journal.keep(settings.kept_entries);
         Arc::new(Shared {
             state: Mutex::new(State {
                 settings,
@@ -61,7 +63,7 @@ impl Shared {
                 refresh_faults: FaultPlan::default(),
                 api_faults: FaultPlan::default(),
                 gates: Gates::default(),
-                journal: Journal::default(),
+                journal,
                 pages: BTreeMap::new(),
                 minutes: HashMap::new(),
                 stopped: false,

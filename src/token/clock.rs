@@ -74,7 +74,6 @@ impl Moment {
     }
 
     /// How long the monotonic clock takes from here to `later`.
-    #[cfg(test)]
     pub(crate) fn until(self, later: Moment) -> Duration {
         Duration::from_millis(later.monotonic.saturating_sub(self.monotonic))
     }

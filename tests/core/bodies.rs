@@ -16,8 +16,8 @@ use tower_teamup_auth::body::{RepeatableBody, SendOnce};
 use tower_teamup_auth::{Error, PROVIDER_ID, REQUEST_MODE};
 
 use crate::support::server::{Call, Seen, Server};
-use crate::support::trace::Trace;
 use crate::support::*;
+use crate::witness::Heard;
 
 const TEXT: &str = "name=yoga&size=12";
 
@@ -46,7 +46,7 @@ where
 
 #[tokio::test(start_paused = true)]
 async fn p9_body_that_cant_be_sent_again_is_sent_once_and_the_next_request_finds_the_new_token() {
-    let trace = Trace::start();
+    let trace = Heard::start();
     let full = || Full::new(Bytes::from(TEXT));
     let boxed: BoxBody<Bytes, Infallible> = full().boxed();
     let unsync: UnsyncBoxBody<Bytes, Infallible> = full().boxed_unsync();
@@ -68,7 +68,7 @@ async fn p9_body_that_cant_be_sent_again_is_sent_once_and_the_next_request_finds
 
 #[tokio::test(start_paused = true)]
 async fn p9_body_that_can_be_sent_again_arrives_the_same_on_the_repeat() {
-    let trace = Trace::start();
+    let trace = Heard::start();
     let full = || Full::new(Bytes::from(TEXT));
     let either: Either<Body, BoxBody<Bytes, Infallible>> = Either::Left(full());
     for (text, (status, seen)) in [

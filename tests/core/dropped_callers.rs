@@ -9,7 +9,6 @@ use tower::{ServiceBuilder, ServiceExt};
 use tower_teamup_auth::token::Clock;
 use tower_teamup_auth::{AuthLayer, Credentials, TokenSet};
 
-use crate::support::checked::Checked;
 use crate::support::server::Server;
 use crate::support::stores::{Fault, Op, Store};
 use crate::support::*;
@@ -115,7 +114,7 @@ async fn p2_caller_timed_out_by_tower_leaves_the_refresh_running() {
     let impatient = ServiceBuilder::new()
         .timeout(Duration::from_secs(1))
         .layer(AuthLayer::new(credentials.clone()))
-        .service(Checked::new(server.clone()));
+        .service(checked(&server));
     server.exchanges().hold();
     let error = impatient.clone().oneshot(get("/events")).await.unwrap_err();
     assert!(error.is::<tower::timeout::error::Elapsed>(), "{error:?}");

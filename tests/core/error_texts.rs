@@ -8,7 +8,7 @@ use std::future::Future;
 use tower::{Layer, ServiceExt};
 use tower_teamup_auth::{AuthLayer, Credentials, Error, TokenSet};
 
-use crate::support::checked::Checked;
+use crate::readiness::Checked;
 use crate::support::exchanges::Exchange;
 use crate::support::server::{Call, Server};
 use crate::support::stores::{Fault, Op, Store};

@@ -6,6 +6,7 @@
 mod answers;
 mod bodies;
 mod build;
+mod capacity;
 mod dropped_callers;
 mod endurance;
 mod error_texts;
@@ -13,6 +14,7 @@ mod modes;
 mod one_repeat;
 mod origins;
 mod panics;
+#[path = "../support/readiness.rs"]
 mod readiness;
 mod retries;
 mod secrets;
@@ -23,3 +25,5 @@ mod support;
 mod terminal;
 mod unsaved;
 mod windows;
+#[path = "../support/witness.rs"]
+mod witness;

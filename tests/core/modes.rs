@@ -10,7 +10,6 @@ use tower_teamup_auth::{
     AuthLayer, AuthScheme, Credentials, PROVIDER_ID, ProviderId, REQUEST_MODE, RequestMode,
 };
 
-use crate::support::checked::Checked;
 use crate::support::server::{Call, Seen, Server};
 use crate::support::*;
 
@@ -246,7 +245,7 @@ async fn p7_m2m_token_that_is_signed_out_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn one_client_serves_users_who_bring_their_own_credentials() {
     let server = Server::new();
-    let client = AuthLayer::per_request().layer(Checked::new(server.clone()));
+    let client = AuthLayer::per_request().layer(checked(&server));
     let error = failure(send(&client, get("/events")).await);
     assert!(error.is_invalid_request(), "{error}");
     assert!(error.to_string().contains("brings no credentials"), "{error}");

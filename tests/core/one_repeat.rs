@@ -7,8 +7,8 @@ use tower_teamup_auth::Error;
 
 use crate::support::exchanges::Exchange;
 use crate::support::server::{Call, Server};
-use crate::support::trace::Trace;
 use crate::support::*;
+use crate::witness::Heard;
 
 const REFUSED: Call = Call::Answered(401, &[]);
 
@@ -34,7 +34,7 @@ async fn p3_server_that_answers_401_for_ever_gets_each_request_twice_at_most() {
 
 #[tokio::test(start_paused = true)]
 async fn p3_storm_guard_refuses_the_fifth_exchange_within_30_s_and_opens_again() {
-    let trace = Trace::start();
+    let trace = Heard::start();
     let server = Server::new();
     server.every_call(REFUSED);
     let client = client(&good(&server).await, &server);
@@ -86,7 +86,7 @@ async fn p3_open_storm_guard_leaves_requests_alone_that_are_not_answered_401() {
 
 #[tokio::test(start_paused = true)]
 async fn p3_refresh_that_queued_before_the_guard_opened_is_refused_too() {
-    let trace = Trace::start();
+    let trace = Heard::start();
     let server = Server::new();
     server.every_call(REFUSED);
     let credentials = good(&server).await;

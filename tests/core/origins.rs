@@ -7,7 +7,6 @@ use tower_http::follow_redirect::FollowRedirectLayer;
 use tower_teamup_auth::refresh::HttpService;
 use tower_teamup_auth::{AuthLayer, PROVIDER_ID, ProviderId, REQUEST_MODE};
 
-use crate::support::checked::Checked;
 use crate::support::server::{Call, Server};
 use crate::support::*;
 
@@ -116,7 +115,7 @@ async fn p4_redirect_layer_outside_takes_no_token_to_another_host() {
         let client = ServiceBuilder::new()
             .layer(FollowRedirectLayer::new())
             .layer(AuthLayer::new(credentials))
-            .service(Checked::new(server.clone()));
+            .service(checked(&server));
         // Refused, repeated, redirected, and answered there.
         let refused = Call::Answered(401, &[]);
         let redirect = Call::Answered(302, location);
@@ -186,7 +185,7 @@ async fn p4_exchange_passes_its_own_stack_untouched() {
     let server = Server::new();
     // The exchange runs through a layer that would authorize it, and would wait for itself.
     let other = good(&server).await;
-    let stack = AuthLayer::new(other.clone()).layer(Checked::new(server.clone()));
+    let stack = AuthLayer::new(other.clone()).layer(checked(&server));
     let credentials = builder(&server)
         .tokens(server.expired_tokens())
         .refresh_over::<HttpService<Body>>(stack)

@@ -10,8 +10,8 @@ use tower_teamup_auth::token::{AccessToken, Clock};
 
 use crate::support::server::Server;
 use crate::support::stores::{Fault, Op, Store};
-use crate::support::trace::Trace;
 use crate::support::*;
+use crate::witness::Heard;
 
 /// An exchange that panics, in its future or before there is one, and succeeds after `panics`.
 struct Panicking {
@@ -91,7 +91,7 @@ async fn p2_panic_in_the_store_before_the_exchange_is_an_error_and_spends_nothin
 #[tokio::test(start_paused = true)]
 async fn p2_panic_in_the_store_after_the_exchange_is_a_write_that_is_repeated() {
     for fault in [Fault::Panics, Fault::PanicsAtOnce] {
-        let trace = Trace::start();
+        let trace = Heard::start();
         let server = Server::new();
         let store = Store::with_tokens(server.expired_tokens());
         let credentials = builder(&server).store(store.clone()).build().await.unwrap();

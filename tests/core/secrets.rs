@@ -10,12 +10,11 @@ use tower_teamup_auth::store::{MemoryStore, StoreError};
 use tower_teamup_auth::{AuthLayer, Credentials};
 use tracing::Instrument;
 
-use crate::support::checked::Checked;
 use crate::support::exchanges::Exchange;
 use crate::support::server::{Call, Server};
 use crate::support::stores::{Fault, Op, Store};
-use crate::support::trace::Trace;
 use crate::support::*;
+use crate::witness::{self, Heard};
 
 fn shows_no_secret(what: &str) {
     assert!(!what.contains(SECRET), "{what}");
@@ -57,7 +56,7 @@ async fn p5_debug_of_every_public_type_shows_no_token() {
     debug_shows_no_secret(&credentials);
     let layer = AuthLayer::new(credentials.clone());
     debug_shows_no_secret(&layer);
-    debug_shows_no_secret(&layer.layer(Checked::new(server.clone())));
+    debug_shows_no_secret(&layer.layer(checked(&server)));
     let minted = tokens.access_token(Provider).unwrap().clone();
     debug_shows_no_secret(&RefreshResponse::new(minted, None, tokens.refresh_token().clone()));
     let error = RefreshError::protocol("x").with_rotated(tokens.refresh_token().clone());
@@ -174,7 +173,7 @@ async fn walk(server: &Server) {
 
 #[tokio::test(start_paused = true)]
 async fn p5_no_token_shows_in_any_event_on_the_way_through_all_failures() {
-    let trace = Trace::start();
+    let trace = Heard::start();
     walk(&Server::new()).await;
     // All that can be told was told, or this would show little.
     for event in [
@@ -199,11 +198,14 @@ async fn p5_no_token_shows_in_any_event_on_the_way_through_all_failures() {
     for line in trace.text().lines() {
         shows_no_secret(line);
     }
+    let (lines, metrics) = witness::heard_so_far();
+    assert!(lines > 100, "{lines}");
+    assert_eq!(metrics > 20, cfg!(feature = "metrics"), "{metrics}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_refresh_tells_its_beginning_and_its_end_in_a_span_of_its_own() {
-    let trace = Trace::start();
+    let trace = Heard::start();
     let server = Server::new();
     let client = client(&expired(&server).await, &server);
     let request = tracing::info_span!("the_callers_request");
@@ -230,7 +232,7 @@ async fn one_refresh_tells_its_beginning_and_its_end_in_a_span_of_its_own() {
 async fn request_that_needs_nothing_says_nothing() {
     let server = Server::new();
     let client = client(&good(&server).await, &server);
-    let trace = Trace::start();
+    let trace = Heard::start();
     assert_eq!(status(&client).await, StatusCode::OK);
     assert_eq!(trace.count(""), 0);
 }

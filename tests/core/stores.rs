@@ -10,8 +10,8 @@ use tower_teamup_auth::{Credentials, Error, RequestMode, TokenSet};
 use crate::support::exchanges::Exchange;
 use crate::support::server::Server;
 use crate::support::stores::{Fault, Op, Store};
-use crate::support::trace::Trace;
 use crate::support::*;
+use crate::witness::Heard;
 
 /// What another process that shares the store has rotated to.
 fn of_another_process(server: &Server, mode: RequestMode, revision: u64) -> TokenSet {
@@ -57,7 +57,7 @@ async fn memory_store_takes_a_save_once_more_and_no_older_one() {
 
 #[tokio::test(start_paused = true)]
 async fn p1_two_processes_that_share_a_store_cause_one_exchange() {
-    let trace = Trace::start();
+    let trace = Heard::start();
     for rejected in [false, true] {
         let server = Server::new();
         let tokens = if rejected { server.good_tokens(None) } else { server.expired_tokens() };
@@ -109,7 +109,7 @@ async fn many_processes_take_turns_and_never_spend_a_token_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn newer_tokens_of_another_process_are_adopted_without_an_exchange() {
-    let trace = Trace::start();
+    let trace = Heard::start();
     for rejected in [false, true] {
         let server = Server::new();
         let tokens = if rejected { server.good_tokens(None) } else { server.expired_tokens() };
@@ -215,7 +215,7 @@ async fn unknown_outcome_is_looked_into_and_another_processs_tokens_are_adopted(
 async fn conflict_on_saving_adopts_what_is_newer_and_overwrites_what_is_not() {
     // Emptied by somebody, or put back to an older state: what was minted is the newest there is.
     for (theirs, adopted) in [(Some(1), true), (Some(9), true), (Some(0), false), (None, false)] {
-        let trace = Trace::start();
+        let trace = Heard::start();
         let server = Server::new();
         let store = Store::with_tokens(at_revision(&server.expired_tokens(), 0));
         let client = client(&stored(&server, &store).await, &server);
@@ -243,7 +243,7 @@ async fn conflict_on_saving_adopts_what_is_newer_and_overwrites_what_is_not() {
 
 #[tokio::test(start_paused = true)]
 async fn lease_that_is_lost_before_the_exchange_starts_the_refresh_over() {
-    let trace = Trace::start();
+    let trace = Heard::start();
     let server = Server::new();
     let store = Store::with_tokens(server.expired_tokens());
     let client = client(&stored(&server, &store).await, &server);

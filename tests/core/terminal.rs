@@ -8,13 +8,13 @@ use tokio::task::JoinSet;
 use crate::support::exchanges::Exchange;
 use crate::support::server::{Call, Server};
 use crate::support::stores::{Fault, Op, Store};
-use crate::support::trace::Trace;
 use crate::support::*;
+use crate::witness::Heard;
 
 #[tokio::test(start_paused = true)]
 async fn refused_refresh_token_is_never_sent_again_until_new_tokens_are_set() {
     for refusal in [400, 401, 403] {
-        let trace = Trace::start();
+        let trace = Heard::start();
         let server = Server::new();
         server.next_exchanges([Exchange::rejected(refusal)]);
         let credentials = expired(&server).await;
@@ -126,7 +126,7 @@ async fn late_401_after_a_refusal_says_that_re_authorization_is_required() {
 
 #[tokio::test(start_paused = true)]
 async fn signed_out_credentials_fail_locally_until_new_tokens_are_set() {
-    let trace = Trace::start();
+    let trace = Heard::start();
     let server = Server::new();
     let store = Store::with_tokens(server.good_tokens(None));
     let credentials = builder(&server).store(store.clone()).build().await.unwrap();
@@ -265,7 +265,7 @@ async fn p10_refusal_of_the_old_refresh_token_leaves_tokens_alone_that_were_set_
 
 #[tokio::test(start_paused = true)]
 async fn new_tokens_that_can_not_be_saved_are_used_and_written_in_the_background() {
-    let trace = Trace::start();
+    let trace = Heard::start();
     let server = Server::new();
     let store = Store::with_tokens(server.expired_tokens());
     let credentials = builder(&server).store(store.clone()).build().await.unwrap();

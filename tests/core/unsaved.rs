@@ -9,8 +9,8 @@ use tower_teamup_auth::Credentials;
 use crate::support::exchanges::Exchange;
 use crate::support::server::Server;
 use crate::support::stores::{Fault, Op, Store};
-use crate::support::trace::Trace;
 use crate::support::*;
+use crate::witness::Heard;
 
 async fn stored(server: &Server) -> (Credentials, Store) {
     let store = Store::with_tokens(server.expired_tokens());
@@ -19,7 +19,7 @@ async fn stored(server: &Server) -> (Credentials, Store) {
 
 #[tokio::test(start_paused = true)]
 async fn p2_pair_that_can_not_be_saved_is_used_and_written_again_with_backoff() {
-    let trace = Trace::start();
+    let trace = Heard::start();
     let server = Server::new();
     let (credentials, store) = stored(&server).await;
     store.faults(Op::Save, [Fault::Fails; 7]);

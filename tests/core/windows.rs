@@ -9,8 +9,8 @@ use tower_teamup_auth::{Credentials, CredentialsBuilder};
 
 use crate::support::exchanges::Exchange;
 use crate::support::server::Server;
-use crate::support::trace::Trace;
 use crate::support::*;
+use crate::witness::Heard;
 
 /// Credentials whose token was minted just now, and lives for `lifetime` seconds.
 async fn minted(server: &Server, builder: CredentialsBuilder, lifetime: u64) -> Credentials {
@@ -129,7 +129,7 @@ async fn token_without_known_end_is_renewed_by_a_401_alone() {
         ("0.5", 1),
         ("-1e308", 1),
     ] {
-        let trace = Trace::start();
+        let trace = Heard::start();
         let server = Server::new();
         server.next_exchanges([answer(expires_in)]);
         server.revive(Provider, &format!("{SECRET}-provider-odd"));

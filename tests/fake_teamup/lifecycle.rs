@@ -103,3 +103,26 @@ async fn a_thousand_callers_at_once_are_all_answered() {
         assert_eq!(server.authorized(), 1000);
     }
 }
+
+#[tokio::test]
+async fn keeps_few_entries_where_it_is_told_to_and_counts_on() {
+    let server = FakeTeamUp::builder().keep_entries(10).start().await;
+    let client = Client::http1();
+    let mut lines = server.subscribe();
+    let mut late = server.subscribe();
+    for number in 1..=45 {
+        client.send(get(&server, "/echo", "unknown", Customer)).await.unwrap();
+        assert_eq!(lines.next().await.unwrap().number(), number);
+    }
+    let journal = server.journal();
+    assert_eq!((journal.api_requests(), journal.unauthorized()), (45, 45));
+    assert_eq!((journal.answered(http::StatusCode::UNAUTHORIZED), journal.under_way()), (45, 0));
+    let kept: Vec<_> = journal.entries().iter().map(|entry| entry.number()).collect();
+    assert!((10..20).contains(&kept.len()), "{kept:?}");
+    assert_eq!(kept.last(), Some(&45));
+    // Who is slow misses what is gone, and nothing else.
+    for number in kept {
+        assert_eq!(late.next().await.unwrap().number(), number);
+    }
+    assert!(late.try_next().is_none());
+}

@@ -16,9 +16,9 @@ use tower_teamup_auth::refresh::HttpService;
 use tower_teamup_auth::token::Clock;
 use tower_teamup_auth::{Auth, AuthLayer, Credentials, Error, RequestMode, Step, TokenSet};
 
-use crate::checked::{Checked, Counts};
 use crate::histories::{Begin, CallPlan, History, Op, Tokens};
 use crate::model::Change;
+use crate::readiness::{Checked, Counts};
 use crate::server::{BASE, Body, CALL, Sent, Server};
 use crate::store::{Store, at_revision, refresh_of};
 use crate::terms::{Answer, Refresh, SECRET};
@@ -89,7 +89,7 @@ impl Life {
             builder.tokens(tokens)
         };
         let credentials = builder.build().await.expect("credentials");
-        let inner = [Checked::new(server.clone()), Checked::new(server)];
+        let inner = [Checked::recording(server.clone()), Checked::recording(server)];
         let counts = [inner[0].counts(), inner[1].counts()];
         let stacks = inner.map(|inner| AuthLayer::new(credentials.clone()).layer(inner));
         let mut life = Life {
@@ -287,7 +287,8 @@ impl Life {
             world.with(|state| state.model.right_is_free(state.stored()));
         }
         for counts in &self.counts {
-            world.must_be(counts.unreadied_calls() == 0, "P6: a service was called unreadied");
+            let breaches = counts.breaches();
+            world.must_be(breaches.is_empty(), &format!("P6: {breaches:?}"));
             world.must_be(counts.reserved() == 0, "P6: readiness is held");
         }
     }

@@ -13,12 +13,11 @@
 //! | `histories` | what can happen, and the property test |
 //! | `regressions` | histories that once broke a promise |
 
-#[allow(dead_code, reason = "shared with tests that ask more of it")]
-#[path = "../core/support/checked.rs"]
-mod checked;
 mod histories;
 mod life;
 mod model;
+#[path = "../support/readiness.rs"]
+mod readiness;
 mod regressions;
 mod server;
 mod store;

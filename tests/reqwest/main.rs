@@ -11,3 +11,5 @@ mod reasons;
 mod statuses;
 mod storm;
 mod support;
+#[path = "../support/witness.rs"]
+mod witness;

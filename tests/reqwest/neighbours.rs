@@ -11,6 +11,8 @@ use reqwest_tracing::TracingMiddleware;
 use tower_teamup_auth::client::AuthMiddleware;
 use tower_teamup_auth::testing::{CALLER, FakeTeamUp, Fault};
 use tower_teamup_auth::{Credentials, Error};
+use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use crate::support::{MODE, Protocol, credentials};
@@ -139,6 +141,9 @@ async fn tracing_above_sees_one_request_and_below_it_sees_both_sends() {
         let api = api.build();
         let spans = Spans::default();
         let subscriber = tracing_subscriber::registry().with(spans.clone());
+        // While there is one subscriber alone, a span that another test's thread is the first to
+        // open is switched off for every thread. With a second one, every subscriber is asked.
+        let _second = Dispatch::new(NoSubscriber::new());
         let guard = tracing::subscriber::set_default(subscriber);
         server.expire_access_tokens();
         assert_eq!(status(&api, &server).await, StatusCode::OK);

@@ -10,6 +10,8 @@ use tower_teamup_auth::{
     Auth, AuthLayer, Credentials, CredentialsBuilder, Error, RequestMode, TokenSet,
 };
 
+use crate::witness;
+
 pub(crate) type Request = http::Request<Body>;
 
 /// What is asked for in a request without a mode of its own.
@@ -85,6 +87,15 @@ impl Protocol {
 
 impl Api {
     pub(crate) async fn send(&self, request: Request) -> Result<Response, BoxError> {
+        let answer = self.send_unseen(request).await;
+        match &answer {
+            Ok(response) => witness::look_at(response),
+            Err(error) => witness::look_at_error(&**error),
+        }
+        answer
+    }
+
+    async fn send_unseen(&self, request: Request) -> Result<Response, BoxError> {
         match self {
             Api::Tower(api) => Ok(api.clone().oneshot(request).await?.into()),
             Api::Middleware(api) => {
@@ -110,6 +121,7 @@ impl Api {
 
 /// Credentials in [`MODE`] whose exchange goes to `server`; the tokens are still to be chosen.
 pub(crate) fn credentials(server: &FakeTeamUp, client: &reqwest::Client) -> CredentialsBuilder {
+    witness::watch();
     Credentials::builder(MODE).base_url(server.base_url()).refresh_over(client.clone())
 }
 

@@ -8,9 +8,13 @@ mod buffer;
 mod decompression;
 mod headers;
 mod limits;
+#[path = "../support/readiness.rs"]
+mod readiness;
 mod redirects;
 mod retries;
 mod support;
 mod timeouts;
 mod trace;
 mod whole;
+#[path = "../support/witness.rs"]
+mod witness;

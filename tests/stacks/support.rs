@@ -12,8 +12,12 @@ use tower::{BoxError, Service, ServiceExt};
 use tower_teamup_auth::testing::{CALLER, FakeTeamUp};
 use tower_teamup_auth::{AuthLayer, Credentials, RequestMode};
 
+use crate::readiness::Checked;
+use crate::witness;
+
 pub(crate) type Body = Full<Bytes>;
-pub(crate) type Http = Client<HttpConnector, Body>;
+/// A client, below which every breach of the readiness contract ends the program.
+pub(crate) type Http = Checked<Client<HttpConnector, Body>>;
 
 /// What is asked for in a request without a mode of its own.
 pub(crate) const MODE: RequestMode = RequestMode::Provider;
@@ -27,8 +31,9 @@ pub(crate) struct Setup {
 impl Setup {
     /// Tokens of these modes are there from the start.
     pub(crate) async fn with(modes: &[RequestMode]) -> Self {
+        witness::watch();
         let server = FakeTeamUp::start().await;
-        let client = Client::builder(TokioExecutor::new()).build_http();
+        let client = Checked::new(Client::builder(TokioExecutor::new()).build_http());
         let tokens = server.issue_tokens(modes);
         let credentials = Credentials::builder(MODE)
             .base_url(server.base_url())
@@ -90,7 +95,11 @@ where
     S: Service<Request<Body>, Response = Response<R>>,
     S::Error: Into<BoxError>,
 {
-    api.ready().await.map_err(Into::into)?.call(request).await.map_err(Into::into)
+    let answer = match api.ready().await {
+        Ok(api) => api.call(request).await,
+        Err(error) => Err(error),
+    };
+    answer.map_err(Into::into).inspect_err(|error| witness::look_at_error(&**error))
 }
 
 pub(crate) async fn status<S, R>(api: S, request: Request<Body>) -> StatusCode

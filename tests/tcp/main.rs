@@ -10,6 +10,10 @@ mod p5_silence;
 mod p6_capacity;
 mod p7_modes;
 mod p9_bodies;
+#[path = "../support/readiness.rs"]
+mod readiness;
 mod refresh_faults;
 mod standing;
 mod support;
+#[path = "../support/witness.rs"]
+mod witness;

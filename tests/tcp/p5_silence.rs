@@ -1,7 +1,5 @@
 //! P5: no secret in anything that is said while everything goes wrong that can.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tower_teamup_auth::RequestMode::{Customer, Provider};
@@ -9,54 +7,14 @@ use tower_teamup_auth::store::MemoryStore;
 use tower_teamup_auth::testing::{FakeTeamUp, Fault};
 use tower_teamup_auth::token::Clock;
 use tower_teamup_auth::{Credentials, RequestMode};
-use tracing::Dispatch;
-use tracing::subscriber::NoSubscriber;
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::refresh_faults::every_fault;
 use crate::support::{Protocol, assert_no_token, call, credentials, get, layered, pass, words};
-
-/// All that is traced on this thread, by this crate and by every other.
-#[derive(Clone, Default)]
-struct Everything(Arc<Mutex<Vec<u8>>>);
-
-impl Everything {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
-
-impl Write for Everything {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Everything {
-    type Writer = Everything;
-
-    fn make_writer(&self) -> Everything {
-        self.clone()
-    }
-}
+use crate::witness::{self, Heard};
 
 #[tokio::test]
 async fn p5_no_token_is_traced_or_shown_whatever_goes_wrong() {
-    let everything = Everything::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(everything.clone())
-        .finish();
-    // While there is one subscriber alone, an event that another test's thread is the first to pass
-    // is switched off for every thread. With a second one, every subscriber is asked.
-    let _second = Dispatch::new(NoSubscriber::new());
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let everything = Heard::start();
 
     let elsewhere = FakeTeamUp::start().await;
     let faults = every_fault(&elsewhere.url("/echo"));
@@ -81,6 +39,8 @@ async fn p5_no_token_is_traced_or_shown_whatever_goes_wrong() {
         assert!(text.contains(said), "nothing was said of `{said}`");
     }
     assert_no_token(&text);
+    let (lines, metrics) = witness::heard_so_far();
+    assert!(lines > 1000 && metrics > 100, "{lines} lines, {metrics} metrics");
 }
 
 /// One credential from its login to its end, its exchange broken on the way; all that it says of
@@ -132,4 +92,6 @@ async fn suffer(protocol: Protocol, fault: Fault, elsewhere: &FakeTeamUp) {
     assert_no_token(&said);
     assert_no_token(&shown);
     assert_no_token(&format!("{} {:?}", server.journal(), server.journal()));
+    // By the word of the server that has minted them, too.
+    assert!(!server.finds_its_token_in(&said) && !server.finds_its_token_in(&shown));
 }

@@ -11,6 +11,7 @@ use tower::ServiceBuilder;
 use tower_teamup_auth::RequestMode::Provider;
 use tower_teamup_auth::testing::{FakeTeamUp, Fault};
 
+use crate::readiness::Checked;
 use crate::support::{Crowd, Http, Protocol, credentials, expired_tokens, layered, status};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,10 +40,12 @@ async fn p6_401s_that_fill_an_http2_connection_leave_an_exchange_on_another_free
     let server = FakeTeamUp::start().await;
     let connector = HttpConnector::new();
     // The smallest that a connection begins with (RFC 9113 section 6.9.2): 16 of these 401s.
-    let client: Http = Client::builder(TokioExecutor::new())
-        .http2_only(true)
-        .http2_initial_connection_window_size(65_535)
-        .build(connector);
+    let client: Http = Checked::new(
+        Client::builder(TokioExecutor::new())
+            .http2_only(true)
+            .http2_initial_connection_window_size(65_535)
+            .build(connector),
+    );
     let builder = credentials(&server, &Protocol::Http2.client());
     let tokens = server.issue_tokens(&[Provider]);
     let api = layered(builder.tokens(tokens).build().await.unwrap(), client);

@@ -21,8 +21,12 @@ use tower_teamup_auth::{
     Auth, AuthLayer, BoxError, Credentials, CredentialsBuilder, Error, RequestMode, TokenSet,
 };
 
+use crate::readiness::Checked;
+use crate::witness;
+
 pub(crate) type Body = Full<Bytes>;
-pub(crate) type Http<B = Body> = Client<HttpConnector, B>;
+/// A client, below which every breach of the readiness contract ends the program.
+pub(crate) type Http<B = Body> = Checked<Client<HttpConnector, B>>;
 
 /// How a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +46,15 @@ impl Protocol {
     {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        Client::builder(TokioExecutor::new()).http2_only(self == Protocol::Http2).build(connector)
+        let mut client = Client::builder(TokioExecutor::new());
+        Checked::new(client.http2_only(self == Protocol::Http2).build(connector))
     }
 }
 
 /// Credentials in provider mode whose exchange goes to `server` over `client`; the tokens are
 /// still to be chosen.
 pub(crate) fn credentials(server: &FakeTeamUp, client: &Http) -> CredentialsBuilder {
+    witness::watch();
     Credentials::builder(RequestMode::Provider)
         .base_url(server.base_url())
         .refresh_over(client.clone())
@@ -96,10 +102,13 @@ where
     S: Service<Request<B>, Response = Response<Incoming>> + Clone,
     S::Error: Into<BoxError>,
 {
-    let response = service.clone().oneshot(request).await.map_err(Into::into)?;
+    let response = service.clone().oneshot(request).await.map_err(Into::into);
+    let response = response.inspect_err(|error| witness::look_at_error(&**error))?;
     let (head, body) = response.into_parts();
+    witness::look_at(&head);
     let body = body.collect().await?.to_bytes();
-    let reason = head.extensions.get().cloned();
+    let reason: Option<Error> = head.extensions.get().cloned();
+    reason.iter().for_each(|reason| witness::look_at_error(reason));
     Ok(Answer { status: head.status, headers: head.headers, body, reason })
 }
 

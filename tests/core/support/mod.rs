@@ -1,12 +1,10 @@
 //! What the tests share: a server, a service that watches its own contract, a store, an ear for
 //! events.
 
-pub(crate) mod checked;
 pub(crate) mod exchanges;
 pub(crate) mod gate;
 pub(crate) mod server;
 pub(crate) mod stores;
-pub(crate) mod trace;
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -22,8 +20,9 @@ use tower_teamup_auth::refresh::HttpService;
 use tower_teamup_auth::token::Clock;
 use tower_teamup_auth::{Auth, AuthLayer, Credentials, CredentialsBuilder, Error, RequestMode};
 
-use self::checked::Checked;
 use self::server::Server;
+use crate::readiness::Checked;
+use crate::witness;
 
 pub(crate) type Body = Full<Bytes>;
 pub(crate) type Answer = Result<Response<Body>, BoxError>;
@@ -41,7 +40,7 @@ pub(crate) fn builder(server: &Server) -> CredentialsBuilder {
     Credentials::builder(Provider)
         .base_url(BASE)
         .clock(Clock::tokio())
-        .refresh_over::<HttpService<Body>>(server.clone())
+        .refresh_over::<HttpService<Body>>(checked(server))
 }
 
 /// Credentials whose access tokens have expired, or were never there.
@@ -54,9 +53,14 @@ pub(crate) async fn good(server: &Server) -> Credentials {
     builder(server).tokens(server.good_tokens(None)).build().await.unwrap()
 }
 
-/// A client of the API, below which every breach of the readiness contract is a panic.
+/// The server as a client, below which every breach of the readiness contract ends the program.
+pub(crate) fn checked(server: &Server) -> Checked<Server> {
+    Checked::counted_with(server.readiness(), server.clone())
+}
+
+/// A client of the API, of which the same is true.
 pub(crate) fn client(credentials: &Credentials, server: &Server) -> Client {
-    AuthLayer::new(credentials.clone()).layer(Checked::new(server.clone()))
+    AuthLayer::new(credentials.clone()).layer(checked(server))
 }
 
 pub(crate) fn get(path: &str) -> Request<Body> {
@@ -71,7 +75,12 @@ pub(crate) fn get_as(mode: RequestMode, path: &str) -> Request<Body> {
 
 /// Sends `request` through a clone of `client`.
 pub(crate) async fn send(client: &Client, request: Request<Body>) -> Answer {
-    client.clone().oneshot(request).await
+    let answer = client.clone().oneshot(request).await;
+    match &answer {
+        Ok(response) => witness::look_at(response),
+        Err(error) => witness::look_at_error(&**error),
+    }
+    answer
 }
 
 /// Sends a GET and hands out the status.

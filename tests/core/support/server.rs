@@ -21,6 +21,7 @@ use tower_teamup_auth::{PROVIDER_ID, REQUEST_MODE, RequestMode, TokenSet};
 use super::exchanges::{Exchange, answer_exchange};
 use super::gate::Gate;
 use super::{Body, SECRET, Stopwatch, locked};
+use crate::readiness::Counts;
 
 const ENDPOINT: &str = "/auth/refresh_access_token";
 
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) exchanges: Gate,
     pub(crate) state: Mutex<State>,
     started: Stopwatch,
+    /// The readiness of everything above it.
+    readiness: Arc<Counts>,
 }
 
 /// What the server knows.
@@ -91,6 +94,7 @@ pub(crate) struct Seen {
 
 impl Server {
     pub(crate) fn new() -> Self {
+        crate::witness::watch();
         Server(Arc::new(Shared {
             calls: Gate::new(),
             exchanges: Gate::new(),
@@ -110,6 +114,7 @@ impl Server {
                 every_exchange: Exchange::Granted,
             }),
             started: Stopwatch::start(),
+            readiness: Arc::default(),
         }))
     }
 
@@ -177,6 +182,10 @@ impl Server {
 
     pub(crate) fn every_exchange(&self, exchange: Exchange) {
         locked(&self.0.state).every_exchange = exchange;
+    }
+
+    pub(crate) fn readiness(&self) -> &Arc<Counts> {
+        &self.0.readiness
     }
 
     /// Where API calls can be held.

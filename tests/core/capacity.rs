@@ -15,7 +15,7 @@ use tower_teamup_auth::refresh::HttpService;
 use tower_teamup_auth::{Auth, AuthLayer, Credentials, Error};
 use tower_test::mock::{self, Mock};
 
-use crate::support::checked::{Checked, Counts};
+use crate::readiness::{Checked, Counts};
 use crate::support::server::{Call, Server};
 use crate::support::*;
 
@@ -106,7 +106,7 @@ async fn make_ready(client: &mut Client) {
 
 /// A client, and how much readiness is reserved below it.
 fn counted(credentials: &Credentials, server: &Server) -> (Client, Arc<Counts>) {
-    let inner = Checked::new(server.clone());
+    let inner = checked(server);
     let counts = inner.counts();
     (AuthLayer::new(credentials.clone()).layer(inner), counts)
 }
@@ -144,7 +144,7 @@ async fn p6_nothing_is_reserved_while_the_renewal_after_a_401_is_awaited() {
     assert_eq!((server.seen_calls().len(), counts.reserved()), (50, 0));
     server.exchanges().open();
     assert!(callers.join_all().await.iter().all(|status| *status == StatusCode::OK));
-    assert_eq!((counts.reserved(), counts.unreadied_calls()), (0, 0));
+    assert_eq!(counts.reserved(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,7 +161,6 @@ async fn p6_refused_request_gives_the_readied_service_back() {
     // The service is as good as new, once it was readied again.
     make_ready(&mut client).await;
     assert_eq!(client.call(get("/events")).await.unwrap().status(), StatusCode::OK);
-    assert_eq!(counts.unreadied_calls(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,20 +208,15 @@ where
 #[tokio::test(start_paused = true)]
 async fn p6_concurrency_limit_of_one_shared_with_the_exchange_does_not_deadlock() {
     let server = Server::new();
-    let checked = Checked::new(server.clone());
-    let counts = checked.counts();
-    all_are_answered(&server, ConcurrencyLimit::new(checked, 1)).await;
-    assert_eq!(counts.unreadied_calls(), 0);
+    all_are_answered(&server, ConcurrencyLimit::new(checked(&server), 1)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn p6_limit_behind_a_buffer_does_not_deadlock() {
     for bound in [1, 2, 100] {
         let server = Server::new();
-        let stack = ServiceBuilder::new()
-            .buffer(bound)
-            .concurrency_limit(1)
-            .service(Checked::new(server.clone()));
+        let stack =
+            ServiceBuilder::new().buffer(bound).concurrency_limit(1).service(checked(&server));
         all_are_answered(&server, stack).await;
     }
 }
@@ -230,15 +224,14 @@ async fn p6_limit_behind_a_buffer_does_not_deadlock() {
 #[tokio::test(start_paused = true)]
 async fn p6_buffer_behind_a_limit_does_not_deadlock() {
     let server = Server::new();
-    let stack =
-        ServiceBuilder::new().concurrency_limit(1).buffer(1).service(Checked::new(server.clone()));
+    let stack = ServiceBuilder::new().concurrency_limit(1).buffer(1).service(checked(&server));
     all_are_answered(&server, stack).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn p6_buffer_around_the_layer_and_a_shared_limit_within_do_not_deadlock() {
     let server = Server::new();
-    let limited = ConcurrencyLimit::new(Checked::new(server.clone()), 1);
+    let limited = ConcurrencyLimit::new(checked(&server), 1);
     let credentials = builder(&server)
         .tokens(server.expired_tokens())
         .refresh_over::<HttpService<Body>>(limited.clone())
@@ -262,7 +255,7 @@ async fn p6_rate_limit_counts_every_send_and_holds_nobody_for_ever() {
     let stack = ServiceBuilder::new()
         .buffer(8)
         .rate_limit(50, Duration::from_secs(1))
-        .service(Checked::new(server.clone()));
+        .service(checked(&server));
     let stopwatch = Stopwatch::start();
     all_are_answered(&server, stack).await;
     let sends = server.seen_calls().len() + server.seen_exchanges().len();
@@ -278,7 +271,7 @@ async fn p6_load_that_is_shed_is_told_to_the_caller_as_the_inner_service_tells_i
         .layer(AuthLayer::new(credentials))
         .load_shed()
         .concurrency_limit(1)
-        .service(Checked::new(server.clone()));
+        .service(checked(&server));
     server.calls().hold();
     let first = tokio::spawn(client.clone().oneshot(get("/first")));
     server.calls().arrived(1).await;
@@ -292,8 +285,8 @@ async fn p6_load_that_is_shed_is_told_to_the_caller_as_the_inner_service_tells_i
 async fn p6_future_dropped_at_any_await_point_gives_its_place_back() {
     for polls in 1.. {
         let server = Server::new();
-        let client = AuthLayer::new(good(&server).await)
-            .layer(ConcurrencyLimit::new(Checked::new(server.clone()), 1));
+        let client =
+            AuthLayer::new(good(&server).await).layer(ConcurrencyLimit::new(checked(&server), 1));
         server.next_calls([Call::Answered(401, &[])]);
         let first = polled(client.clone().oneshot(get("/first")), polls).await;
         // Whatever was reserved at that moment is free again.
@@ -304,4 +297,31 @@ async fn p6_future_dropped_at_any_await_point_gives_its_place_back() {
             break;
         }
     }
+}
+
+/// A middleware that reserves its inner service, lets a refresh go by and only then calls it; or that
+/// calls a clone which nobody has readied.
+async fn breaches_of(careless: bool) -> Vec<&'static str> {
+    let server = Server::new();
+    let mut inner = Checked::recording(server.clone());
+    let credentials = builder(&server)
+        .tokens(server.expired_tokens())
+        .refresh_over::<HttpService<Body>>(Checked::counted_with(&inner.counts(), server.clone()))
+        .build()
+        .await
+        .unwrap();
+    ServiceExt::<Request<Body>>::ready(&mut inner).await.unwrap();
+    if careless {
+        inner.clone().call(get("/events")).await.unwrap();
+    } else {
+        credentials.refresh_now(Provider).await.unwrap();
+        inner.call(get("/events")).await.unwrap();
+    }
+    inner.counts().breaches()
+}
+
+#[tokio::test(start_paused = true)]
+async fn p6_the_checking_service_notices_both_breaches() {
+    assert_eq!(breaches_of(true).await, ["called without its own poll_ready"]);
+    assert_eq!(breaches_of(false).await, ["readiness was reserved and held over a refresh"]);
 }

@@ -1,0 +1,43 @@
+//! The page of guarantees names tests; a test that is renamed or gone must not be named any more.
+
+use std::fs;
+use std::path::Path;
+
+fn sources(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+/// Whether this is the name of a test of a promise: `p4_a_redirect_…`.
+fn is_of_a_promise(name: &str) -> bool {
+    let digits = name.strip_prefix('p').and_then(|rest| rest.split_once('_'));
+    digits.is_some_and(|(number, _)| {
+        number.parse::<u8>().is_ok_and(|number| (1..=10).contains(&number))
+    })
+}
+
+#[test]
+fn every_test_that_the_guarantees_name_exists_and_every_promise_names_some() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = String::new();
+    sources(&root.join("src"), &mut code);
+    sources(&root.join("tests"), &mut code);
+    let page = fs::read_to_string(root.join("src/docs/guarantees.rs")).unwrap();
+    let names: Vec<_> =
+        page.split('`').filter(|word| is_of_a_promise(word) && !word.ends_with('_')).collect();
+    assert!(names.len() > 30, "{names:?}");
+    for name in &names {
+        assert!(code.contains(&format!("fn {name}(")), "`{name}` is named and does not exist");
+    }
+    for promise in 1..=10 {
+        let row =
+            page.lines().find(|line| line.starts_with(&format!("//! | P{promise} |"))).unwrap();
+        assert!(row.contains(&format!("`p{promise}_")), "{row}");
+    }
+}

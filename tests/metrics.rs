@@ -1,0 +1,314 @@
+//! The metrics, as a recorder hears them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use metrics::Unit;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use tower::{ServiceBuilder, ServiceExt};
+use tower_teamup_auth::RequestMode::{Customer, Provider};
+use tower_teamup_auth::store::{MemoryStore, StoreError, Stored, TokenStore};
+use tower_teamup_auth::testing::{FakeTeamUp, Fault};
+use tower_teamup_auth::token::Clock;
+use tower_teamup_auth::{
+    AuthLayer, Credentials, CredentialsBuilder, RequestMode, TokenSet, describe_metrics,
+};
+
+/// What was recorded so far. A snapshot sets all that the recorder holds back to nothing, so this
+/// adds up.
+struct Heard {
+    snapshotter: Snapshotter,
+    counted: BTreeMap<String, u64>,
+    measured: BTreeMap<String, Vec<f64>>,
+    gauges: BTreeMap<String, f64>,
+    described: BTreeMap<String, (Option<Unit>, String)>,
+}
+
+impl Heard {
+    fn from(recorder: &DebuggingRecorder) -> Self {
+        Heard {
+            snapshotter: recorder.snapshotter(),
+            counted: BTreeMap::new(),
+            measured: BTreeMap::new(),
+            gauges: BTreeMap::new(),
+            described: BTreeMap::new(),
+        }
+    }
+
+    fn listen(&mut self) {
+        for (key, unit, help, value) in self.snapshotter.snapshot().into_vec() {
+            let (_, key) = key.into_parts();
+            let labels: Vec<_> =
+                key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            let name = format!("{}{{{}}}", key.name(), labels.join(","));
+            let help = help.map(|help| help.to_string()).unwrap_or_default();
+            self.described.insert(key.name().to_owned(), (unit, help));
+            match value {
+                DebugValue::Counter(count) => *self.counted.entry(name).or_default() += count,
+                DebugValue::Gauge(value) => *self.gauges.entry(name).or_default() += value.0,
+                DebugValue::Histogram(values) => self
+                    .measured
+                    .entry(name)
+                    .or_default()
+                    .extend(values.into_iter().map(|value| value.0)),
+            }
+        }
+    }
+
+    fn counted(&mut self, name: &str) -> u64 {
+        self.listen();
+        self.counted.get(name).copied().unwrap_or_default()
+    }
+
+    fn measured(&mut self, name: &str) -> Vec<f64> {
+        self.listen();
+        self.measured.get(name).cloned().unwrap_or_default()
+    }
+
+    fn gauge(&mut self, name: &str) -> f64 {
+        self.listen();
+        self.gauges.get(name).copied().unwrap_or_else(|| panic!("{:?}", self.gauges))
+    }
+}
+
+/// A store in memory whose next writes fail.
+#[derive(Clone)]
+struct Failing {
+    inner: MemoryStore,
+    writes_to_fail: Arc<AtomicUsize>,
+}
+
+impl Failing {
+    fn new(tokens: TokenSet) -> Self {
+        Failing { inner: MemoryStore::with_tokens(tokens), writes_to_fail: Arc::default() }
+    }
+}
+
+impl TokenStore for Failing {
+    type Lease = <MemoryStore as TokenStore>::Lease;
+
+    async fn load(&self) -> Result<Stored, StoreError> {
+        self.inner.load().await
+    }
+
+    async fn lock(&self) -> Result<Self::Lease, StoreError> {
+        self.inner.lock().await
+    }
+
+    async fn save(
+        &self,
+        lease: &Self::Lease,
+        over: Option<u64>,
+        tokens: &TokenSet,
+    ) -> Result<(), StoreError> {
+        let left = self.writes_to_fail.load(Ordering::SeqCst);
+        if left > 0 {
+            self.writes_to_fail.store(left - 1, Ordering::SeqCst);
+            return Err(StoreError::unavailable("the disk is full", "on purpose"));
+        }
+        self.inner.save(lease, over, tokens).await
+    }
+
+    async fn clear(&self, lease: &Self::Lease) -> Result<(), StoreError> {
+        self.inner.clear(lease).await
+    }
+}
+
+type Http = Client<hyper_util::client::legacy::connect::HttpConnector, Full<Bytes>>;
+
+fn client() -> Http {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
+fn builder(server: &FakeTeamUp) -> CredentialsBuilder {
+    Credentials::builder(Provider)
+        .base_url(server.base_url())
+        .clock(Clock::tokio())
+        .refresh_over(client())
+}
+
+async fn status(credentials: &Credentials, server: &FakeTeamUp) -> StatusCode {
+    let api = ServiceBuilder::new().layer(AuthLayer::new(credentials.clone())).service(client());
+    let request = Request::get(server.url("/echo")).body(Full::default()).unwrap();
+    let response = api.oneshot(request).await.unwrap();
+    let status = response.status();
+    response.into_body().collect().await.unwrap();
+    status
+}
+
+async fn pass(by: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(by).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn fresh_token_touches_no_metric_and_a_rejected_one_is_told() {
+    let recorder = DebuggingRecorder::new();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let mut heard = Heard::from(&recorder);
+    let server = FakeTeamUp::start().await;
+    let credentials =
+        builder(&server).tokens(server.issue_tokens(&[Provider])).build().await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(status(&credentials, &server).await, StatusCode::OK);
+    }
+    heard.listen();
+    assert_eq!((heard.described.len(), heard.counted.len()), (0, 0));
+
+    server.expire_access_tokens();
+    assert_eq!(status(&credentials, &server).await, StatusCode::OK);
+    assert_eq!(heard.counted("teamup_auth_repeats_total{mode=provider}"), 1);
+    let exchanges = "{mode=provider,outcome=rotated}";
+    assert_eq!(heard.counted(&format!("teamup_auth_exchanges_total{exchanges}")), 1);
+    let took = heard.measured(&format!("teamup_auth_exchange_duration_seconds{exchanges}"));
+    assert!(matches!(took[..], [took] if (0.0..10.0).contains(&took)), "{took:?}");
+    let remaining = heard.measured("teamup_auth_token_remaining_seconds{mode=provider}");
+    assert!(matches!(remaining[..], [left] if (7190.0..=7200.0).contains(&left)), "{remaining:?}");
+    let expiry = heard.gauge("teamup_auth_token_expiry_timestamp_seconds{mode=provider}");
+    #[expect(clippy::disallowed_methods, reason = "the gauge shows the machine's own time")]
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert!((expiry - now.as_secs_f64() - 7200.0).abs() < 60.0, "{expiry} {now:?}");
+}
+
+#[tokio::test]
+async fn failures_are_told_by_outcome_and_by_kind() {
+    let recorder = DebuggingRecorder::new();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let mut heard = Heard::from(&recorder);
+    let server = FakeTeamUp::start().await;
+    let tokens = || server.issue_tokens(&[]);
+    let outcomes = |mode| {
+        move |outcome: &str| format!("teamup_auth_exchanges_total{{mode={mode},outcome={outcome}}}")
+    };
+    let failures =
+        |kind: &str| format!("teamup_auth_refresh_failures_total{{mode=customer,kind={kind}}}");
+
+    // A transient failure is mended within the refresh, and so is no failure of it.
+    let credentials = builder(&server).tokens(tokens()).build().await.unwrap();
+    server.fail_refresh(Fault::status(StatusCode::SERVICE_UNAVAILABLE));
+    tokio::time::pause();
+    credentials.refresh_now(Customer).await.unwrap();
+    let of = outcomes(Customer);
+    assert_eq!(heard.counted(&of("transient")), 1);
+    assert_eq!(heard.counted(&of("rotated")), 1);
+    assert_eq!(heard.counted(&failures("transient")), 0);
+
+    server.fail_refresh(Fault::status(StatusCode::NOT_FOUND));
+    credentials.refresh_now(Customer).await.unwrap_err();
+    assert_eq!((heard.counted(&of("protocol")), heard.counted(&failures("protocol"))), (1, 1));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+
+    server.fail_refreshes(2, Fault::garbage());
+    credentials.refresh_now(Customer).await.unwrap_err();
+    assert_eq!(heard.counted(&of("outcome_unknown")), 2);
+    assert_eq!(heard.counted(&failures("outcome_unknown")), 1);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+
+    server.fail_refresh(Fault::status(StatusCode::BAD_REQUEST));
+    credentials.refresh_now(Customer).await.unwrap_err();
+    assert_eq!(heard.counted(&of("rejected")), 1);
+    assert_eq!(heard.counted(&failures("reauthorization_required")), 1);
+    // Everybody who asks now is told so locally: that is no further refresh.
+    credentials.refresh_now(Customer).await.unwrap_err();
+    assert_eq!(heard.counted(&failures("reauthorization_required")), 1);
+}
+
+#[tokio::test]
+async fn guard_that_opens_is_told_once_until_it_has_closed() {
+    let recorder = DebuggingRecorder::new();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let mut heard = Heard::from(&recorder);
+    let server = FakeTeamUp::start().await;
+    let credentials =
+        builder(&server).tokens(server.issue_tokens(&[Provider])).build().await.unwrap();
+    let openings = "teamup_auth_storm_guard_openings_total{mode=provider}";
+    for opened in 1..=2 {
+        server.fail_every_api(Fault::unauthorized());
+        for _ in 0..8 {
+            assert_eq!(status(&credentials, &server).await, StatusCode::UNAUTHORIZED);
+        }
+        assert_eq!(server.rotations(), 4 * opened);
+        assert_eq!(heard.counted(openings), opened as u64);
+        pass(Duration::from_secs(31)).await;
+    }
+}
+
+#[tokio::test]
+async fn unsaved_tokens_are_counted_until_they_are_saved() {
+    let recorder = DebuggingRecorder::new();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let mut heard = Heard::from(&recorder);
+    let server = FakeTeamUp::start().await;
+    let store = Failing::new(server.issue_tokens(&[Provider]));
+    let credentials = builder(&server).store(store.clone()).build().await.unwrap();
+    tokio::time::pause();
+    store.writes_to_fail.store(4, Ordering::SeqCst);
+    credentials.refresh_now(Provider).await.unwrap();
+    assert_eq!(heard.gauge("teamup_auth_unsaved_credentials{}"), 1.0);
+    assert!(heard.measured("teamup_auth_unsaved_duration_seconds{}").is_empty());
+    credentials.shutdown().await.unwrap();
+    assert_eq!(heard.gauge("teamup_auth_unsaved_credentials{}"), 0.0);
+    // Three pauses of 0.2, 0.4 and 0.8 seconds, each shortened by up to a half.
+    let took = heard.measured("teamup_auth_unsaved_duration_seconds{}");
+    assert!(matches!(took[..], [took] if (0.7..=1.5).contains(&took)), "{took:?}");
+}
+
+#[tokio::test]
+async fn tokens_of_another_process_are_told_as_adopted() {
+    let recorder = DebuggingRecorder::new();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let mut heard = Heard::from(&recorder);
+    let server = FakeTeamUp::start().await;
+    let store = MemoryStore::with_tokens(server.issue_tokens(&[Provider]));
+    let one = builder(&server).store(store.clone()).build().await.unwrap();
+    let other = builder(&server).store(store).build().await.unwrap();
+    server.expire_access_tokens();
+    for credentials in [one, other] {
+        assert_eq!(status(&credentials, &server).await, StatusCode::OK);
+    }
+    assert_eq!(heard.counted("teamup_auth_adoptions_total{}"), 1);
+    let rotated = "teamup_auth_exchanges_total{mode=provider,outcome=rotated}";
+    assert_eq!((heard.counted(rotated), server.exchanges()), (1, 1));
+}
+
+#[tokio::test]
+async fn every_metric_is_described_and_listed_in_the_documentation() {
+    let recorder = DebuggingRecorder::new();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    describe_metrics();
+    let page = include_str!("../src/docs/metrics.rs");
+    let listed: BTreeSet<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | `")?.split('`').next())
+        .map(str::to_owned)
+        .collect();
+
+    // Described metrics appear in a snapshot once they are recorded: touch each name listed.
+    let mut heard = Heard::from(&recorder);
+    for name in &listed {
+        match name {
+            _ if name.ends_with("_total") => metrics::counter!(name.clone()).increment(0),
+            _ if name.ends_with("_credentials") || name.contains("timestamp") => {
+                metrics::gauge!(name.clone()).set(0.0);
+            }
+            _ => metrics::histogram!(name.clone()).record(0.0),
+        }
+    }
+    heard.listen();
+    assert_eq!(listed.len(), 10);
+    for name in listed {
+        let (unit, help) = &heard.described[&name];
+        let expected = if name.ends_with("_seconds") { Unit::Seconds } else { Unit::Count };
+        assert_eq!(*unit, Some(expected), "{name}");
+        assert!(!help.is_empty(), "{name}");
+    }
+    assert!(RequestMode::ALL.iter().all(|mode| page.contains(&format!("`{mode}`"))));
+}

@@ -1,0 +1,294 @@
+//! P5, type by type: every public type of the crate is shown here with secrets in it, and a type that
+//! is missing from the table fails the test.
+#![cfg(all(
+    unix,
+    feature = "encryption",
+    feature = "keyring",
+    feature = "redis",
+    feature = "reqwest-middleware",
+    feature = "testing"
+))]
+
+#[path = "support/witness.rs"]
+mod witness;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{Debug, Display};
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use tower::{Layer, Service, ServiceExt};
+use tower_teamup_auth::body::{ReplayBody, ReplayBodyLayer, SendOnce};
+use tower_teamup_auth::client::{AuthMiddleware, HyperClient, ReqwestService, hyper_client};
+use tower_teamup_auth::refresh::{
+    AnswerFormat, ApiError, FailureClass, HttpService, Refresh, RefreshEncoding, RefreshError,
+    RefreshRequest, RefreshResponse,
+};
+use tower_teamup_auth::store::{
+    EncryptionKey, FileStore, MemoryStore, RedisStore, SaveStep, StoreError, TokenStore,
+};
+use tower_teamup_auth::testing::{FakeTeamUp, Fault};
+use tower_teamup_auth::token::{AccessToken, Clock};
+use tower_teamup_auth::{
+    AuthLayer, AuthScheme, BoxError, Credentials, Error, ProviderId, RequestMode, Step, TokenSet,
+};
+
+/// Types that hold no secret and can't be had without a server of another kind; the test beside each
+/// looks at its `Debug`.
+const SHOWN_ELSEWHERE: [(&str, &str); 2] =
+    [("RedisLease", "src/store/redis/lease.rs"), ("KeyringStore", "src/store/keyring/mod.rs")];
+
+fn tokens() -> TokenSet {
+    TokenSet::new("s3cret-refresh".parse().unwrap()).with_access_token(
+        RequestMode::Provider,
+        "s3cret-access".parse().unwrap(),
+        Some(Duration::from_secs(60)),
+    )
+}
+
+/// What is shown, under the name of its type.
+#[derive(Default)]
+struct Table(BTreeMap<&'static str, Vec<String>>);
+
+impl Table {
+    fn debug<T: Debug>(&mut self, name: &'static str, value: &T) {
+        self.0.entry(name).or_default().push(format!("{value:?}\n{value:#?}"));
+    }
+
+    fn both<T: Debug + Display>(&mut self, name: &'static str, value: &T) {
+        self.debug(name, value);
+        self.0.entry(name).or_default().push(format!("{value}\n{value:#}"));
+    }
+
+    fn error(&mut self, name: &'static str, error: &(dyn std::error::Error + 'static)) {
+        for error in std::iter::successors(Some(error), |&error| error.source()) {
+            self.both(name, &error);
+        }
+    }
+}
+
+/// Hands out what it is asked with, in an error that quotes it.
+struct Asked(std::sync::Mutex<Vec<String>>);
+
+impl Refresh for Asked {
+    async fn refresh(&self, request: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
+        let mut table = Table::default();
+        table.debug("RefreshRequest", &request);
+        self.0.lock().unwrap().extend(table.0.into_values().flatten());
+        Err(RefreshError::transient("not now"))
+    }
+}
+
+async fn show_the_core(table: &mut Table, server: &FakeTeamUp) {
+    let client: HyperClient = hyper_client();
+    let builder = Credentials::builder(RequestMode::Provider)
+        .provider_id(7)
+        .base_url(server.base_url())
+        .tokens(tokens())
+        .refresh_over(client.clone());
+    table.debug("CredentialsBuilder", &builder);
+    table.debug("CredentialsBuilder", &Credentials::m2m("s3cret-m2m".parse().unwrap()));
+    let credentials = builder.build().await.unwrap();
+    table.debug("Credentials", &credentials);
+    let layer = AuthLayer::new(credentials.clone());
+    table.debug("AuthLayer", &layer);
+    let mut service = layer.layer(client);
+    table.debug("Auth", &service);
+    let request = Request::get(server.url("/echo")).body(Full::<Bytes>::default()).unwrap();
+    let future = service.ready().await.unwrap().call(request);
+    table.debug("ResponseFuture", &future);
+
+    // The server knows nothing of these tokens: the exchange is refused, and quotes what it got.
+    let quoting = br#"{"code":"invalid_grant","message":"s3cret-refresh is spent","type":"t"}"#;
+    server.fail_refresh(
+        Fault::status(StatusCode::BAD_REQUEST).body("application/json", &quoting[..]),
+    );
+    let answer = future.await.unwrap();
+    let reason = answer.extensions().get::<Error>().expect("the reason of the 401");
+    table.error("Error", reason);
+    table.debug("ApiError", reason.api_error().expect("TeamUp's words"));
+    table.error("Error", &credentials.refresh_now(RequestMode::Provider).await.unwrap_err());
+    let state = credentials.state();
+    table.debug("State", &state);
+    table.debug("Token", &state.token(RequestMode::Provider));
+    table.debug("Trouble", state.failure().expect("the exchange was refused"));
+    table.debug("Changes", &credentials.subscribe());
+    let refusals = ["http://s3cret@goteamup.com", "https://user:s3cret@exa mple.com"];
+    for url in refusals {
+        let builder = Credentials::builder(RequestMode::Provider).tokens(tokens()).base_url(url);
+        table.error("Error", &builder.build().await.unwrap_err());
+    }
+
+    let asked = std::sync::Arc::new(Asked(Default::default()));
+    struct Shared(std::sync::Arc<Asked>);
+    impl Refresh for Shared {
+        async fn refresh(&self, request: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
+            self.0.refresh(request).await
+        }
+    }
+    let builder = Credentials::builder(RequestMode::Provider)
+        .tokens(tokens())
+        .refresh_timeout(Duration::from_millis(1))
+        .refresh_with(Shared(std::sync::Arc::clone(&asked)));
+    let credentials = builder.build().await.unwrap();
+    credentials.refresh_now(RequestMode::Provider).await.unwrap_err();
+    let shown = std::mem::take(&mut *asked.0.lock().unwrap());
+    assert!(!shown.is_empty());
+    table.0.insert("RefreshRequest", shown);
+}
+
+fn show_tokens_and_the_exchange(table: &mut Table) {
+    let tokens = tokens();
+    let access: AccessToken = "s3cret-access".parse().unwrap();
+    table.debug("TokenSet", &tokens);
+    table.debug("AccessToken", &access);
+    table.debug("RefreshToken", tokens.refresh_token());
+    // A token that is none: what was wrong with it is told, and not what it was.
+    table.error("Error", &"s3cret\nline".parse::<AccessToken>().unwrap_err());
+    table.error("Error", &TokenSet::from_json(b"{\"refresh_token\":\"s3cret").unwrap_err());
+    table.error(
+        "Error",
+        &TokenSet::from_json(b"{\"version\":1,\"revision\":\"s3cret\"}").unwrap_err(),
+    );
+    table.debug(
+        "RefreshResponse",
+        &RefreshResponse::new(access, None, tokens.refresh_token().clone()),
+    );
+    let error = RefreshError::protocol("x").with_rotated(tokens.refresh_token().clone());
+    table.error("RefreshError", &error);
+    table.both("FailureClass", &FailureClass::Rejected);
+    table.debug("AnswerFormat", &AnswerFormat::Json);
+    table.debug("RefreshEncoding", &RefreshEncoding::Json);
+    table.debug("HttpService", &None::<HttpService<Bytes>>);
+    table.debug("Clock", &Clock::system());
+    table.both("AuthScheme", &AuthScheme::Bearer);
+    table.both("RequestMode", &RequestMode::Provider);
+    table.both("ProviderId", &ProviderId::new(7));
+    table.debug("Step", &Step::Exchanged);
+}
+
+async fn show_the_stores(table: &mut Table, folder: &Path) {
+    let key = EncryptionKey::from_bytes(*b"s3cret-key-of-32-bytes-in-all-..");
+    table.debug("EncryptionKey", &key);
+    table.debug("MemoryStore", &MemoryStore::with_tokens(tokens()));
+    let store = FileStore::new(folder.join("tokens.json")).encrypt_with(key.clone());
+    table.debug("FileStore", &store);
+    store.check().await.unwrap();
+    let lease = store.lock().await.unwrap();
+    store.save(&lease, None, &tokens()).await.unwrap();
+    table.debug("FileLease", &lease);
+    table.debug("SaveStep", &None::<SaveStep>);
+    let other = TokenSet::new("s3cret-of-another".parse().unwrap());
+    table.error("StoreError", &store.save(&lease, Some(99), &other).await.unwrap_err());
+    // Another key, and a file that is no token set and quotes one.
+    let other = FileStore::new(store.path()).encrypt_with(EncryptionKey::from_bytes([7; 32]));
+    table.error("StoreError", &other.load().await.unwrap_err());
+    let spoilt = folder.join("spoilt.json");
+    std::fs::write(&spoilt, "{\"version\":1,\"refresh_token\":\"s3cret").unwrap();
+    let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&spoilt, owner_only).unwrap();
+    table.error("StoreError", &FileStore::new(&spoilt).load().await.unwrap_err());
+    table.error("StoreError", &StoreError::conflict());
+
+    let redis = RedisStore::builder("redis://user:s3cret@127.0.0.1:1/", "studio-7");
+    let redis = redis.encrypt_with(key);
+    table.debug("RedisStoreBuilder", &redis);
+    let redis = redis.build().unwrap();
+    table.debug("RedisStore", &redis);
+    // Nobody listens there.
+    table.error("StoreError", &redis.load().await.unwrap_err());
+}
+
+async fn show_bodies_and_clients(table: &mut Table) {
+    let body = ReplayBody::new(Full::<Bytes>::from("s3cret"));
+    table.debug("ReplayBody", &body);
+    table.debug("ReplayBodyLayer", &ReplayBodyLayer::new());
+    table.debug("ReplayBodyService", &ReplayBodyLayer::new().layer(()));
+    // What is wrapped shows itself, as it would without the wrapper.
+    table.debug("SendOnce", &SendOnce::new(()));
+    let client = reqwest::Client::new();
+    let mut service = ReqwestService::new(client.clone());
+    table.debug("ReqwestService", &service);
+    let mut request = Request::get("http://127.0.0.1:1/").body(reqwest::Body::default()).unwrap();
+    let mut secret = http::HeaderValue::from_static("Bearer s3cret");
+    secret.set_sensitive(true);
+    request.headers_mut().insert("authorization", secret);
+    let future = service.ready().await.unwrap().call(request);
+    table.debug("ReqwestFuture", &future);
+    let error: BoxError = future.await.unwrap_err().into();
+    table.error("ReqwestFuture", &*error);
+    let credentials = Credentials::m2m("s3cret-m2m".parse().unwrap()).build().await.unwrap();
+    table.debug("AuthMiddleware", &AuthMiddleware::new(credentials));
+    table.debug("ApiError", &None::<ApiError>);
+}
+
+/// The public types that the sources declare, those of `testing` left out: a fake server's tokens
+/// open nothing.
+fn declared(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if !path.ends_with("src/testing") {
+                declared(&path, names);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            for line in std::fs::read_to_string(&path).unwrap().lines() {
+                let words: Vec<_> = line.split_whitespace().take(3).collect();
+                if let ["pub", "struct" | "enum" | "union", name] = words[..] {
+                    let end = name.find(|c: char| !c.is_alphanumeric()).unwrap_or(name.len());
+                    names.insert(name[..end].to_owned());
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn p5_every_public_type_is_shown_and_shows_no_secret() {
+    witness::watch();
+    let server = FakeTeamUp::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut table = Table::default();
+    show_the_core(&mut table, &server).await;
+    show_tokens_and_the_exchange(&mut table);
+    show_the_stores(&mut table, folder.path()).await;
+    show_bodies_and_clients(&mut table).await;
+
+    let mut names = BTreeSet::new();
+    declared(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut names);
+    for (name, file) in SHOWN_ELSEWHERE {
+        assert!(names.remove(name), "{name} is gone");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let source = std::fs::read_to_string(source).unwrap();
+        assert!(source.contains(&format!("impl fmt::Debug for {name}")), "{name}'s is derived");
+    }
+    let shown: BTreeSet<_> = table.0.keys().map(|name| (*name).to_owned()).collect();
+    assert_eq!(names, shown, "a public type is missing from this test, or gone");
+    for (name, texts) in &table.0 {
+        for text in texts {
+            assert!(!witness::finds_a_token_in(text), "{name}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn p5_the_witness_knows_every_kind_of_token() {
+    let server = FakeTeamUp::start().await;
+    let tokens = server.issue_tokens(&RequestMode::ALL);
+    let mut secrets = vec![
+        tokens.refresh_token().expose().to_owned(),
+        server.issue_m2m().expose().to_owned(),
+        self::tokens().refresh_token().expose().to_owned(),
+    ];
+    secrets.extend(RequestMode::ALL.map(|mode| tokens.access_token(mode).unwrap().expose().into()));
+    for secret in &secrets {
+        assert!(witness::finds_a_token_in(&format!("error: `{secret}` is spent")), "{secret}");
+    }
+    for secret in &secrets[..2] {
+        assert!(server.finds_its_token_in(&format!("error: `{secret}` is spent")), "{secret}");
+    }
+    assert!(!witness::finds_a_token_in(&format!("{tokens:?} {server:?}")));
+}
