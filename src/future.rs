@@ -25,6 +25,29 @@ pin_project! {
     /// On the way of a good token it is the inner future and a few words beside it, with no
     /// allocation of its own; only a detour (a wait for a refresh, a repeat after 401) is boxed.
     ///
+    /// It may be dropped at any time; what happens then is told by [`Auth`](crate::Auth#cancel-safety).
+    ///
+    /// ```
+    /// use std::future::Future;
+    ///
+    /// use http::{Request, Response};
+    /// use http_body_util::Empty;
+    /// use bytes::Bytes;
+    /// use tower::Service;
+    /// use tower_teamup_auth::{Auth, BoxError, ResponseFuture};
+    ///
+    /// type Body = Empty<Bytes>;
+    ///
+    /// /// The future has a name, so another service can have it in its own type.
+    /// fn send<S>(api: &mut Auth<S>, request: Request<Body>) -> ResponseFuture<S, Body, Body>
+    /// where
+    ///     S: Service<Request<Body>, Response = Response<Body>> + Clone,
+    ///     S::Error: Into<BoxError>,
+    /// {
+    ///     api.call(request)
+    /// }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When it is polled again after it was ready.

@@ -22,6 +22,19 @@ use crate::turn;
 /// Made by [`AuthLayer`](crate::AuthLayer); the [crate's documentation](crate) tells what happens
 /// to a request on its way.
 ///
+/// ```
+/// use http::Request;
+/// use tower::{Service, ServiceExt};
+/// use tower_teamup_auth::client::HyperClient;
+/// use tower_teamup_auth::{Auth, BoxError};
+///
+/// async fn is_reachable(api: &mut Auth<HyperClient>) -> Result<bool, BoxError> {
+///     let request = Request::head("https://goteamup.com/api/v2/events").body(Default::default())?;
+///     let response = api.ready().await?.call(request).await?;
+///     Ok(response.status().is_success())
+/// }
+/// ```
+///
 /// # Readiness
 ///
 /// `poll_ready` asks the inner service. Where a request has to wait for a refresh, the readied

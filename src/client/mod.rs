@@ -8,6 +8,26 @@
 //! | hyper-util | `hyper` | `AuthLayer` over `hyper_client()`, or over any client of hyper-util | the same client |
 //! | reqwest | `reqwest` | `AuthLayer` over `ReqwestService` | the `reqwest::Client` itself |
 //! | reqwest-middleware | `reqwest-middleware` | `AuthMiddleware` | the `reqwest::Client` below it |
+//!
+//! One client may do both; a clone of it shares its connections:
+//!
+//! ```
+//! # #[cfg(feature = "hyper")] {
+//! use tower::ServiceBuilder;
+//! use tower_teamup_auth::client::{HyperClient, hyper_client};
+//! use tower_teamup_auth::{AuthLayer, Credentials, Error, RequestMode, TokenSet};
+//!
+//! async fn connect(tokens: TokenSet) -> Result<tower_teamup_auth::Auth<HyperClient>, Error> {
+//!     let client: HyperClient = hyper_client();
+//!     let credentials = Credentials::builder(RequestMode::Provider)
+//!         .tokens(tokens)
+//!         .refresh_over(client.clone())
+//!         .build()
+//!         .await?;
+//!     Ok(ServiceBuilder::new().layer(AuthLayer::new(credentials)).service(client))
+//! }
+//! # }
+//! ```
 
 #[cfg(feature = "hyper")]
 mod hyper;

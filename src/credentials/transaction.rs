@@ -28,6 +28,16 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A point of the transaction that has just been passed, for tests that stop a process there.
+///
+/// ```
+/// use tower_teamup_auth::{Credentials, RequestMode, Step};
+///
+/// let builder = Credentials::builder(RequestMode::Provider).at_each_step(|step| {
+///     if step == Step::Exchanged {
+///         // … end the process: the rotated pair is not in the store yet …
+///     }
+/// });
+/// ```
 #[cfg_attr(not(feature = "testing"), expect(unreachable_pub, reason = "a test's hook names it"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -23,6 +23,13 @@ use super::{RefreshError, RefreshRequest};
 
 /// How the body of the refresh request is written. TeamUp documents all of them, and they mean
 /// the same to it.
+///
+/// ```
+/// use tower_teamup_auth::refresh::RefreshEncoding;
+/// use tower_teamup_auth::{Credentials, RequestMode};
+///
+/// let builder = Credentials::builder(RequestMode::Customer).refresh_encoding(RefreshEncoding::Form);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefreshEncoding {

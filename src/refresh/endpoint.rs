@@ -23,6 +23,13 @@ const PATH: &str = "/auth/refresh_access_token";
 /// In which format the refresh endpoint is asked to answer.
 ///
 /// Whatever is asked for, the answer is read by its own `Content-Type`.
+///
+/// ```
+/// use tower_teamup_auth::refresh::AnswerFormat;
+/// use tower_teamup_auth::{Credentials, RequestMode};
+///
+/// let builder = Credentials::builder(RequestMode::Customer).answer_format(AnswerFormat::Json);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AnswerFormat {

@@ -17,6 +17,20 @@ use crate::error::BoxError;
 ///
 /// `Kind` keeps the implementations apart. It is inferred, save for a service that takes bodies of
 /// any type: name one with `refresh_over::<HttpService<Full<Bytes>>>(service)`.
+///
+/// A function that sets credentials up over whatever client it is given:
+///
+/// ```
+/// use tower_teamup_auth::refresh::ExchangeClient;
+/// use tower_teamup_auth::{Credentials, Error, RequestMode, TokenSet};
+///
+/// async fn connect<Kind>(
+///     client: impl ExchangeClient<Kind>,
+///     tokens: TokenSet,
+/// ) -> Result<Credentials, Error> {
+///     Credentials::builder(RequestMode::Provider).tokens(tokens).refresh_over(client).build().await
+/// }
+/// ```
 pub trait ExchangeClient<Kind> {
     /// What the exchange's request is sent as.
     type RequestBody: From<Bytes> + Send + 'static;
@@ -39,6 +53,23 @@ pub trait ExchangeClient<Kind> {
 }
 
 /// The [kind](ExchangeClient) of a tower service as it is, whose requests carry `B`.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::Full;
+/// use tower::service_fn;
+/// use tower_teamup_auth::refresh::HttpService;
+/// use tower_teamup_auth::{BoxError, Credentials, RequestMode};
+///
+/// /// Would take a request with any body.
+/// async fn send<B>(_: Request<B>) -> Result<Response<String>, BoxError> {
+///     Err("no network here".into())
+/// }
+///
+/// let builder = Credentials::builder(RequestMode::Provider)
+///     .refresh_over::<HttpService<Full<Bytes>>>(service_fn(send));
+/// ```
 #[derive(Debug)]
 pub struct HttpService<B>(PhantomData<fn(B)>);
 

@@ -79,6 +79,19 @@ use crate::token::{AccessToken, RefreshToken};
 ///
 /// The credential calls it in a task of its own, never twice at a time, and decides itself what is
 /// tried again: an implementation sends one exchange and classes its failure.
+///
+/// ```
+/// use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
+///
+/// /// For a program whose tokens are minted elsewhere: every refresh says so.
+/// struct Elsewhere;
+///
+/// impl Refresh for Elsewhere {
+///     async fn refresh(&self, _: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
+///         Err(RefreshError::rejected("tokens are minted by another program; hand in new ones"))
+///     }
+/// }
+/// ```
 pub trait Refresh: Send + Sync + 'static {
     /// Sends one exchange.
     ///
@@ -92,6 +105,18 @@ pub trait Refresh: Send + Sync + 'static {
 }
 
 /// What one exchange asks for.
+///
+/// ```
+/// use tower_teamup_auth::refresh::RefreshRequest;
+///
+/// /// The form that a broker of one's own wants.
+/// fn form(request: &RefreshRequest) -> [(&'static str, String); 2] {
+///     [
+///         ("token", request.refresh_token().expose().to_owned()),
+///         ("type", request.mode().to_string()),
+///     ]
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct RefreshRequest {
     refresh_token: RefreshToken,
@@ -115,6 +140,17 @@ impl RefreshRequest {
 }
 
 /// What one exchange brought.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use tower_teamup_auth::refresh::RefreshResponse;
+///
+/// let two_hours = Duration::from_secs(7200);
+/// let brought = RefreshResponse::new("an-access-token".parse()?, Some(two_hours), "the-next".parse()?);
+/// assert!(!format!("{brought:?}").contains("the-next"));
+/// # Ok::<(), tower_teamup_auth::Error>(())
+/// ```
 pub struct RefreshResponse {
     pub(crate) access_token: AccessToken,
     pub(crate) expires_in: Option<Duration>,

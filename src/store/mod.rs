@@ -99,12 +99,32 @@ pub(crate) use seal::Seal;
 use crate::token::TokenSet;
 
 /// What a store holds: a token set, or nothing yet.
+///
+/// ```
+/// use tower_teamup_auth::store::Stored;
+///
+/// fn in_words(stored: &Stored) -> String {
+///     match stored {
+///         Some(tokens) => format!("tokens of revision {}", tokens.revision()),
+///         None => "nothing yet".to_owned(),
+///     }
+/// }
+/// ```
 pub type Stored = Option<TokenSet>;
 
 /// A place that keeps a credential's tokens, and that grants the exclusive right to refresh them.
 ///
 /// One store keeps the tokens of one credential. See the [module](self) for the order in which a
 /// credential calls these methods, and for an implementation.
+///
+/// ```
+/// use tower_teamup_auth::store::{StoreError, TokenStore};
+///
+/// /// Which login does a store hold, if any? Asked without taking the right to refresh.
+/// async fn revision(store: &impl TokenStore) -> Result<Option<u64>, StoreError> {
+///     Ok(store.load().await?.map(|tokens| tokens.revision()))
+/// }
+/// ```
 ///
 /// # Cancel safety
 ///

@@ -1,6 +1,17 @@
 //! The places of the server.
 
 /// Where a request went.
+///
+/// ```
+/// use tower_teamup_auth::testing::{FakeTeamUp, Route};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let server = FakeTeamUp::start().await;
+/// let journal = server.journal();
+/// let mut routes = journal.entries().iter().map(|entry| entry.route());
+/// assert!(routes.all(|route| route != Route::Refresh), "nobody has refreshed");
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Route {

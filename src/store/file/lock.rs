@@ -12,6 +12,20 @@ use crate::store::StoreError;
 /// The exclusive right to refresh the tokens of a [`FileStore`](super::FileStore).
 ///
 /// It ends when the last clone is dropped, and not before a write that was begun under it is done.
+///
+/// ```
+/// use tower_teamup_auth::store::{FileStore, TokenStore};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let store = FileStore::new(folder.path().join("tokens.json"));
+/// store.check().await?;
+/// let lease = store.lock().await?; // no other process refreshes now
+/// assert!(store.load().await?.is_none());
+/// drop(lease);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct FileLease(Arc<Held>);
 

@@ -21,6 +21,18 @@ const LEASE_LIFETIME: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Sets up a [`RedisStore`]; made by [`RedisStore::builder`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use tower_teamup_auth::store::RedisStore;
+///
+/// let store = RedisStore::builder("redis://cache.internal:6379", "studio-7")
+///     .key_prefix("bookings")
+///     .lease_lifetime(Duration::from_secs(5))
+///     .build()?;
+/// # Ok::<(), tower_teamup_auth::Error>(())
+/// ```
 pub struct RedisStoreBuilder {
     url: String,
     key: String,

@@ -23,6 +23,18 @@ use crate::token::{Clock, Moment};
 /// It is renewed while this value lives. Dropping it gives the right back in the background, and
 /// [`TokenStore::settle`](crate::store::TokenStore::settle) waits for that; if it fails, or the
 /// process or its runtime ends before, the right runs out by itself at the end of its lifetime.
+///
+/// ```no_run
+/// use tower_teamup_auth::store::{RedisStore, TokenStore};
+///
+/// # async fn example(store: RedisStore) -> Result<(), tower_teamup_auth::store::StoreError> {
+/// let lease = store.lock().await?; // no process of the fleet refreshes now
+/// assert!(store.is_held(&lease));
+/// drop(lease);
+/// store.settle().await; // Redis knows that it is free again
+/// # Ok(())
+/// # }
+/// ```
 pub struct RedisLease {
     owner: Arc<str>,
     standing: Arc<Standing>,
