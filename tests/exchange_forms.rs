@@ -2,6 +2,9 @@
 //! form of the answer.
 #![cfg(all(feature = "hyper", feature = "multipart", feature = "testing", feature = "xml"))]
 
+#[path = "support/witness.rs"]
+mod witness;
+
 use http::{Request, StatusCode};
 use http_body_util::Full;
 use tower::ServiceExt;
@@ -30,6 +33,7 @@ async fn credentials(
     format: Option<AnswerFormat>,
     scope: &[&str],
 ) -> Credentials {
+    witness::watch();
     let client: HyperClient = hyper_client();
     let mut builder = Credentials::builder(RequestMode::Customer)
         .base_url(server.base_url())

@@ -3,6 +3,8 @@
 
 #[path = "support/process.rs"]
 mod process;
+#[path = "support/witness.rs"]
+mod witness;
 
 use std::fs;
 use std::io::Write as _;
@@ -148,6 +150,7 @@ fn tokens(revision: u64) -> TokenSet {
 }
 
 async fn open(path: PathBuf) -> Result<KeyringStore, Error> {
+    witness::watch();
     KeyringStore::open(path, SERVICE, "studio-7").await
 }
 

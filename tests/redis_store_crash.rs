@@ -10,6 +10,8 @@ mod redis_server;
 mod relay;
 #[path = "support/tokens.rs"]
 mod tokens;
+#[path = "support/witness.rs"]
+mod witness;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

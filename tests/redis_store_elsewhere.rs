@@ -4,6 +4,8 @@
 mod redis_server;
 #[path = "support/tokens.rs"]
 mod tokens;
+#[path = "support/witness.rs"]
+mod witness;
 
 use redis_server::{RedisServer, free_port, until};
 use tokens::rotated;

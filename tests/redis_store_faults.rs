@@ -6,6 +6,8 @@ mod redis_server;
 mod relay;
 #[path = "support/tokens.rs"]
 mod tokens;
+#[path = "support/witness.rs"]
+mod witness;
 
 use std::error::Error as _;
 use std::time::Duration;

@@ -120,13 +120,13 @@
 //!
 //! # The witness
 //!
-//! In the in-process, the stack, the real-TCP and the reqwest tests one subscriber and one recorder
-//! hear the whole test program: each event and span of this crate at every level, those of other crates
+//! In the in-process, the stack, the real-TCP, the reqwest, the exchange's and the stores' tests one
+//! subscriber and one recorder hear the whole test program: each event and span of this crate at every level, those of other crates
 //! from `info` on (from `trace` on in the tests of silence), the name and labels of each metric; and
 //! each error and answer that passes the tests' own rooms, with all that lies behind it, in `Display`
 //! and `Debug`. All of it is searched for tokens while it is said, and a find ends the program: a panic
 //! could be caught on its way, by a task or by the credential itself. The tests of what goes wrong around
-//! a credential search their logs in the same way. Every token that a fake server mints bears a
+//! a credential, and those of whole processes, search their logs in the same way. Every token that a fake server mints bears a
 //! mark, and [`FakeTeamUp`](../../testing/struct.FakeTeamUp.html) can be asked whether a text holds one
 //! of its own.
 //!

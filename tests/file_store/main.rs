@@ -15,3 +15,5 @@ mod saving;
 mod small_disk;
 #[cfg_attr(not(all(feature = "encryption", feature = "testing")), allow(dead_code))]
 mod support;
+#[path = "../support/witness.rs"]
+mod witness;

@@ -10,6 +10,8 @@ use tempfile::TempDir;
 use tower_teamup_auth::TokenSet;
 use tower_teamup_auth::store::{FileStore, StoreError, TokenStore as _};
 
+use crate::witness;
+
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
@@ -35,6 +37,7 @@ impl Folder {
     }
 
     pub(crate) fn store(&self) -> FileStore {
+        witness::watch();
         FileStore::new(self.tokens())
     }
 
@@ -76,7 +79,7 @@ pub(crate) fn mode_of(path: &Path) -> u32 {
 pub(crate) fn tokens(revision: u64, refresh_token: &str) -> TokenSet {
     let text = format!(
         r#"{{"version":1,"revision":{revision},"refresh_token":"{refresh_token}",
-            "provider":{{"access_token":"access-{refresh_token}","expires_at":null}}}}"#
+            "provider":{{"access_token":"s3cret-access-{refresh_token}","expires_at":null}}}}"#
     );
     TokenSet::from_json(text.as_bytes()).unwrap()
 }

@@ -10,4 +10,6 @@ mod process;
 #[path = "../support/redis.rs"]
 mod redis_server;
 mod shared;
+#[path = "../support/witness.rs"]
+mod witness;
 mod worker;

@@ -18,6 +18,7 @@ use tower_teamup_auth::{Auth, AuthLayer, Credentials, Error, RequestMode, TokenS
 use crate::log;
 use crate::process::{OtherProcess, part, say, told};
 use crate::shared::{HOUR, Shared, redis_store};
+use crate::witness;
 
 const MODE: RequestMode = RequestMode::Provider;
 
@@ -183,6 +184,7 @@ impl Worker {
             if said.starts_with(ANSWERED) || said.starts_with(REACHED) {
                 return said;
             }
+            witness::search("the log of a worker", &said);
             self.log.push(said);
         }
     }

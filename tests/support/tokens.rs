@@ -4,6 +4,8 @@
 
 use tower_teamup_auth::TokenSet;
 
+use crate::witness;
+
 /// The set after so many rotations; its refresh token says how many.
 pub fn rotated(revision: u64) -> TokenSet {
     rotated_by("somebody", revision)
@@ -11,9 +13,10 @@ pub fn rotated(revision: u64) -> TokenSet {
 
 /// The same, and the refresh token says by whom.
 pub fn rotated_by(whom: &str, revision: u64) -> TokenSet {
+    witness::watch();
     let text = format!(
         r#"{{"version":1,"revision":{revision},"refresh_token":"by-{whom}-{revision}",
-            "provider":{{"access_token":"access-{revision}","expires_at":1900000000123}}}}"#
+            "provider":{{"access_token":"s3cret-access-{revision}","expires_at":1900000000123}}}}"#
     );
     TokenSet::from_json(text.as_bytes()).expect("the documented format")
 }
