@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Buf;
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 /// An answer longer than this (bytes) is dropped, and its connection with it.
@@ -53,6 +54,10 @@ impl<B: Body> Future for Drain<B> {
                 Poll::Ready(None | Some(Err(_))) => break,
                 Poll::Pending => {
                     if this.limit.is_none() {
+                        // Without a runtime there is no timer, and nothing is waited for.
+                        if Handle::try_current().is_err() {
+                            break;
+                        }
                         this.limit.set(Some(tokio::time::sleep(LONGEST)));
                     }
                     if let Some(limit) = this.limit.as_mut().as_pin_mut() {
@@ -101,6 +106,12 @@ mod tests {
         let mut large = Box::pin(Drain::new(Full::new(Bytes::from(vec![0; 9 * 1024]))));
         assert!(large.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
         assert!(!large.body.is_end_stream());
+    }
+
+    #[test]
+    fn an_answer_that_trickles_is_not_waited_for_where_there_is_no_timer() {
+        let (_frames, body) = mpsc::unbounded_channel();
+        assert_ready!(task::spawn(Drain::new(Channel(body))).poll());
     }
 
     #[tokio::test(start_paused = true)]
