@@ -9,7 +9,7 @@
 use crate::credentials::{Copied, Credentials, Snapshot};
 
 /// With so many calls a service has proved long-lived.
-const AGE: u8 = 16;
+pub(crate) const AGE: u8 = 16;
 
 pub(crate) enum Own {
     /// After so many calls.

@@ -228,3 +228,46 @@ impl<S: fmt::Debug> fmt::Debug for Auth<S> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::Empty;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::own::AGE;
+
+    type Body = Empty<bytes::Bytes>;
+
+    async fn answer(_: Request<Body>) -> Result<Response<Body>, Infallible> {
+        Ok(Response::default())
+    }
+
+    #[tokio::test]
+    async fn a_service_that_proves_long_lived_shares_nothing_with_its_clones_any_more() {
+        let token = "an-m2m-token".parse().unwrap();
+        let credentials = Credentials::m2m(token).build().await.unwrap();
+        let mut service = Auth::new(service_fn(answer), Some(credentials));
+        let clone = service.clone();
+        for calls in 0..2 * u32::from(AGE) {
+            let is_shared = Arc::ptr_eq(&service.shared, &clone.shared);
+            assert_eq!(is_shared, calls < u32::from(AGE), "after {calls} calls");
+            let request = Request::get("https://goteamup.com/api/v2/events");
+            let response = service.call(request.body(Body::new()).unwrap());
+            assert_eq!(format!("{response:?}"), "ResponseFuture::Sent");
+            assert!(response.await.unwrap().status().is_success());
+        }
+        assert!(Arc::ptr_eq(&clone.shared, &clone.clone().shared));
+    }
+
+    #[test]
+    fn debug_tells_what_is_within() {
+        let service = Auth::new("the inner service", None);
+        assert_eq!(
+            format!("{service:?}"),
+            r#"Auth { inner: "the inner service", credentials: None }"#
+        );
+    }
+}
