@@ -107,10 +107,10 @@
 //! | `double_spent` | refresh tokens sent again although the client had been told that they were spent; on the server that loses no rotated token, every second use |
 //! | `leaked` | requests at the foreign server with a token in them; lines of the log with one |
 //!
-//! Every task has ended when the last handle is dropped, or the example fails. What is allocated stays
-//! level, as the line before the last shows; what the allocator keeps of freed memory grows for about a
-//! minute (to 200 MiB, and stayed there in a run of 100 s and 1.6 million requests). `.ci/run` soaks
-//! for 10 s.
+//! Every task has ended when the last handle is dropped, or the example fails. What is allocated goes up
+//! and down with what is in flight, between 100 and 200 MiB, in a run of a minute as in one of two and a
+//! half; what the allocator keeps of freed memory grows ever more slowly (186 MiB after a minute, 214
+//! after two). `.ci/run` soaks for 10 s.
 //!
 //! # Fuzzing
 //!
