@@ -91,8 +91,8 @@
 //! # Beside others
 //!
 //! What each adds to the bare service for the GET, in one run on two cores with other programs at
-//! work; nanoseconds are medians over 151 rounds in which all take turns. Only ours and the by-hand
-//! rows know nothing but these two headers; who is counted with two sends a constant beside the token.
+//! work; nanoseconds are medians over 151 rounds in which all take turns. Nobody else here knows a
+//! request mode: where two headers are counted, the second is a constant.
 //!
 //! | layer | version | instructions | heap operations | ns, 1 thread | over ours | ns, 2 threads | over ours | headers | on a 401 |
 //! | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |
