@@ -154,7 +154,7 @@ where
     let Waiting { shared, credentials, brought, choices } = waiting;
     let snapshot = credentials.snapshot();
     let slot = snapshot.slot(choices.mode);
-    let held = turn::after_waiting(&credentials, choices.mode, slot, outcome)?;
+    let held = turn::after_waiting(&credentials, slot, outcome)?;
     let brought = brought.then_some(&credentials);
     let errand = Errand::take_down(&shared, slot.generation, brought, &request);
     choices.apply(held, request.headers_mut());
@@ -203,10 +203,9 @@ where
         let choices = wishes.heed(request.headers()).ok().flatten()?;
         Some((request, choices))
     });
-    let mode = errand.generation.mode();
     let snapshot = credentials.snapshot();
-    let slot = snapshot.slot(mode);
-    let (held, (mut request, choices)) = turn::for_repeat(credentials, mode, slot, outcome, copy)?;
+    let slot = snapshot.slot(errand.generation.mode());
+    let (held, (mut request, choices)) = turn::for_repeat(credentials, slot, outcome, copy)?;
     choices.apply(held, request.headers_mut());
     Ok((request, errand.shared.fresh()))
 }

@@ -200,7 +200,7 @@ impl<S: Clone> Auth<S> {
         };
         let snapshot = grant.credentials.snapshot();
         let slot = snapshot.slot(choices.mode);
-        match turn::at_first(grant.credentials, choices.mode, slot) {
+        match turn::at_first(grant.credentials, slot) {
             Ok(held) => {
                 let errand = Errand::take_down(shared, slot.generation, grant.brought(), &request);
                 choices.apply(held, request.headers_mut());

@@ -5,24 +5,19 @@
 
 use crate::credentials::{Credentials, Generation, Held, Reason, Renewal, Slot, Verdict};
 use crate::error::Error;
-use crate::headers::RequestMode;
 use crate::observe::{Event, emit};
 
 /// Before the first send: the token to go with, or else the renewal to wait for.
 #[inline]
-pub(crate) fn at_first<'a>(
-    credentials: &Credentials,
-    mode: RequestMode,
-    slot: &'a Slot,
-) -> Result<&'a Held, Renewal> {
+pub(crate) fn at_first<'a>(credentials: &Credentials, slot: &'a Slot) -> Result<&'a Held, Renewal> {
     match slot.verdict(credentials.now()) {
         Verdict::Fresh(held) => Ok(held),
         Verdict::Advised(held) => {
             // It runs beside the request; whoever needs its outcome asks for it.
-            drop(credentials.renew(mode, slot.generation, Reason::Advised));
+            drop(credentials.renew(slot.generation, Reason::Advised));
             Ok(held)
         }
-        Verdict::Due => Err(credentials.renew(mode, slot.generation, Reason::Expired)),
+        Verdict::Due => Err(credentials.renew(slot.generation, Reason::Expired)),
     }
 }
 
@@ -34,7 +29,6 @@ pub(crate) fn at_first<'a>(
 /// When there is no token to go with, and nothing can be sent.
 pub(crate) fn after_waiting<'a>(
     credentials: &Credentials,
-    mode: RequestMode,
     slot: &'a Slot,
     outcome: Result<(), Error>,
 ) -> Result<&'a Held, Error> {
@@ -43,12 +37,12 @@ pub(crate) fn after_waiting<'a>(
         Ok(()) => (slot.held.as_ref(), None),
         Err(error) => (slot.last_resort(credentials.now()), Some(error)),
     };
-    held.ok_or_else(|| error.unwrap_or_else(|| credentials.lack_of(mode)))
+    held.ok_or_else(|| error.unwrap_or_else(|| credentials.lack_of(slot.generation.mode())))
 }
 
 /// The token of `generation` was answered 401: what to wait for before the repeat.
 pub(crate) fn after_401(credentials: &Credentials, generation: Generation) -> Renewal {
-    credentials.renew(generation.mode(), generation, Reason::Rejected)
+    credentials.renew(generation, Reason::Rejected)
 }
 
 /// The renewal after a 401 is done: the token of the repeat, and the copy to put it on.
@@ -59,11 +53,11 @@ pub(crate) fn after_401(credentials: &Credentials, generation: Generation) -> Re
 /// in its extensions; there is none where all that is missing is a copy.
 pub(crate) fn for_repeat<'a, Q>(
     credentials: &Credentials,
-    mode: RequestMode,
     slot: &'a Slot,
     outcome: Result<(), Error>,
     copy: Option<Q>,
 ) -> Result<(&'a Held, Q), Option<Error>> {
+    let mode = slot.generation.mode();
     let held = outcome.and_then(|()| slot.held.as_ref().ok_or_else(|| credentials.lack_of(mode)));
     let (why, error) = match (held, copy) {
         (Ok(held), Some(copy)) => {

@@ -198,7 +198,7 @@ async fn authorize(
     let renewal = {
         let snapshot = credentials.snapshot();
         let slot = snapshot.slot(choices.mode);
-        match turn::at_first(credentials, choices.mode, slot) {
+        match turn::at_first(credentials, slot) {
             Ok(held) => {
                 choices.apply(held, headers);
                 return Ok(slot.generation);
@@ -209,7 +209,7 @@ async fn authorize(
     let outcome = renewal.await;
     let snapshot = credentials.snapshot();
     let slot = snapshot.slot(choices.mode);
-    choices.apply(turn::after_waiting(credentials, choices.mode, slot, outcome)?, headers);
+    choices.apply(turn::after_waiting(credentials, slot, outcome)?, headers);
     Ok(slot.generation)
 }
 
@@ -222,7 +222,7 @@ fn prepare_repeat(
 ) -> Result<Request, Option<crate::Error>> {
     let snapshot = credentials.snapshot();
     let slot = snapshot.slot(choices.mode);
-    let (held, mut repeat) = turn::for_repeat(credentials, choices.mode, slot, outcome, copy)?;
+    let (held, mut repeat) = turn::for_repeat(credentials, slot, outcome, copy)?;
     choices.apply(held, repeat.headers_mut());
     Ok(repeat)
 }

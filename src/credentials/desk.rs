@@ -43,7 +43,6 @@ struct State {
 /// One refresh: the replacement of one generation.
 #[derive(Debug)]
 pub(crate) struct Flight {
-    pub(crate) mode: RequestMode,
     /// The generation that this flight replaces; the key under which callers share it.
     pub(crate) generation: Generation,
     pub(crate) reason: Reason,
@@ -77,6 +76,13 @@ pub(crate) enum Answer {
     Start(Wait),
 }
 
+impl Flight {
+    /// Of the token that is renewed.
+    pub(crate) fn mode(&self) -> RequestMode {
+        self.generation.mode()
+    }
+}
+
 impl Desk {
     /// Asks for the replacement of `generation`.
     ///
@@ -86,17 +92,16 @@ impl Desk {
     pub(crate) fn ask(
         &self,
         cell: &Cell,
-        mode: RequestMode,
         generation: Generation,
         reason: Reason,
         now: Moment,
         guard: StormGuard,
     ) -> Answer {
         let mut state = self.state();
-        if cell.load().slot(mode).generation != generation {
+        if cell.load().slot(generation.mode()).generation != generation {
             return Answer::Settled(Ok(()));
         }
-        let same = |flight: &&Arc<Flight>| flight.mode == mode && flight.generation == generation;
+        let same = |flight: &&Arc<Flight>| flight.generation == generation;
         if let Some(flight) = state.running.iter().chain(&state.queued).find(same) {
             return Answer::Joined(flight.done.wait());
         }
@@ -106,7 +111,7 @@ impl Desk {
         if let Some(error) = state.objection(reason, now, guard) {
             return Answer::Settled(Err(error));
         }
-        let flight = Arc::new(Flight { mode, generation, reason, done: Completion::new() });
+        let flight = Arc::new(Flight { generation, reason, done: Completion::new() });
         let wait = flight.done.wait();
         state.queued.push_back(flight);
         let start = state.shift.is_none();
@@ -309,8 +314,8 @@ mod tests {
         cell.store(next);
     }
 
-    fn ask(desk: &Desk, cell: &Cell, mode: RequestMode, generation: Generation) -> Answer {
-        desk.ask(cell, mode, generation, Reason::Expired, NOW, GUARD)
+    fn ask(desk: &Desk, cell: &Cell, generation: Generation) -> Answer {
+        desk.ask(cell, generation, Reason::Expired, NOW, GUARD)
     }
 
     fn generation(cell: &Cell, mode: RequestMode) -> Generation {
@@ -321,35 +326,35 @@ mod tests {
     fn p1_two_askers_of_one_generation_share_one_flight() {
         let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty(None)));
         let key = generation(&cell, MODE);
-        let Answer::Start(first) = ask(&desk, &cell, MODE, key) else { panic!("starts") };
-        let Answer::Joined(second) = ask(&desk, &cell, MODE, key) else { panic!("joins") };
+        let Answer::Start(first) = ask(&desk, &cell, key) else { panic!("starts") };
+        let Answer::Joined(second) = ask(&desk, &cell, key) else { panic!("joins") };
         let flight = desk.next().unwrap();
-        let Answer::Joined(third) = ask(&desk, &cell, MODE, key) else { panic!("joins") };
+        let Answer::Joined(third) = ask(&desk, &cell, key) else { panic!("joins") };
 
         // Published but not yet reported: a newcomer needs no flight any more.
         publish(&cell, "new");
-        assert!(matches!(ask(&desk, &cell, MODE, key), Answer::Settled(Ok(()))));
+        assert!(matches!(ask(&desk, &cell, key), Answer::Settled(Ok(()))));
         desk.landed(&flight, Ok(()));
         for wait in [first, second, third] {
             assert!(assert_ready!(task::spawn(wait).poll()).is_ok());
         }
         assert!(desk.next().is_none());
-        assert!(matches!(ask(&desk, &cell, MODE, key), Answer::Settled(Ok(()))));
+        assert!(matches!(ask(&desk, &cell, key), Answer::Settled(Ok(()))));
     }
 
     #[test]
     fn two_modes_queue_up_behind_one_driver() {
         let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty(None)));
         for (mode, begun) in [(RequestMode::Customer, false), (RequestMode::Provider, true)] {
-            let answer = ask(&desk, &cell, mode, generation(&cell, mode));
+            let answer = ask(&desk, &cell, generation(&cell, mode));
             assert_eq!(begun, matches!(answer, Answer::Joined(_)));
             assert_ne!(begun, matches!(answer, Answer::Start(_)));
         }
         let first = desk.next().unwrap();
-        assert_eq!(first.mode, RequestMode::Customer);
+        assert_eq!(first.mode(), RequestMode::Customer);
         desk.landed(&first, Ok(()));
         let second = desk.next().unwrap();
-        assert_eq!(second.mode, RequestMode::Provider);
+        assert_eq!(second.mode(), RequestMode::Provider);
         desk.landed(&second, Ok(()));
         assert!(desk.is_busy());
         assert!(desk.next().is_none());
@@ -361,10 +366,8 @@ mod tests {
         let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty(None)));
         let key = generation(&cell, MODE);
         let other = generation(&cell, RequestMode::Customer);
-        let Answer::Start(running) = ask(&desk, &cell, MODE, key) else { panic!("starts") };
-        let Answer::Joined(queued) = ask(&desk, &cell, RequestMode::Customer, other) else {
-            panic!("joins")
-        };
+        let Answer::Start(running) = ask(&desk, &cell, key) else { panic!("starts") };
+        let Answer::Joined(queued) = ask(&desk, &cell, other) else { panic!("joins") };
         desk.next().unwrap();
         let mut running = task::spawn(running);
         assert_pending!(running.poll());
@@ -373,21 +376,19 @@ mod tests {
         for outcome in [assert_ready!(running.poll()), assert_ready!(task::spawn(queued).poll())] {
             assert!(outcome.unwrap_err().is_outcome_unknown());
         }
-        assert!(matches!(ask(&desk, &cell, MODE, key), Answer::Start(_)));
+        assert!(matches!(ask(&desk, &cell, key), Answer::Start(_)));
     }
 
     #[test]
     fn a_closed_desk_starts_nothing_and_lets_the_running_flight_land() {
         let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty(None)));
         let key = generation(&cell, MODE);
-        let Answer::Start(wait) = ask(&desk, &cell, MODE, key) else { panic!("starts") };
+        let Answer::Start(wait) = ask(&desk, &cell, key) else { panic!("starts") };
         let flight = desk.next().unwrap();
         let mut closed = task::spawn(desk.close().unwrap());
         let other = generation(&cell, RequestMode::Customer);
         assert_pending!(closed.poll());
-        let Answer::Settled(Err(error)) = ask(&desk, &cell, RequestMode::Customer, other) else {
-            panic!("refused")
-        };
+        let Answer::Settled(Err(error)) = ask(&desk, &cell, other) else { panic!("refused") };
         assert!(error.is_shut_down());
         desk.landed(&flight, Ok(()));
         assert!(assert_ready!(task::spawn(wait).poll()).is_ok());

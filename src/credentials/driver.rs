@@ -115,18 +115,18 @@ async fn look_for_new_tokens(inner: &Inner, ledger: &mut Ledger) {
 }
 
 async fn fly(inner: &Arc<Inner>, flight: &Flight) {
-    let span = refresh_span(flight.mode, flight.reason.as_str());
+    let span = refresh_span(flight.mode(), flight.reason.as_str());
     let outcome = transact(inner, flight).instrument(span).await;
     inner.desk.landed(flight, outcome);
 }
 
 async fn transact(inner: &Arc<Inner>, flight: &Flight) -> Outcome {
     let Some(refresh) = &inner.refresh else {
-        return Err(Error::not_refreshable(flight.mode));
+        return Err(Error::not_refreshable(flight.mode()));
     };
     // Held until a failure is remembered: tokens that are set next must not suffer for it.
     let mut ledger = inner.ledger.lock().await;
-    if inner.cell.load().slot(flight.mode).generation != flight.generation {
+    if inner.cell.load().slot(flight.mode()).generation != flight.generation {
         return Ok(());
     }
     // Tokens that were set meanwhile may not have reached the store.
@@ -137,7 +137,7 @@ async fn transact(inner: &Arc<Inner>, flight: &Flight) -> Outcome {
     if let Some(error) = inner.desk.objection(flight.reason, now, guard) {
         if error.is_storm_guard_open() {
             let opened = inner.desk.with_memory(Memory::guard_has_just_opened);
-            emit(&Event::StormGuardOpen { mode: flight.mode, opened, error: &error });
+            emit(&Event::StormGuardOpen { mode: flight.mode(), opened, error: &error });
         }
         return Err(error);
     }
@@ -149,7 +149,7 @@ async fn transact(inner: &Arc<Inner>, flight: &Flight) -> Outcome {
         Err(_panicked) => Err(Error::interrupted()),
     };
     if let Err(error) = &outcome {
-        emit(&Event::RefreshFailed { mode: flight.mode, error });
+        emit(&Event::RefreshFailed { mode: flight.mode(), error });
         remember(inner, flight, error, &mut ledger);
     }
     outcome
@@ -173,10 +173,11 @@ fn remember(inner: &Inner, flight: &Flight, error: &Error, ledger: &mut Ledger) 
     if refused && flight.reason == Reason::Rejected {
         // The API refused the access token, the endpoint the refresh token: sending either again
         // would be asking for the same answer.
-        ledger.tokens = ledger.tokens.take().map(|tokens| tokens.without_access_token(flight.mode));
+        ledger.tokens =
+            ledger.tokens.take().map(|tokens| tokens.without_access_token(flight.mode()));
         inner.publish(ledger);
     } else {
-        let next = inner.cell.load().advising_nothing_before(flight.mode, until);
+        let next = inner.cell.load().advising_nothing_before(flight.mode(), until);
         inner.cell.store(next);
     }
 }

@@ -238,7 +238,7 @@ impl Credentials {
     /// The refresh runs in a task of its own; dropping the future leaves it running.
     pub async fn refresh_now(&self, mode: RequestMode) -> Result<(), Error> {
         let generation = self.snapshot().slot(mode).generation;
-        self.renew(mode, generation, Reason::Requested).await?;
+        self.renew(generation, Reason::Requested).await?;
         match &self.snapshot().slot(mode).held {
             Some(_) => Ok(()),
             None => Err(self.lack_of(mode)),
@@ -298,20 +298,16 @@ impl Credentials {
 
     /// Asks for the replacement of `generation`, and resolves when it is done: at once, if it was
     /// replaced already.
-    pub(crate) fn renew(
-        &self,
-        mode: RequestMode,
-        generation: Generation,
-        reason: Reason,
-    ) -> Renewal {
+    pub(crate) fn renew(&self, generation: Generation, reason: Reason) -> Renewal {
         let inner = &self.inner;
+        let mode = generation.mode();
         if inner.refresh.is_none() {
             let error = self.refusal().unwrap_or_else(|| Error::not_refreshable(mode));
             return Renewal::Settled(Some(Err(error)));
         }
         let now = inner.settings.clock.now();
         let guard = inner.settings.storm_guard;
-        match inner.desk.ask(&inner.cell, mode, generation, reason, now, guard) {
+        match inner.desk.ask(&inner.cell, generation, reason, now, guard) {
             Answer::Settled(outcome) => {
                 if let Err(error) = &outcome {
                     if error.is_storm_guard_open() {

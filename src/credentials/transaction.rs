@@ -90,7 +90,7 @@ enum Next {
 
 impl Transaction<'_> {
     pub(crate) async fn run(mut self) -> Outcome {
-        emit(&Event::RefreshStarted { mode: self.flight.mode, remaining: self.remaining() });
+        emit(&Event::RefreshStarted { mode: self.flight.mode(), remaining: self.remaining() });
         let mut tries = Tries::default();
         loop {
             let limit = self.time_left()?;
@@ -151,7 +151,7 @@ impl Transaction<'_> {
             self.inner.desk.with_memory(Memory::recovered);
             self.inner.publish(self.ledger);
             emit(&Event::Adopted {
-                mode: self.flight.mode,
+                mode: self.flight.mode(),
                 revision: over.unwrap_or_default(),
                 expires_at: self.current_access_token().and_then(|issued| issued.expires_at),
             });
@@ -161,7 +161,7 @@ impl Transaction<'_> {
     }
 
     fn current_access_token(&self) -> Option<IssuedToken> {
-        self.ledger.tokens.as_ref()?.issued(self.flight.mode).cloned()
+        self.ledger.tokens.as_ref()?.issued(self.flight.mode()).cloned()
     }
 
     /// What is left of the life of the token that this flight replaces.
@@ -175,12 +175,14 @@ impl Transaction<'_> {
     /// which this flight replaces?
     fn holds_another_good_token(&self, replaced: Option<&IssuedToken>) -> bool {
         let now = self.inner.settings.clock.now().wall_time();
-        self.ledger.tokens.as_ref().and_then(|tokens| tokens.issued(self.flight.mode)).is_some_and(
-            |issued| {
+        self.ledger
+            .tokens
+            .as_ref()
+            .and_then(|tokens| tokens.issued(self.flight.mode()))
+            .is_some_and(|issued| {
                 replaced.map(|replaced| &replaced.token) != Some(&issued.token)
                     && issued.expires_at.is_none_or(|expires_at| expires_at > now)
-            },
-        )
+            })
     }
 
     async fn exchange(
@@ -191,7 +193,7 @@ impl Transaction<'_> {
         let began = clock.now();
         let result = self.exchange_once(time_left).await;
         emit(&Event::Exchanged {
-            mode: self.flight.mode,
+            mode: self.flight.mode(),
             failure: result.as_ref().err().map(RefreshError::class),
             took: began.until(clock.now()),
         });
@@ -206,7 +208,7 @@ impl Transaction<'_> {
         let Some(tokens) = &self.ledger.tokens else {
             return Err(RefreshError::rejected("there is no refresh token"));
         };
-        let request = RefreshRequest::new(tokens.refresh_token().clone(), self.flight.mode);
+        let request = RefreshRequest::new(tokens.refresh_token().clone(), self.flight.mode());
         let limit = settings.exchange_timeout.min(time_left);
         // The lifetime counts from before the request was sent: the token is never older than
         // that.
@@ -240,7 +242,7 @@ impl Transaction<'_> {
         (response, issued): (RefreshResponse, IssuedToken),
     ) -> Outcome {
         let inner = self.inner;
-        let mode = self.flight.mode;
+        let mode = self.flight.mode();
         let (expires_in, expires_at) = (response.expires_in, issued.expires_at);
         if response.odd_lifetime {
             emit(&Event::OddLifetime);
@@ -268,7 +270,7 @@ impl Transaction<'_> {
     }
 
     fn rotate(&mut self, refresh_token: crate::token::RefreshToken, minted: Option<IssuedToken>) {
-        let mode = self.flight.mode;
+        let mode = self.flight.mode();
         if let Some(tokens) = &mut self.ledger.tokens {
             *tokens = tokens.rotated(refresh_token, minted.map(|issued| (mode, issued)));
             // From here until it is written: the runtime may go away in between.

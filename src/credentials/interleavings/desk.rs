@@ -49,7 +49,7 @@ impl Scene {
 
     fn ask_as(&self, mode: RequestMode) -> Result<Wait, Outcome> {
         let first = Snapshot::empty(None).slot(mode).generation;
-        match self.desk().ask(self.cell(), mode, first, Reason::Expired, NOW, GUARD) {
+        match self.desk().ask(self.cell(), first, Reason::Expired, NOW, GUARD) {
             Answer::Settled(outcome) => Err(outcome),
             Answer::Joined(wait) => Ok(wait),
             Answer::Start(wait) => {
@@ -72,7 +72,7 @@ impl Scene {
     fn drive(&self) {
         while let Some(flight) = self.desk().next() {
             self.0.2.fetch_add(1, Ordering::SeqCst);
-            let next = followed_by(&self.cell().load(), flight.mode, "a1");
+            let next = followed_by(&self.cell().load(), flight.mode(), "a1");
             self.cell().store(next);
             self.desk().landed(&flight, Ok(()));
         }
@@ -142,9 +142,8 @@ fn p2_a_driver_that_vanishes_leaves_nobody_waiting_in_every_order() {
     in_every_order("the driver vanishes", || {
         let scene = Scene::new();
         let first = Snapshot::empty(None).slot(MODE).generation;
-        let ask = move |scene: &Scene| {
-            scene.desk().ask(scene.cell(), MODE, first, Reason::Expired, NOW, GUARD)
-        };
+        let ask =
+            move |scene: &Scene| scene.desk().ask(scene.cell(), first, Reason::Expired, NOW, GUARD);
         let Answer::Start(wait) = ask(&scene) else { panic!("nobody else is there yet") };
         let other = scene.clone();
         let other = thread::spawn(move || match ask(&other) {
