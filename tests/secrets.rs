@@ -55,12 +55,20 @@ struct Table(BTreeMap<&'static str, Vec<String>>);
 
 impl Table {
     fn debug<T: Debug>(&mut self, name: &'static str, value: &T) {
-        self.0.entry(name).or_default().push(format!("{value:?}\n{value:#?}"));
+        self.push(name, format!("{value:?}"));
+        self.push(name, format!("{value:#?}"));
     }
 
     fn both<T: Debug + Display>(&mut self, name: &'static str, value: &T) {
         self.debug(name, value);
-        self.0.entry(name).or_default().push(format!("{value}\n{value:#}"));
+        self.push(name, value.to_string());
+        self.push(name, format!("{value:#}"));
+    }
+
+    /// To show nothing at all would keep every secret, and help nobody.
+    fn push(&mut self, name: &'static str, shown: String) {
+        assert!(!shown.is_empty(), "{name} shows nothing");
+        self.0.entry(name).or_default().push(shown);
     }
 
     fn error(&mut self, name: &'static str, error: &(dyn std::error::Error + 'static)) {

@@ -68,13 +68,12 @@ impl<'a> Strikeout<'a> {
             let mut next: Vec<usize> = Vec::new();
             let from: &[usize] = if index == 0 { &[0] } else { &ends };
             for &at in from {
-                for length in spellings(&text[at..], byte).into_iter().flatten() {
-                    if !next.contains(&(at + length)) {
-                        next.push(at + length);
-                    }
-                }
+                let lengths = spellings(&text[at..], byte).into_iter().flatten();
+                next.extend(lengths.map(|length| at + length));
             }
-            let Some(&furthest) = next.iter().max() else { break };
+            next.sort_unstable();
+            next.dedup();
+            let Some(&furthest) = next.last() else { break };
             if index + 1 >= telling {
                 spelled = furthest;
             }
@@ -144,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    const TOKEN: &str = "Ab3 \"/\\+%&<9f.Z_~-xyz";
+    const TOKEN: &str = "Ab3 \"/\\+%&<>'9f.Z_~-xyz";
 
     fn scrub(token: &str, text: &str) -> String {
         Strikeout::of(&RefreshToken::new(token).unwrap()).scrub(text)
@@ -164,9 +163,15 @@ mod tests {
             percent.to_uppercase(),
             percent,
             TOKEN.bytes().map(|byte| format!("\\u{:04X}", u32::from(byte))).collect(),
+            TOKEN.bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
             TOKEN.bytes().map(|byte| format!("&#{byte};")).collect(),
             TOKEN.bytes().map(|byte| format!("&#x{byte:X};")).collect(),
-            TOKEN.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;"),
+            TOKEN
+                .replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('>', "&gt;")
+                .replace('"', "&quot;"),
+            TOKEN.replace('&', "&amp;").replace('\'', "&apos;"),
         ] {
             let scrubbed = scrub(TOKEN, &format!("«{spelled}», twice: {spelled}!"));
             // What stands around the token in the notations of JSON and Rust.
@@ -181,6 +186,19 @@ mod tests {
         assert_eq!(scrub("abcdefghijkl", "no abcdefg here"), "no abcdefg here");
         assert_eq!(scrub("ab", "a crab in a cab"), "a cr[refresh token] in a c[refresh token]");
         assert_eq!(scrub("aab", "aaab"), "a[refresh token]");
+    }
+
+    #[test]
+    fn what_only_looks_like_the_token_is_left_alone() {
+        for (token, text) in [
+            ("eight of ten", "eight-of-ten"),
+            ("aaaaaaaa", r"\u0062\u0062\u0062\u0062\u0062\u0062\u0062\u0062"),
+            ("aaaaaaaa", r"\x62\x62\x62\x62\x62\x62\x62\x62"),
+            ("aaaaaaaa", "%62%62%62%62%62%62%62%62"),
+            ("aaaaaaaa", "&#98;&#98;&#98;&#98;&#98;&#98;&#98;&#98;"),
+        ] {
+            assert_eq!(scrub(token, text), text);
+        }
     }
 
     /// Quotes nothing itself.

@@ -206,3 +206,11 @@ mod over_hyper_util {
         }
     }
 }
+
+#[test]
+fn debug_tells_where_it_asks_and_how() {
+    let shown = format!("{:?}", endpoint(granting().0, "https://goteamup.com/api/v2"));
+    for part in ["goteamup.com/api/v2", "Json"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+}

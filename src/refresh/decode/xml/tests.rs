@@ -143,3 +143,14 @@ fn p5_the_token_that_was_sent_is_struck_out_of_teamups_words() {
     let error = read(answer(401, XML, body.as_bytes())).unwrap_err();
     assert_eq!(error.api_error().unwrap().message, "[refresh token] is spent");
 }
+
+#[test]
+fn only_what_stands_below_field_errors_is_an_error_of_a_field() {
+    let body = "<root><code>invalid</code><other><scope>no</scope></other><field_errors><scope>\
+                <item>Unknown.</item></scope></field_errors><a><b><c>no</c></b></a></root>";
+    let error = read(answer(400, XML, body.as_bytes())).unwrap_err();
+    let said = error.api_error().unwrap();
+    assert_eq!(said.code, "invalid");
+    assert_eq!(said.field_errors["scope"], ["Unknown."]);
+    assert_eq!(said.field_errors.len(), 1);
+}
