@@ -68,7 +68,7 @@ async fn multipart_repeats_the_scope_and_another_library_reads_it() {
 fn a_body_is_written_into_one_buffer_that_never_grows() {
     let token = "\"&\\".repeat(500);
     let request = RefreshRequest::new(RefreshToken::new(token).unwrap(), RequestMode::Customer);
-    let scope = vec!["\u{1}é".repeat(300), String::new(), "x".to_owned()];
+    let scope = ["\u{1}é".repeat(300), String::new(), "x".to_owned()];
     for scope in [&scope[..], &[]] {
         for (encoding, per_byte) in ENCODINGS {
             let written = encode(*encoding, &request, scope).unwrap().body.len();
