@@ -23,6 +23,8 @@ mod state;
 mod stores;
 mod support;
 mod terminal;
+#[path = "../support/time.rs"]
+mod time;
 mod unsaved;
 mod windows;
 #[path = "../support/witness.rs"]

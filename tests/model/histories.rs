@@ -27,7 +27,8 @@ use tower_teamup_auth::RequestMode;
 use crate::life::{Figures, live};
 use crate::server::{Exchange, Kind};
 use crate::store::{Fault, Op as StoreOp};
-use crate::terms::{Answer, Stopwatch};
+use crate::terms::Answer;
+use crate::time::Stopwatch;
 
 /// How many histories run where `MODEL_HISTORIES` says nothing.
 const SHARE: u32 = 1000;

@@ -22,4 +22,6 @@ mod regressions;
 mod server;
 mod store;
 mod terms;
+#[path = "../support/time.rs"]
+mod time;
 mod world;

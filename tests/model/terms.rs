@@ -1,7 +1,5 @@
 //! The words that the model, the world and the histories share.
 
-use std::time::{Duration, SystemTime};
-
 /// What every secret of these tests holds, and nothing else does.
 pub(crate) const SECRET: &str = "s3cret";
 
@@ -136,25 +134,4 @@ pub(crate) enum Failure {
     Rotated,
     Refused,
     Protocol,
-}
-
-/// The wall clock, from which the test's paused one starts.
-#[expect(clippy::disallowed_methods, reason = "expiries in a token set are a wall clock's")]
-pub(crate) fn wall_time() -> SystemTime {
-    SystemTime::now()
-}
-
-/// The test's paused time since it was started.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stopwatch(tokio::time::Instant);
-
-impl Stopwatch {
-    #[expect(clippy::disallowed_methods, reason = "a test measures the time that it has paused")]
-    pub(crate) fn start() -> Self {
-        Stopwatch(tokio::time::Instant::now())
-    }
-
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.0.elapsed()
-    }
 }

@@ -10,7 +10,8 @@ use crate::histories::{Begin, Tokens};
 use crate::model::{End, Model};
 use crate::server::{Inner, Knowledge, Sent};
 use crate::store::{Kept, refresh_of};
-use crate::terms::{Answer, Now, Refresh, SECRET, Stopwatch, wall_time};
+use crate::terms::{Answer, Now, Refresh, SECRET};
+use crate::time::{Stopwatch, wall_time};
 
 /// A clone is the same world.
 #[derive(Clone, Debug)]

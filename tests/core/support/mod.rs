@@ -10,7 +10,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -33,6 +33,7 @@ pub(crate) const BASE: &str = "https://api.test/api/v2";
 /// What every secret of these tests holds, and nothing else does.
 pub(crate) const SECRET: &str = "s3cret";
 
+pub(crate) use crate::time::{Stopwatch, wall_time};
 pub(crate) use RequestMode::{Customer, Provider};
 
 /// A builder for provider mode, whose exchanges go to `server` and whose time is Tokio's.
@@ -140,25 +141,4 @@ pub(crate) async fn polled<F: Future>(future: F, times: usize) -> Option<F::Outp
 
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// How much of the test's time has passed. It follows paused time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stopwatch(tokio::time::Instant);
-
-impl Stopwatch {
-    #[expect(clippy::disallowed_methods, reason = "a test measures the time that it has paused")]
-    pub(crate) fn start() -> Self {
-        Stopwatch(tokio::time::Instant::now())
-    }
-
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.0.elapsed()
-    }
-}
-
-/// The wall clock, from which a paused clock starts.
-#[expect(clippy::disallowed_methods, reason = "a date for `Retry-After` is a wall clock's")]
-pub(crate) fn wall_time() -> SystemTime {
-    SystemTime::now()
 }
