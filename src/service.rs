@@ -160,8 +160,10 @@ impl<S: Clone> Auth<S> {
             return None;
         };
         let errand = Errand::take_down(shared, slot.generation, None, request);
-        let business = snapshot.business();
-        put_on(held, settings.mode, business, request.headers_mut()).then_some(errand)
+        if !put_on(held, settings.mode, snapshot.business(), request.headers_mut()) {
+            return None;
+        }
+        Some(errand)
     }
 
     /// Has proved long-lived: from now on it shares nothing with its clones that each request would

@@ -2,10 +2,11 @@
 
 use std::hint::black_box;
 
-use http::{HeaderValue, Request};
+use http::Request;
 use tower::Service;
 
-use crate::setup::{ACCESS_TOKEN, layered};
+use crate::necessary::Necessary;
+use crate::setup::layered;
 use crate::workloads::{Bare, ByHand, call, get, once, oneshot, post};
 use crate::{callgrind, counting};
 
@@ -14,22 +15,21 @@ pub(crate) fn run(workload: &str, calls: u32) {
     match workload {
         "get" => repeat(layered(Bare), calls, |service| call(service, get())),
         "bare_get" => repeat(Bare, calls, |service| call(service, get())),
-        "by_hand" => repeat(by_hand(), calls, |service| call(service, get())),
+        "by_hand" => repeat(ByHand::new(), calls, |service| call(service, get())),
         "get_clone" => repeat(layered(Bare), calls, |service| oneshot(service, get())),
         "bare_get_clone" => repeat(Bare, calls, |service| oneshot(service, get())),
         "post" => repeat(layered(Bare), calls, |service| call(service, post())),
         "bare_post" => repeat(Bare, calls, |service| call(service, post())),
         "once" => repeat(layered(Bare), calls, |service| call(service, once())),
         "bare_once" => repeat(Bare, calls, |service| call(service, once())),
+        "necessary_get" => repeat(Necessary::new(), calls, |service| call(service, get())),
+        "necessary_get_clone" => {
+            repeat(Necessary::new(), calls, |service| oneshot(service, get()));
+        }
+        "necessary_post" => repeat(Necessary::new(), calls, |service| call(service, post())),
+        "necessary_once" => repeat(Necessary::new(), calls, |service| call(service, once())),
         other => panic!("no workload is called {other}"),
     }
-}
-
-fn by_hand() -> ByHand {
-    let mut authorization =
-        HeaderValue::try_from(format!("Bearer {ACCESS_TOKEN}")).expect("visible ASCII");
-    authorization.set_sensitive(true);
-    ByHand { inner: Bare, authorization }
 }
 
 fn repeat<S>(mut service: S, calls: u32, one: impl Fn(&mut S)) {
@@ -45,18 +45,8 @@ pub(crate) fn instructions(workload: &str, bare: &str) -> f64 {
 
 /// Heap operations of one call, beyond those of the bare service.
 pub(crate) fn heap_operations(workload: &str, bare: &str) -> f64 {
-    warm_heap_operations(workload) - warm_heap_operations(bare)
-}
-
-fn warm_heap_operations(workload: &str) -> f64 {
-    run(workload, 1);
-    let (few, many) = (100, 1100);
-    let before = counting::operations();
-    run(workload, few);
-    let between = counting::operations();
-    run(workload, many);
-    let after = counting::operations();
-    ((after - between) - (between - before)) as f64 / f64::from(many - few)
+    let of = |workload| counting::per_call(|calls| run(workload, calls));
+    of(workload) - of(bare)
 }
 
 /// Bytes of the response future beyond the inner one.

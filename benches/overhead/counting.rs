@@ -7,13 +7,21 @@ use std::cell::Cell;
 pub(crate) struct Counting;
 
 thread_local! {
+    /// Allocations and reallocations so far.
     static OPERATIONS: Cell<u64> = const { Cell::new(0) };
     static LIVE_BYTES: Cell<i64> = const { Cell::new(0) };
 }
 
-/// Allocations and reallocations of this thread so far.
-pub(crate) fn operations() -> u64 {
-    OPERATIONS.get()
+/// Heap operations of one of the calls that `run` makes, once everything is warm.
+pub(crate) fn per_call(run: impl Fn(u32)) -> f64 {
+    run(1);
+    let (few, many) = (100, 1100);
+    let before = OPERATIONS.get();
+    run(few);
+    let between = OPERATIONS.get();
+    run(many);
+    let after = OPERATIONS.get();
+    ((after - between) as f64 - (between - before) as f64) / f64::from(many - few)
 }
 
 /// Bytes that this thread has allocated, less those that it has freed.

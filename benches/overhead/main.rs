@@ -7,9 +7,11 @@
 
 mod callgrind;
 mod child;
+mod cores;
 mod counting;
 mod loopback;
 mod memory;
+mod necessary;
 mod setup;
 mod stopwatch;
 mod storm;
@@ -54,8 +56,17 @@ fn repeatable() {
         let operations = child::heap_operations(workload, bare);
         print(&format!("heap_operations_{name}"), operations, heap_goal, "operations");
     }
-    let floor = child::instructions("by_hand", "bare_get");
-    print("instructions_by_hand", floor.round(), f64::NAN, "instructions");
+    let floors = [
+        ("by_hand", "by_hand", "bare_get"),
+        ("get_necessary", "necessary_get", "bare_get"),
+        ("get_clone_necessary", "necessary_get_clone", "bare_get_clone"),
+        ("post_necessary", "necessary_post", "bare_post"),
+        ("sent_once_necessary", "necessary_once", "bare_once"),
+    ];
+    for (name, workload, bare) in floors {
+        let instructions = child::instructions(workload, bare);
+        print(&format!("instructions_{name}"), instructions.round(), f64::NAN, "instructions");
+    }
     print("future_size", child::future_size() as f64, 64.0, "bytes");
     print("request_in_flight", memory::per_request_in_flight(), 1024.0, "bytes");
     let idle = memory::idle_credentials();
@@ -72,6 +83,7 @@ fn noisy() {
     print("storm_exchanges", storm.exchanges as f64, 1.0, "exchanges");
     print("storm_milliseconds", storm.milliseconds, f64::NAN, "milliseconds");
     print("storm_over_repeats", storm.ratio, 1.15, "ratio");
+    print("storm_by_hand_over_repeats", storm.ratio_by_hand, f64::NAN, "ratio");
     print("two_threads_over_one", threads::two_over_one(), 1.05, "ratio");
 }
 

@@ -9,8 +9,7 @@ use tower_teamup_auth::{
     Auth, AuthLayer, BoxError, Credentials, CredentialsBuilder, RequestMode, TokenSet,
 };
 
-/// As long as TeamUp's are said to be.
-pub(crate) const ACCESS_TOKEN: &str = "Xk3v9QpL2mZr8TtYw6NbCd4FgHj1KsAe";
+use crate::workloads::ACCESS_TOKEN;
 
 /// The exchange of a credential whose token stays fresh.
 struct NeverRefreshed;

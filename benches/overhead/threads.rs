@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tower::Service;
 
+use crate::cores;
 use crate::setup::layered;
 use crate::stopwatch::Stopwatch;
 use crate::workloads::{Bare, call, get};
@@ -23,13 +23,14 @@ const ROUNDS: usize = 500;
 /// service. The four measurements take turns, and the best of each counts.
 pub(crate) fn two_over_one() -> f64 {
     let service = layered(Bare);
+    let cores = cores::two();
     let mut best = [f64::INFINITY; 4];
     for _ in 0..ROUNDS {
         let round = [
-            nanoseconds(&Bare, 1),
-            nanoseconds(&service, 1),
-            nanoseconds(&Bare, 2),
-            nanoseconds(&service, 2),
+            nanoseconds(&Bare, &cores[..1]),
+            nanoseconds(&service, &cores[..1]),
+            nanoseconds(&Bare, &cores),
+            nanoseconds(&service, &cores),
         ];
         for (best, once) in best.iter_mut().zip(round) {
             *best = best.min(once);
@@ -39,14 +40,14 @@ pub(crate) fn two_over_one() -> f64 {
     (two - bare_two) / (one - bare_one)
 }
 
-/// Nanoseconds of one call while so many threads make them: those of the slowest thread.
-fn nanoseconds<S>(service: &S, threads: usize) -> f64
+/// Nanoseconds of one call while one thread for each core makes them: those of the slowest thread.
+fn nanoseconds<S>(service: &S, cores: &[usize]) -> f64
 where
     S: Service<Request<Full<Bytes>>> + Clone + Send + Sync,
 {
-    let start = Barrier::new(threads);
+    let start = Barrier::new(cores.len());
     let run = |core: usize| {
-        stay_on(core);
+        cores::stay_on(core);
         let mut service = service.clone();
         for _ in 0..100 {
             call(&mut service, get());
@@ -60,18 +61,8 @@ where
     };
     let run = &run;
     let slowest = thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|core| scope.spawn(move || run(core))).collect();
+        let threads: Vec<_> = cores.iter().map(|&core| scope.spawn(move || run(core))).collect();
         threads.into_iter().map(|thread| thread.join().expect("no thread panics")).max()
     });
     slowest.unwrap_or(Duration::ZERO).as_nanos() as f64 / f64::from(CALLS)
-}
-
-/// Keeps this thread on one of the cores that the process may run on: two threads that share a core
-/// take turns, and contend for nothing.
-fn stay_on(nth: usize) {
-    let allowed = sched_getaffinity(None).expect("the cores that this process may run on");
-    let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
-    let mut only = CpuSet::new();
-    only.set(cores.nth(nth).expect("as many cores as threads"));
-    sched_setaffinity(None, &only).expect("a core that this process may run on");
 }

@@ -14,6 +14,9 @@ use tower::{Service, ServiceExt};
 use tower_teamup_auth::REQUEST_MODE;
 use tower_teamup_auth::body::SendOnce;
 
+/// As long as TeamUp's are said to be.
+pub(crate) const ACCESS_TOKEN: &str = "Xk3v9QpL2mZr8TtYw6NbCd4FgHj1KsAe";
+
 /// 72 bytes, as a request for a page of events is.
 pub(crate) const URI: &str =
     "https://goteamup.com/api/v2/events?page=1&page_size=100&status=active&a=";
@@ -40,8 +43,21 @@ impl<B> Service<Request<B>> for Bare {
 /// What injecting costs at least: two ready-made values, put in by hand.
 #[derive(Clone, Debug)]
 pub(crate) struct ByHand {
-    pub(crate) inner: Bare,
-    pub(crate) authorization: HeaderValue,
+    inner: Bare,
+    authorization: HeaderValue,
+}
+
+impl ByHand {
+    pub(crate) fn new() -> Self {
+        ByHand { inner: Bare, authorization: authorization() }
+    }
+}
+
+/// A ready-made value for `Authorization`.
+pub(crate) fn authorization() -> HeaderValue {
+    let mut value = HeaderValue::try_from(format!("Bearer {ACCESS_TOKEN}")).expect("visible ASCII");
+    value.set_sensitive(true);
+    value
 }
 
 impl<B> Service<Request<B>> for ByHand {

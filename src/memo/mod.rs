@@ -159,20 +159,26 @@ impl Sheet {
 }
 
 impl Drop for Memo {
+    #[inline]
     fn drop(&mut self) {
-        let Some(mut sheet) = self.0.take() else { return };
-        sheet.wipe();
-        if sheet.pad.capacity() > KEPT_CAPACITY {
-            return;
+        if let Some(sheet) = self.0.take() {
+            give_back(sheet);
         }
-        // On a thread that is ending there is no pool any more, and the sheet is freed.
-        let _ = POOL.try_with(|pool| {
-            let mut pool = pool.borrow_mut();
-            if pool.len() < POOLED {
-                pool.push(sheet);
-            }
-        });
     }
+}
+
+fn give_back(mut sheet: Box<Sheet>) {
+    sheet.wipe();
+    if sheet.pad.capacity() > KEPT_CAPACITY {
+        return;
+    }
+    // On a thread that is ending there is no pool any more, and the sheet is freed.
+    let _ = POOL.try_with(|pool| {
+        let mut pool = pool.borrow_mut();
+        if pool.len() < POOLED {
+            pool.push(sheet);
+        }
+    });
 }
 
 impl fmt::Debug for Memo {

@@ -13,8 +13,12 @@
 
 #[path = "../../overhead/callgrind.rs"]
 mod callgrind;
+#[path = "../../overhead/cores.rs"]
+mod cores;
+#[allow(dead_code, reason = "bytes are counted elsewhere")]
+#[path = "../../overhead/counting.rs"]
+mod counting;
 mod drive;
-mod heap;
 mod inner;
 mod peers;
 mod rounds;
@@ -31,10 +35,7 @@ use drive::Workload;
 use peers::Peer;
 
 #[global_allocator]
-static ALLOCATOR: heap::Counting = heap::Counting;
-
-/// As long as TeamUp's are said to be.
-const ACCESS_TOKEN: &str = "Xk3v9QpL2mZr8TtYw6NbCd4FgHj1KsAe";
+static ALLOCATOR: counting::Counting = counting::Counting;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();

@@ -4,8 +4,7 @@ use std::hint::spin_loop;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-
+use crate::cores;
 use crate::drive::{Run, Workload};
 use crate::stopwatch::Stopwatch;
 
@@ -19,7 +18,7 @@ impl Rounds {
     /// Lets every candidate take its turn in each round, so that whatever else the machine does
     /// meets all of them.
     pub(crate) fn of(candidates: &[Run]) -> Rounds {
-        let cores = cores();
+        let cores = cores::two();
         let round = |number: usize| {
             let mut times = vec![[0.0; 2]; candidates.len()];
             for turn in 0..candidates.len() {
@@ -52,11 +51,8 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 fn nanoseconds(run: &Run, cores: &[usize]) -> f64 {
     let arrived = AtomicUsize::new(0);
     let one = |core: usize| {
-        // Each on a core of its own, and awake until all are there: on one core they would run one
-        // after the other and never meet.
-        let mut only = CpuSet::new();
-        only.set(core);
-        sched_setaffinity(None, &only).expect("a core that this process may run on");
+        // Awake until all are there.
+        cores::stay_on(core);
         arrived.fetch_add(1, Ordering::AcqRel);
         while arrived.load(Ordering::Acquire) < cores.len() {
             spin_loop();
@@ -71,13 +67,4 @@ fn nanoseconds(run: &Run, cores: &[usize]) -> f64 {
         threads.into_iter().map(|thread| thread.join().expect("no thread panics")).sum()
     });
     sum / cores.len() as f64
-}
-
-/// Two cores that this process may run on.
-fn cores() -> Vec<usize> {
-    let allowed = sched_getaffinity(None).expect("the cores that this process may run on");
-    let cores: Vec<usize> =
-        (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core)).take(2).collect();
-    assert_eq!(cores.len(), 2, "this measurement needs two cores");
-    cores
 }

@@ -1,10 +1,10 @@
 //! The tables, in Markdown.
 
-use crate::callgrind;
 use crate::drive::{Run, Workload};
-use crate::heap;
 use crate::peers::Peer;
 use crate::rounds::{self, Rounds};
+use crate::workloads::ACCESS_TOKEN;
+use crate::{callgrind, counting};
 
 const LOCK: &str = include_str!("../Cargo.lock");
 
@@ -35,7 +35,7 @@ fn count((peer, run): (&&Peer, &Run)) -> Vec<Option<Counted>> {
     eprintln!("counting: {}", peer.title);
     let counted = |workload: Workload| Counted {
         instructions: callgrind::per_call(&["--child", peer.name, workload.name()]),
-        operations: heap::operations(run, workload),
+        operations: counting::per_call(|calls| run(workload, calls)),
     };
     let workloads = Workload::ALL.into_iter();
     workloads
@@ -76,7 +76,7 @@ fn setting() -> String {
          average {load}. The token is {} bytes long, there, and fresh. Nanoseconds are \
          medians over {} rounds in which all take turns. Compare instructions within these tables: the tracked \
          benchmark is another program, in which they differ by a few in a hundred.",
-        crate::ACCESS_TOKEN.len(),
+        ACCESS_TOKEN.len(),
         rounds::ROUNDS,
     )
 }

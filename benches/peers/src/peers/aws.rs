@@ -18,8 +18,8 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 
 use super::Peer;
-use crate::ACCESS_TOKEN;
 use crate::drive::{self, Authorize, Run, Workload};
+use crate::workloads::ACCESS_TOKEN;
 
 pub(crate) const IDENTITY_CACHE: Peer = Peer {
     name: "aws",

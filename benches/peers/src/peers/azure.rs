@@ -14,9 +14,9 @@ use azure_core::http::{AsyncRawResponse, Context, Method, Request, StatusCode, U
 use azure_core::time::{Duration, OffsetDateTime};
 
 use super::Peer;
-use crate::ACCESS_TOKEN;
 use crate::drive::{Run, Workload, repeat, to_its_end};
 use crate::workloads;
+use crate::workloads::ACCESS_TOKEN;
 
 /// Its bodies can all be sent again.
 const WORKLOADS: &[Workload] = &[Workload::Get, Workload::GetClone, Workload::Post];

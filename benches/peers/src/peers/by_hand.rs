@@ -1,11 +1,8 @@
 //! The floor: two ready-made values, put in by hand.
 
-use http::HeaderValue;
-
 use super::Peer;
-use crate::ACCESS_TOKEN;
 use crate::drive::{self, Run, Workload};
-use crate::workloads::{Bare, ByHand};
+use crate::workloads::ByHand;
 
 pub(crate) const SHARED: Peer = Peer {
     name: "by_hand",
@@ -18,7 +15,7 @@ pub(crate) const SHARED: Peer = Peer {
     lacks: "Everything but the two headers: no expiry, no renewal, no repeat, no look at the \
             origin, no regard for an `Authorization` that the request brings.",
     workloads: &Workload::ALL,
-    build: || drive::service(by_hand()),
+    build: || drive::service(ByHand::new()),
 };
 
 pub(crate) const COPIED: Peer = Peer {
@@ -35,13 +32,6 @@ pub(crate) const COPIED: Peer = Peer {
 };
 
 fn run_anew(workload: Workload, calls: u32) {
-    let run: Run = drive::service(by_hand());
+    let run: Run = drive::service(ByHand::new());
     run(workload, calls);
-}
-
-fn by_hand() -> ByHand {
-    let mut authorization =
-        HeaderValue::try_from(format!("Bearer {ACCESS_TOKEN}")).expect("visible ASCII");
-    authorization.set_sensitive(true);
-    ByHand { inner: Bare, authorization }
 }

@@ -9,8 +9,8 @@ use http::{Extensions, HeaderMap};
 use tokio::runtime::Runtime;
 
 use super::Peer;
-use crate::ACCESS_TOKEN;
 use crate::drive::{self, Authorize, Run, Workload};
+use crate::workloads::ACCESS_TOKEN;
 
 pub(crate) const HEADERS: Peer = Peer {
     name: "google",

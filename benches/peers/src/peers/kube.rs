@@ -12,9 +12,9 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::Peer;
-use crate::ACCESS_TOKEN;
 use crate::drive::{self, Run, Workload};
 use crate::inner::Inner;
+use crate::workloads::ACCESS_TOKEN;
 
 pub(crate) const AUTH_LAYER: Peer = Peer {
     name: "kube",

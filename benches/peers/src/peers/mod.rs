@@ -85,7 +85,7 @@ mod tests {
                 let own = if workload == Workload::Post { 8 } else { 3 };
                 assert_eq!(headers.len(), own + peer.headers, "{}, {workload:?}", peer.name);
                 let authorization = headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap());
-                let expected = format!("Bearer {}", crate::ACCESS_TOKEN);
+                let expected = format!("Bearer {}", crate::workloads::ACCESS_TOKEN);
                 let expected = peer.over.map(|_| expected.as_str());
                 assert_eq!(authorization, expected, "{}, {workload:?}", peer.name);
             }

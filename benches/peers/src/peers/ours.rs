@@ -7,9 +7,9 @@ use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshR
 use tower_teamup_auth::{AuthLayer, BoxError, Credentials, RequestMode, TokenSet};
 
 use super::Peer;
-use crate::ACCESS_TOKEN;
 use crate::drive::{self, Run, Workload};
 use crate::inner::Inner;
+use crate::workloads::ACCESS_TOKEN;
 
 pub(crate) const LAYER: Peer = Peer {
     name: "ours",

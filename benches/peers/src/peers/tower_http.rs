@@ -6,9 +6,9 @@ use tower_http::set_header::SetRequestHeader;
 use tower_teamup_auth::REQUEST_MODE;
 
 use super::Peer;
-use crate::ACCESS_TOKEN;
 use crate::drive::{self, Run, Workload};
 use crate::inner::Inner;
+use crate::workloads::authorization;
 
 pub(crate) const SET_TWICE: Peer = Peer {
     name: "tower_http",
@@ -26,10 +26,7 @@ pub(crate) const SET_TWICE: Peer = Peer {
 };
 
 fn build() -> Run {
-    let mut authorization =
-        HeaderValue::try_from(format!("Bearer {ACCESS_TOKEN}")).expect("visible ASCII");
-    authorization.set_sensitive(true);
     let mode = HeaderValue::from_static("provider");
     let service = SetRequestHeader::overriding(Inner, REQUEST_MODE, mode);
-    drive::service(SetRequestHeader::overriding(service, AUTHORIZATION, authorization))
+    drive::service(SetRequestHeader::overriding(service, AUTHORIZATION, authorization()))
 }

@@ -8,8 +8,8 @@ use tokio::sync::Mutex;
 use tower_teamup_auth::REQUEST_MODE;
 
 use super::Peer;
-use crate::ACCESS_TOKEN;
 use crate::drive::{self, Authorize, Workload};
+use crate::workloads::ACCESS_TOKEN;
 
 pub(crate) const RW_LOCK: Peer = Peer {
     name: "rw_lock",
