@@ -10,7 +10,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use metrics::Unit;
+use metrics::{LocalRecorderGuard, Unit};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_teamup_auth::RequestMode::{Customer, Provider};
@@ -24,6 +24,8 @@ use tower_teamup_auth::{
 /// What was recorded so far. A snapshot sets all that the recorder holds back to nothing, so this
 /// adds up.
 struct Heard {
+    /// While it lives, what this thread tells is recorded.
+    _recording: LocalRecorderGuard<'static>,
     snapshotter: Snapshotter,
     counted: BTreeMap<String, u64>,
     measured: BTreeMap<String, Vec<f64>>,
@@ -32,8 +34,10 @@ struct Heard {
 }
 
 impl Heard {
-    fn from(recorder: &DebuggingRecorder) -> Self {
+    fn on_this_thread() -> Self {
+        let recorder = Box::leak(Box::new(DebuggingRecorder::new()));
         Heard {
+            _recording: metrics::set_default_local_recorder(recorder),
             snapshotter: recorder.snapshotter(),
             counted: BTreeMap::new(),
             measured: BTreeMap::new(),
@@ -151,9 +155,7 @@ async fn pass(by: Duration) {
 
 #[tokio::test]
 async fn fresh_token_touches_no_metric_and_a_rejected_one_is_told() {
-    let recorder = DebuggingRecorder::new();
-    let _recording = metrics::set_default_local_recorder(&recorder);
-    let mut heard = Heard::from(&recorder);
+    let mut heard = Heard::on_this_thread();
     let server = FakeTeamUp::start().await;
     let credentials =
         builder(&server).tokens(server.issue_tokens(&[Provider])).build().await.unwrap();
@@ -180,9 +182,7 @@ async fn fresh_token_touches_no_metric_and_a_rejected_one_is_told() {
 
 #[tokio::test]
 async fn failures_are_told_by_outcome_and_by_kind() {
-    let recorder = DebuggingRecorder::new();
-    let _recording = metrics::set_default_local_recorder(&recorder);
-    let mut heard = Heard::from(&recorder);
+    let mut heard = Heard::on_this_thread();
     let server = FakeTeamUp::start().await;
     let tokens = || server.issue_tokens(&[]);
     let outcomes = |mode| {
@@ -223,9 +223,7 @@ async fn failures_are_told_by_outcome_and_by_kind() {
 
 #[tokio::test]
 async fn guard_that_opens_is_told_once_until_it_has_closed() {
-    let recorder = DebuggingRecorder::new();
-    let _recording = metrics::set_default_local_recorder(&recorder);
-    let mut heard = Heard::from(&recorder);
+    let mut heard = Heard::on_this_thread();
     let server = FakeTeamUp::start().await;
     let credentials =
         builder(&server).tokens(server.issue_tokens(&[Provider])).build().await.unwrap();
@@ -243,9 +241,7 @@ async fn guard_that_opens_is_told_once_until_it_has_closed() {
 
 #[tokio::test]
 async fn unsaved_tokens_are_counted_until_they_are_saved() {
-    let recorder = DebuggingRecorder::new();
-    let _recording = metrics::set_default_local_recorder(&recorder);
-    let mut heard = Heard::from(&recorder);
+    let mut heard = Heard::on_this_thread();
     let server = FakeTeamUp::start().await;
     let store = Failing::new(server.issue_tokens(&[Provider]));
     let credentials = builder(&server).store(store.clone()).build().await.unwrap();
@@ -263,9 +259,7 @@ async fn unsaved_tokens_are_counted_until_they_are_saved() {
 
 #[tokio::test]
 async fn tokens_of_another_process_are_told_as_adopted() {
-    let recorder = DebuggingRecorder::new();
-    let _recording = metrics::set_default_local_recorder(&recorder);
-    let mut heard = Heard::from(&recorder);
+    let mut heard = Heard::on_this_thread();
     let server = FakeTeamUp::start().await;
     let store = MemoryStore::with_tokens(server.issue_tokens(&[Provider]));
     let one = builder(&server).store(store.clone()).build().await.unwrap();
@@ -281,8 +275,7 @@ async fn tokens_of_another_process_are_told_as_adopted() {
 
 #[tokio::test]
 async fn every_metric_is_described_and_listed_in_the_documentation() {
-    let recorder = DebuggingRecorder::new();
-    let _recording = metrics::set_default_local_recorder(&recorder);
+    let mut heard = Heard::on_this_thread();
     describe_metrics();
     let page = include_str!("../src/docs/metrics.rs");
     let listed: BTreeSet<_> = page
@@ -292,7 +285,6 @@ async fn every_metric_is_described_and_listed_in_the_documentation() {
         .collect();
 
     // Described metrics appear in a snapshot once they are recorded: touch each name listed.
-    let mut heard = Heard::from(&recorder);
     for name in &listed {
         match name {
             _ if name.ends_with("_total") => metrics::counter!(name.clone()).increment(0),

@@ -12,8 +12,9 @@ mod pages;
 
 use std::sync::{Arc, Mutex};
 
+use tokio::task::JoinHandle;
 use tower_teamup_auth::client::{HyperClient, hyper_client};
-use tower_teamup_auth::testing::{FakeTeamUp, login as fake};
+use tower_teamup_auth::testing::{Entry, FakeTeamUp, login as fake};
 use tower_teamup_auth::{Credentials, RequestMode, TokenSet};
 
 use crate::browser::Browser;
@@ -21,55 +22,67 @@ use crate::flow::{Application, Login};
 
 const NEXT: &str = "cargo run --example events # & <then>?";
 
-async fn begin(server: &FakeTeamUp) -> Login {
-    let application = Application {
-        base_url: server.base_url(),
-        client_id: fake::CLIENT_ID.to_owned(),
-        client_secret: None,
-        provider_id: Some(54664),
-    };
-    Login::begin(application, 0).await.unwrap()
+/// A login that waits for a person, and the browser in which the test plays that person.
+struct Visit {
+    browser: Browser,
+    /// What the program says last, once the person has answered.
+    said: JoinHandle<anyhow::Result<String>>,
+    kept: Kept,
 }
 
 /// What the login handed to be kept.
 type Kept = Arc<Mutex<Option<TokenSet>>>;
 
-/// Waits for the person beside the test, which plays it.
-fn finish(login: Login, kept: &Kept) -> tokio::task::JoinHandle<anyhow::Result<String>> {
-    let kept = Arc::clone(kept);
-    tokio::spawn(login.finish(async move |tokens: TokenSet| {
-        *kept.lock().unwrap() = Some(tokens);
-        Ok(NEXT.to_owned())
-    }))
+impl Visit {
+    async fn to(server: &FakeTeamUp) -> Self {
+        let application = Application {
+            base_url: server.base_url(),
+            client_id: fake::CLIENT_ID.to_owned(),
+            client_secret: None,
+            provider_id: Some(54664),
+        };
+        let login = Login::begin(application, 0).await.unwrap();
+        let url = login.url().to_string();
+        let kept = Kept::default();
+        let keep = Arc::clone(&kept);
+        let said = tokio::spawn(login.finish(async move |tokens: TokenSet| {
+            *keep.lock().unwrap() = Some(tokens);
+            Ok(NEXT.to_owned())
+        }));
+        let browser = Browser::start().await;
+        browser.open(&url).await;
+        Visit { browser, said, kept }
+    }
+
+    /// Leaves the page: how the program ended, and what was kept.
+    async fn end(self) -> (anyhow::Result<String>, Option<TokenSet>) {
+        self.browser.close().await;
+        let said = self.said.await.unwrap();
+        let kept = self.kept.lock().unwrap().take();
+        (said, kept)
+    }
 }
 
 #[tokio::test]
 async fn person_who_approves_lands_on_the_page_that_says_it_worked_and_the_tokens_do() {
     let server = FakeTeamUp::builder().require_provider(54664).start().await;
-    let login = begin(&server).await;
-    let url = login.url().to_string();
-    let kept = Kept::default();
-    let finished = finish(login, &kept);
-
-    let browser = Browser::start().await;
-    browser.open(&url).await;
-    let text = browser.text().await;
+    let visit = Visit::to(&server).await;
+    let text = visit.browser.text().await;
     for asked in [fake::CLIENT_ID, fake::USERNAME, "read_write", "provider:54664", "127.0.0.1"] {
         assert!(text.contains(asked), "{asked} in {text}");
     }
-    browser.click("#approve").await;
-    let text = browser.text_with("h1", "It worked: you are logged in").await;
+    visit.browser.click("#approve").await;
+    let text = visit.browser.text_with("h1", "It worked: you are logged in").await;
     assert!(text.contains("keeps them in a file. You can close this window."), "{text}");
     // As it stands, though it holds what HTML gives a meaning to.
     assert!(text.contains(NEXT), "{text}");
-    assert_eq!(finished.await.unwrap().unwrap(), NEXT);
-    browser.close().await;
+    let (said, kept) = visit.end().await;
+    assert_eq!(said.unwrap(), NEXT);
 
-    let tokens = kept.lock().unwrap().take().unwrap();
     let http_client: HyperClient = hyper_client();
     let credentials = Credentials::builder(RequestMode::Provider)
         .base_url(server.base_url())
-        .tokens(tokens)
+        .tokens(kept.unwrap())
         .refresh_over(http_client)
         .build()
         .await
@@ -81,66 +94,50 @@ async fn person_who_approves_lands_on_the_page_that_says_it_worked_and_the_token
 #[tokio::test]
 async fn person_who_denies_reads_that_nothing_was_stored() {
     let server = FakeTeamUp::start().await;
-    let login = begin(&server).await;
-    let url = login.url().to_string();
-    let kept = Kept::default();
-    let finished = finish(login, &kept);
-
-    let browser = Browser::start().await;
-    browser.open(&url).await;
-    browser.click("#deny").await;
-    let text = browser.text_with("h1", "You said no").await;
+    let visit = Visit::to(&server).await;
+    visit.browser.click("#deny").await;
+    let text = visit.browser.text_with("h1", "You said no").await;
     assert!(text.contains("has stored nothing"), "{text}");
     assert!(text.contains("start the program again"), "{text}");
-    browser.close().await;
-
-    let error = finished.await.unwrap().unwrap_err();
+    let (said, kept) = visit.end().await;
+    let error = said.unwrap_err();
     assert!(error.to_string().contains("did not approve"), "{error}");
-    assert!(kept.lock().unwrap().is_none());
+    assert!(kept.is_none());
 }
 
 #[tokio::test]
 async fn answer_with_another_state_is_told_to_the_person_and_its_code_is_not_used() {
     let server = FakeTeamUp::start().await;
     server.answer_with_wrong_state(true);
-    let login = begin(&server).await;
-    let (url, token_path) = (login.url().to_string(), "/api/v2/auth/oauth/token");
-    let kept = Kept::default();
-    let finished = finish(login, &kept);
-
-    let browser = Browser::start().await;
-    browser.open(&url).await;
-    browser.click("#approve").await;
-    let text = browser.text_with("h1", "This is not the login that was started").await;
+    let visit = Visit::to(&server).await;
+    visit.browser.click("#approve").await;
+    let text = visit.browser.text_with("h1", "This is not the login that was started").await;
     assert!(text.contains("Its code was not used and nothing was stored."), "{text}");
     assert!(text.contains("open only the address that it prints"), "{text}");
-    browser.close().await;
-
-    let error = finished.await.unwrap().unwrap_err();
+    let (said, kept) = visit.end().await;
+    let error = said.unwrap_err();
     assert!(error.to_string().contains("`state` is not ours"), "{error}");
-    assert!(kept.lock().unwrap().is_none());
-    assert!(server.journal().entries().iter().all(|entry| entry.path() != token_path));
+    assert!(kept.is_none());
+    assert_eq!(exchanges_of_a_code(&server), 0);
 }
 
 #[tokio::test]
 async fn page_that_is_opened_again_after_the_login_worked_spends_nothing() {
     let server = FakeTeamUp::start().await;
-    let login = begin(&server).await;
-    let url = login.url().to_string();
-    let kept = Kept::default();
-    let finished = finish(login, &kept);
-
-    let browser = Browser::start().await;
-    browser.open(&url).await;
-    browser.click("#approve").await;
-    browser.text_with("h1", "It worked").await;
-    finished.await.unwrap().unwrap();
+    let visit = Visit::to(&server).await;
+    visit.browser.click("#approve").await;
+    visit.browser.text_with("h1", "It worked").await;
+    let Visit { browser, said, .. } = visit;
+    said.await.unwrap().unwrap();
     // The way back is closed, so a code in the browser's history leads nowhere.
     let callback = browser.url().await;
     assert!(callback.contains("/callback?code="), "{callback}");
     assert!(browser.try_open(&callback).await.is_err());
     browser.close().await;
-    let exchanges = server.journal();
-    let of_code = |path: &str| exchanges.entries().iter().filter(|e| e.path() == path).count();
-    assert_eq!(of_code("/api/v2/auth/oauth/token"), 1);
+    assert_eq!(exchanges_of_a_code(&server), 1);
+}
+
+fn exchanges_of_a_code(server: &FakeTeamUp) -> usize {
+    let is_of_a_code = |entry: &&Entry| entry.path() == "/api/v2/auth/oauth/token";
+    server.journal().entries().iter().filter(is_of_a_code).count()
 }
