@@ -260,7 +260,12 @@ impl CredentialsBuilder {
         self
     }
 
-    /// How long one refresh may take in all, its repetitions included; 30 seconds by default.
+    /// How long one refresh may go on beginning things (waiting for the store's lock, exchanges and
+    /// their repetitions); 30 seconds by default.
+    ///
+    /// An exchange that was begun is not cut short by it, because its answer may hold the only copy of
+    /// the rotated refresh token. So a refresh can last longer by one
+    /// [`exchange_timeout`](Self::exchange_timeout), and by the store's calls after it.
     #[must_use]
     pub fn refresh_timeout(mut self, limit: Duration) -> Self {
         self.refresh_timeout = limit;

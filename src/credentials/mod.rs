@@ -114,6 +114,14 @@ pub(crate) struct Settings {
     pub(crate) at_each_step: Option<Arc<dyn Fn(Step) + Send + Sync>>,
 }
 
+impl Settings {
+    /// How long a refresh may take, save for the store's last calls: it may begin an exchange up to
+    /// its limit, and an exchange that was begun is not cut short.
+    fn longest_refresh(&self) -> Duration {
+        self.refresh_timeout.saturating_add(self.exchange_timeout)
+    }
+}
+
 impl Credentials {
     /// Begins a credential whose requests act in `mode`, unless one of them says otherwise.
     pub fn builder(mode: RequestMode) -> CredentialsBuilder {
@@ -267,15 +275,16 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// When what was under way did not end within the
-    /// [refresh's time limit](CredentialsBuilder::refresh_timeout): the newest tokens may not be in
-    /// the store.
+    /// When what was under way did not end within the time limits of a
+    /// [refresh](CredentialsBuilder::refresh_timeout) and of an
+    /// [exchange](CredentialsBuilder::exchange_timeout) together: the newest tokens may not be in the
+    /// store.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future ends the waiting only; it may be called again.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        let deadline = Deadline::after(self.inner.settings.refresh_timeout);
+        let deadline = Deadline::after(self.inner.settings.longest_refresh());
         let outcome = match self.inner.desk.close() {
             None => Ok(()),
             Some(under_way) => timeout(deadline.remaining(), under_way)

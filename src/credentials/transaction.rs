@@ -120,11 +120,11 @@ impl Transaction<'_> {
             if let Some(refusal) = self.ledger.refusal() {
                 return Err(refusal);
             }
-            let time_left = self.time_left()?;
+            self.time_left()?;
             if !self.inner.vault.is_held(lease) {
                 return Ok(End::LeaseLost);
             }
-            match self.exchange(time_left).await {
+            match self.exchange().await {
                 Ok(minted) => return self.conclude(lease, over, minted).await.map(|()| End::Done),
                 Err(error) => match self.after(error, lease, &mut over, tries).await? {
                     Next::Again => {}
@@ -134,8 +134,9 @@ impl Transaction<'_> {
         }
     }
 
-    /// What is left of the time limit. Once it is over nothing is begun any more: an exchange that
-    /// is cut off at once could spend the refresh token for nothing.
+    /// What is left of the time limit. Once it is over nothing is begun any more; what was begun
+    /// keeps its own limit, for an exchange that is cut off could spend the refresh token for
+    /// nothing.
     fn time_left(&self) -> Result<Duration, Error> {
         let time_left = self.deadline.remaining();
         if time_left.is_zero() { Err(Error::timed_out()) } else { Ok(time_left) }
@@ -185,13 +186,10 @@ impl Transaction<'_> {
             })
     }
 
-    async fn exchange(
-        &mut self,
-        time_left: Duration,
-    ) -> Result<(RefreshResponse, IssuedToken), RefreshError> {
+    async fn exchange(&mut self) -> Result<(RefreshResponse, IssuedToken), RefreshError> {
         let clock = &self.inner.settings.clock;
         let began = clock.now();
-        let result = self.exchange_once(time_left).await;
+        let result = self.exchange_once().await;
         emit(&Event::Exchanged {
             mode: self.flight.mode(),
             failure: result.as_ref().err().map(RefreshError::class),
@@ -200,16 +198,13 @@ impl Transaction<'_> {
         result
     }
 
-    async fn exchange_once(
-        &self,
-        time_left: Duration,
-    ) -> Result<(RefreshResponse, IssuedToken), RefreshError> {
+    async fn exchange_once(&self) -> Result<(RefreshResponse, IssuedToken), RefreshError> {
         let settings = &self.inner.settings;
         let Some(tokens) = &self.ledger.tokens else {
             return Err(RefreshError::rejected("there is no refresh token"));
         };
         let request = RefreshRequest::new(tokens.refresh_token().clone(), self.flight.mode());
-        let limit = settings.exchange_timeout.min(time_left);
+        let limit = settings.exchange_timeout;
         // The lifetime counts from before the request was sent: the token is never older than
         // that.
         let sent_at = settings.clock.now();

@@ -97,7 +97,7 @@
 //!   throttled container, a virtual machine that moves.
 //!
 //! 10 s, the default, suits an [exchange's time limit](crate::CredentialsBuilder::exchange_timeout)
-//! of 10 s, a [store's](crate::CredentialsBuilder::store_timeout) of 5 s and one of 30 s in all.
+//! of 10 s, a [store's](crate::CredentialsBuilder::store_timeout) of 5 s and a refresh's of 30 s.
 //!
 //! # A process that stands still
 //!

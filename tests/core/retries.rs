@@ -5,7 +5,12 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tokio::task::JoinSet;
-use tower_teamup_auth::refresh::FailureClass;
+use tower_teamup_auth::Credentials;
+use tower_teamup_auth::refresh::{
+    FailureClass, Refresh, RefreshError, RefreshRequest, RefreshResponse,
+};
+use tower_teamup_auth::store::{MemoryStore, TokenStore};
+use tower_teamup_auth::token::Clock;
 
 use crate::support::exchanges::Exchange;
 use crate::support::server::Server;
@@ -151,6 +156,54 @@ async fn refresh_has_a_time_limit_of_its_own() {
     assert!(failure(send(&client, get("/events")).await).is_transient());
     assert!(stopwatch.elapsed() <= Duration::from_secs(3), "{:?}", stopwatch.elapsed());
     assert!(server.seen_exchanges().len() >= 3);
+}
+
+/// Fails for the moment until `fails_until`, and then takes its time.
+struct Slow {
+    started: Stopwatch,
+    fails_until: Duration,
+    takes: Duration,
+}
+
+impl Refresh for Slow {
+    async fn refresh(&self, _: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
+        if self.started.elapsed() < self.fails_until {
+            return Err(RefreshError::transient("not yet"));
+        }
+        tokio::time::sleep(self.takes).await;
+        let (access, refresh) = ("s3cret-late".parse().unwrap(), "s3cret-next".parse().unwrap());
+        Ok(RefreshResponse::new(access, None, refresh))
+    }
+}
+
+/// Credentials that stop beginning things two seconds after a refresh began, and whose exchange takes
+/// eight; and their store.
+async fn slow(fails_until: Duration) -> (Credentials, MemoryStore) {
+    let store = MemoryStore::with_tokens(Server::new().expired_tokens());
+    let slow = Slow { started: Stopwatch::start(), fails_until, takes: Duration::from_secs(8) };
+    let builder = Credentials::builder(Provider).base_url(BASE).clock(Clock::tokio());
+    let builder = builder.store(store.clone()).refresh_timeout(Duration::from_secs(2));
+    (builder.refresh_with(slow).build().await.unwrap(), store)
+}
+
+async fn stored_refresh_token(store: &MemoryStore) -> String {
+    let tokens = store.load().await.unwrap().expect("the first tokens, or those of the exchange");
+    tokens.refresh_token().expose().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_exchange_that_began_before_the_time_limit_is_not_cut_short_by_it() {
+    let (credentials, store) = slow(Duration::from_secs(1)).await;
+    credentials.refresh_now(Provider).await.unwrap();
+    assert_eq!(stored_refresh_token(&store).await, "s3cret-next");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_shutdown_waits_for_an_exchange_that_outlasts_the_time_limit_of_its_refresh() {
+    let (credentials, store) = slow(Duration::ZERO).await;
+    assert!(polled(credentials.refresh_now(Provider), 1).await.is_none());
+    credentials.shutdown().await.unwrap();
+    assert_eq!(stored_refresh_token(&store).await, "s3cret-next");
 }
 
 #[tokio::test(start_paused = true)]
