@@ -141,7 +141,8 @@
 //! ```text
 //! cargo bench --bench overhead                  # all of the above, in lines that a program can read
 //! cargo bench --bench overhead -- --repeatable  # only what comes to the same in every run
-//! scripts/overhead                              # the same, compared with the accepted figures
+//! cargo bench --bench times                     # the same requests on the clock, with divan
+//! scripts/overhead                              # what repeats, compared with the accepted figures
 //! cargo run --release --manifest-path benches/peers/Cargo.toml   # the table of the others
 //! ```
 //!
