@@ -360,9 +360,32 @@ mod tests {
     }
 
     #[test]
-    fn p5_a_snapshot_shows_no_token() {
+    fn p10_the_copy_of_a_service_is_renewed_with_each_publication_and_only_then() {
+        let cell = Cell::new(Snapshot::empty(None));
+        let mut copied = Copied::of(&cell);
+        let token = |snapshot: &Snapshot| {
+            let held = snapshot.slot(RequestMode::Provider).held.as_ref();
+            held.map(|held| held.authorization.as_bytes().as_ptr())
+        };
+        assert!(token(copied.newest(&cell)).is_none());
+        for access in ["a", "b"] {
+            cell.store(published(access, None));
+            let first = token(copied.newest(&cell));
+            let expected = format!("Bearer {access}");
+            let slot = copied.newest(&cell).slot(RequestMode::Provider);
+            assert_eq!(slot.held.as_ref().unwrap().authorization, expected);
+            assert_eq!(token(copied.newest(&cell)), first, "it was copied again");
+            assert_ne!(token(&cell.load()), first, "it is shared");
+        }
+    }
+
+    #[test]
+    fn p5_a_snapshot_shows_which_tokens_it_holds_and_none_of_them() {
         let snapshot = published("s3cret", Some(1000));
-        assert!(!format!("{snapshot:?}").contains("s3cret"));
+        let shown = format!("{snapshot:?}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+        assert!(shown.contains("provider:1"), "{shown}");
+        assert!(shown.contains("Held { deadlines"), "{shown}");
         let held = snapshot.slot(RequestMode::Provider).held.as_ref().unwrap();
         assert!(held.authorization.is_sensitive());
         assert_eq!(held.authorization, "Bearer s3cret");

@@ -380,6 +380,25 @@ mod tests {
     }
 
     #[test]
+    fn a_look_is_asked_for_when_it_is_due_and_never_at_a_closed_desk() {
+        let desk = Desk::default();
+        let later = NOW.plus(LOOK_PAUSE);
+        assert!(!desk.ask_for_a_look(NOW));
+        desk.refuse(Error::nothing_stored(), NOW);
+        assert!(!desk.ask_for_a_look(NOW));
+        assert!(desk.ask_for_a_look(later), "nobody is at work");
+        assert!(desk.take_look() && !desk.take_look());
+        assert!(!desk.ask_for_a_look(later), "it was just asked for");
+        assert!(!desk.ask_for_a_look(later.plus(LOOK_PAUSE)), "somebody is at work");
+        assert!(desk.take_look());
+
+        let closed = Desk::default();
+        closed.refuse(Error::nothing_stored(), NOW);
+        assert!(closed.close().is_none());
+        assert!(!closed.ask_for_a_look(later) && !closed.take_look());
+    }
+
+    #[test]
     fn a_closed_desk_starts_nothing_and_lets_the_running_flight_land() {
         let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty(None)));
         let key = generation(&cell, MODE);

@@ -215,6 +215,39 @@ mod tests {
     }
 
     #[test]
+    fn the_guard_opens_once_until_it_has_closed() {
+        let mut memory = Memory::default();
+        for opening in 0..2 {
+            assert!(!memory.guard_has_just_opened());
+            for _ in 0..4 {
+                memory.minted(Reason::Rejected, at(60 * opening));
+            }
+            for _ in 0..2 {
+                assert!(memory.objection(Reason::Rejected, at(60 * opening), GUARD).is_some());
+            }
+            assert!(memory.guard_has_just_opened());
+            assert!(memory.objection(Reason::Rejected, at(60 * opening), GUARD).is_some());
+            assert!(!memory.guard_has_just_opened());
+            assert!(memory.objection(Reason::Rejected, at(60 * opening + 30), GUARD).is_none());
+        }
+    }
+
+    #[test]
+    fn memory_is_blank_until_there_is_something_to_remember() {
+        assert!(Memory::default().is_blank());
+        let remembers = |remember: fn(&mut Memory)| {
+            let mut memory = Memory::default();
+            remember(&mut memory);
+            !memory.is_blank()
+        };
+        assert!(remembers(|memory| memory.fail(Error::timed_out(), at(1), at(2))));
+        assert!(remembers(|memory| memory.refuse(Error::signed_out(), at(1), at(2))));
+        assert!(remembers(|memory| memory.unsaved(Error::timed_out(), at(1))));
+        assert!(remembers(|memory| memory.minted(Reason::Rejected, at(1))));
+        assert!(!remembers(|memory| memory.minted(Reason::Expired, at(1))));
+    }
+
+    #[test]
     fn a_failure_is_everybodys_answer_for_a_while_and_a_refusal_for_good() {
         let mut memory = Memory::default();
         memory.fail(Error::timed_out(), at(1), at(2));

@@ -150,6 +150,25 @@ async fn signed_out_credentials_fail_locally_until_new_tokens_are_set() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tokens_that_are_set_outnumber_those_that_another_process_has_stored() {
+    let server = Server::new();
+    for logins in 0..4 {
+        let store = Store::with_tokens(server.good_tokens(None));
+        let process = || async { builder(&server).store(store.clone()).build().await.unwrap() };
+        let (credentials, other) = (process().await, process().await);
+        for _ in 0..logins {
+            other.set_tokens(server.log_in_again("others")).await.unwrap();
+        }
+        let (stored, saves) = (store.kept().unwrap().revision(), store.count(Op::Save));
+        credentials.set_tokens(server.log_in_again("new")).await.unwrap();
+        let kept = store.kept().unwrap();
+        assert!(kept.revision() > stored, "{} over {stored}", kept.revision());
+        assert_eq!(kept.refresh_token().expose(), format!("{SECRET}-refresh-new"));
+        assert_eq!(store.count(Op::Save), saves + 1, "it was read first, so no write is refused");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_that_wait_or_are_under_way_when_the_user_signs_out_are_told_so() {
     // A refresh for the other mode is under way, and a request waits for its turn behind it.
     let server = Server::new();
