@@ -409,3 +409,49 @@ pub(crate) struct View {
     pub(crate) unsaved: Option<Trouble>,
     pub(crate) closed: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    fn calm() -> State {
+        State {
+            mode: RequestMode::Provider,
+            customer: Token::Missing,
+            provider: Token::Ready { until: None },
+            refreshing: false,
+            failure: None,
+            unsaved: None,
+            shut_down: false,
+        }
+    }
+
+    #[test]
+    fn whatever_a_state_tells_makes_it_another() {
+        let began = UNIX_EPOCH + Duration::from_secs(1000);
+        let trouble = Trouble::new(Error::timed_out(), began);
+        let mut goes_on = trouble.clone();
+        goes_on.goes_on(Error::timed_out());
+        let later = Trouble { since: began + Duration::from_secs(1), ..trouble.clone() };
+        let states = [
+            calm(),
+            State { customer: Token::Ready { until: None }, ..calm() },
+            State { provider: Token::Ready { until: Some(began) }, ..calm() },
+            State { refreshing: true, ..calm() },
+            State { shut_down: true, ..calm() },
+            State { failure: Some(trouble.clone()), ..calm() },
+            State { failure: Some(goes_on.clone()), ..calm() },
+            State { failure: Some(later.clone()), ..calm() },
+            State { unsaved: Some(trouble), ..calm() },
+            State { unsaved: Some(goes_on), ..calm() },
+            State { unsaved: Some(later), ..calm() },
+        ];
+        for (at, state) in states.iter().enumerate() {
+            for (other_at, other) in states.iter().enumerate() {
+                assert_eq!(state.is_same(&other.clone()), at == other_at, "{state:?}, {other:?}");
+            }
+        }
+    }
+}
