@@ -194,3 +194,49 @@ impl Ledger {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(refresh_token: &str, revision: u64) -> TokenSet {
+        TokenSet::new(RefreshToken::new(refresh_token).unwrap()).with_revision(revision)
+    }
+
+    fn ledger() -> Ledger {
+        Ledger::new(Some(tokens("own", 3)))
+    }
+
+    #[test]
+    fn a_login_is_another_refresh_token_that_is_no_older() {
+        for (stored, taken) in [
+            (tokens("own", 3), None),
+            (tokens("own", 4), None),
+            (tokens("other", 2), None),
+            (tokens("other", 3), Some(3)),
+            (tokens("other", 7), Some(7)),
+        ] {
+            let mut ledger = ledger();
+            assert_eq!(ledger.take_login(stored.clone()), taken, "{stored:?}");
+            let expected = if taken.is_some() { stored } else { tokens("own", 3) };
+            assert_eq!(ledger.tokens, Some(expected));
+        }
+        assert_eq!(Ledger::new(None).take_login(tokens("other", 7)), None);
+    }
+
+    #[test]
+    fn tokens_outnumber_others_that_are_no_older() {
+        for (others, revision) in [
+            (None, 3),
+            (Some(tokens("other", 2)), 3),
+            (Some(tokens("own", 3)), 3),
+            (Some(tokens("other", 3)), 4),
+            (Some(tokens("own", 5)), 6),
+            (Some(tokens("other", u64::MAX)), u64::MAX),
+        ] {
+            let mut ledger = ledger();
+            ledger.outnumber(others.as_ref());
+            assert_eq!(ledger.tokens, Some(tokens("own", revision)), "{others:?}");
+        }
+    }
+}

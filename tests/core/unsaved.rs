@@ -214,6 +214,20 @@ async fn shutdown_waits_for_a_dirty_write() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn p2_nobody_else_gets_the_right_to_refresh_before_the_pair_is_saved() {
+    let server = Server::new();
+    let (credentials, store) = stored(&server).await;
+    store.faults(Op::Save, [Fault::Fails; 4]);
+    assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
+    assert_ne!(store.refresh_token(), server.live_refresh_token());
+    // Another process, which would spend the spent token that it finds in the store.
+    let right = store.lock_from_outside().await;
+    assert_eq!(store.refresh_token(), server.live_refresh_token());
+    assert_eq!(store.count(Op::Save), 5);
+    drop(right);
+}
+
+#[tokio::test(start_paused = true)]
 async fn shutdown_gives_up_on_a_store_that_stays_broken_and_may_be_called_again() {
     let server = Server::new();
     let (credentials, store) = stored(&server).await;
