@@ -66,27 +66,17 @@ async fn multipart_repeats_the_scope_and_another_library_reads_it() {
 
 #[test]
 fn a_body_is_written_into_one_buffer_that_never_grows() {
-    let token = "\"&\\".repeat(500);
-    let request = RefreshRequest::new(RefreshToken::new(token).unwrap(), RequestMode::Customer);
-    let scope = ["\u{1}é".repeat(300), String::new(), "x".to_owned()];
-    for scope in [&scope[..], &[]] {
+    let long = "\"&\\".repeat(500);
+    let scopes = ["\u{1}é".repeat(300), String::new(), "x".to_owned()];
+    for (token, scope) in [(&*long, &scopes[..]), (&*long, &[]), ("r", &[])] {
+        let request = RefreshRequest::new(RefreshToken::new(token).unwrap(), RequestMode::Customer);
         for (encoding, per_byte) in ENCODINGS {
             let written = encode(*encoding, &request, scope).unwrap().body.len();
             let room = room(&request, scope, *per_byte);
             assert!(written <= room, "{encoding:?}: {written} bytes, room for {room}");
-            assert!(room < 4 * written, "{encoding:?}: {written} bytes, room for {room}");
+            assert!(room < 4 * written + 600, "{encoding:?}: {written} bytes, room for {room}");
             assert!(buffer(&request, scope, *per_byte).capacity() >= room);
         }
-    }
-}
-
-#[test]
-fn a_short_body_fits_its_buffer_too() {
-    let request = RefreshRequest::new(RefreshToken::new("r").unwrap(), RequestMode::Customer);
-    for (encoding, per_byte) in ENCODINGS {
-        let written = encode(*encoding, &request, &[]).unwrap().body.len();
-        let room = room(&request, &[], *per_byte);
-        assert!(written <= room, "{encoding:?}: {written} bytes, room for {room}");
     }
 }
 
