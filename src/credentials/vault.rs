@@ -154,3 +154,21 @@ impl fmt::Debug for Lease {
         f.write_str("Lease(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[tokio::test]
+    async fn a_vault_tells_whether_there_is_a_store_and_shows_no_more_of_it() {
+        for store in [None, Some(Arc::new(MemoryStore::new()) as Arc<dyn DynTokenStore>)] {
+            let is_shared = store.is_some();
+            let vault = Vault::new(store, Duration::from_secs(5));
+            assert_eq!(vault.is_shared(), is_shared);
+            assert_eq!(format!("{vault:?}"), format!("Vault {{ store: {is_shared}, limit: 5s }}"));
+            let lease = vault.lock(Duration::from_secs(5)).await.unwrap();
+            assert_eq!(format!("{lease:?}"), "Lease(..)");
+        }
+    }
+}

@@ -1,10 +1,14 @@
 //! The transaction and its store: adoption, conflicts, a lost lease, a slow store.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use tokio::task::JoinSet;
+use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
 use tower_teamup_auth::store::{MemoryStore, TokenStore};
+use tower_teamup_auth::token::Clock;
 use tower_teamup_auth::{Credentials, Error, RequestMode, TokenSet};
 
 use crate::support::exchanges::Exchange;
@@ -124,6 +128,35 @@ async fn newer_tokens_of_another_process_are_adopted_without_an_exchange() {
         assert_eq!(store.count(Op::Save), 0);
     }
     assert_eq!(trace.count("tokens adopted: another process had refreshed revision=4"), 2);
+}
+
+/// Refuses every refresh token, and every time another process has just stored another one.
+struct AlwaysLate {
+    store: Store,
+    exchanges: Arc<AtomicU64>,
+}
+
+impl Refresh for AlwaysLate {
+    async fn refresh(&self, _: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
+        let number = self.exchanges.fetch_add(1, Ordering::Relaxed);
+        assert!(number < 10, "it would go on for ever");
+        let token = format!("{SECRET}-refresh-of-another-{number}").parse().unwrap();
+        self.store.put(Some(at_revision(&TokenSet::new(token), 10 + number)));
+        Err(RefreshError::rejected("it was spent"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p3_refresh_token_of_another_process_is_tried_once_in_one_refresh() {
+    let server = Server::new();
+    let store = Store::with_tokens(server.expired_tokens());
+    let exchanges = Arc::<AtomicU64>::default();
+    let late = AlwaysLate { store: store.clone(), exchanges: exchanges.clone() };
+    let builder = Credentials::builder(Provider).base_url(BASE).clock(Clock::tokio());
+    let credentials = builder.store(store).refresh_with(late).build().await.unwrap();
+    let error = credentials.refresh_now(Provider).await.unwrap_err();
+    assert!(error.is_reauthorization_required(), "{error}");
+    assert_eq!(exchanges.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test(start_paused = true)]
