@@ -203,10 +203,12 @@ async fn empty_store_without_a_seed_asks_for_a_login() {
 async fn store_that_can_not_be_used_is_an_error_at_once_and_never_a_hang() {
     let server = Server::new();
     for fault in [Fault::Fails, Fault::Hangs, Fault::Panics, Fault::PanicsAtOnce] {
-        let store = Store::with_tokens(server.bare_tokens());
-        store.faults(Op::Load, [fault]);
-        let error = refused(builder(&server).store(store), "the token store could not be used");
-        assert!(error.await.is_store());
+        for op in [Op::Check, Op::Load] {
+            let store = Store::with_tokens(server.bare_tokens());
+            store.faults(op, [fault]);
+            let error = refused(builder(&server).store(store), "the token store could not be used");
+            assert!(error.await.is_store());
+        }
         for op in [Op::Lock, Op::Save] {
             let store = Store::empty();
             store.faults(op, [fault]);

@@ -34,6 +34,7 @@ struct Script {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Op {
+    Check,
     Load,
     Lock,
     Save,
@@ -160,6 +161,10 @@ async fn suffer(fault: Fault) -> Result<(), StoreError> {
 
 impl TokenStore for Store {
     type Lease = Lease;
+
+    fn check(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
+        suffer(self.begin(Op::Check))
+    }
 
     fn load(&self) -> impl Future<Output = Result<Stored, StoreError>> + Send {
         let fault = self.begin(Op::Load);
