@@ -39,8 +39,8 @@
 //! | POST | 2,215 | 1,900 | 2,504 | 289 |
 //! | sent once | 808 | 690 | 1,060 | 252 |
 //!
-//! Three of the four goals stand below that, so no layer that keeps the promises meets them. For the
-//! fourth it would have to be had for 115. What the layer has beyond the work done by hand is a future
+//! Three of the four goals stand below that: they ask for less work, not for the same work done better.
+//! For the fourth, all that makes a layer would have to be had for 115. What the layer has beyond the work done by hand is a future
 //! that can turn into a wait or a repeat, of any inner service, errors boxed; several origins and both
 //! modes; tokens that are replaced while requests pass. The 1,060 instructions of a request without a
 //! repeat go into, counted by callgrind for each function, and for each line where one was inlined into
@@ -58,11 +58,11 @@
 //!
 //! Each part has been asked whether it can go:
 //!
-//! - **One clock instead of two** would bring half of the 60, and send a token that expired while a laptop slept.
+//! - **One clock instead of two** would bring half of the 60, and send a token that expired while a
+//!   laptop slept.
 //! - **No clock**, but a flag that a timer sets, would bring 60, and cost a timer for each idle
 //!   credential, of which a process may have 100,000.
 //! - **No origin check** would bring 75, and is out of the question.
-//!
 //! - **Inlining all of it by force** brings 15, and copies the path into every place that calls it.
 //! - **Asking the header map for a vacant entry**, instead of inserting and putting back what was
 //!   replaced, would read better and costs 160.
