@@ -1,23 +1,24 @@
 //! What the promises cost at least: the work that the layer does for a request with a fresh token,
 //! written out by hand for one program.
 //!
-//! It knows one token, one origin and one mode, takes nothing from a request's extensions, and shares
-//! nothing with clones or other threads. It keeps what a renewal and a repeat would need, and has
-//! neither. What the layer takes beyond this is the price of being one.
+//! It knows one origin and one mode, and takes nothing from a request's extensions. Its token can be
+//! replaced while requests pass; it keeps what a renewal and a repeat would need, and its future can
+//! turn into them, but it has neither. What the layer takes beyond this is the price of being one.
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, Pending, pending};
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use arc_swap::ArcSwap;
 use http::header::AUTHORIZATION;
 use http::uri::Scheme;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Empty;
 use pin_project_lite::pin_project;
 use rustix::time::{ClockId, clock_gettime};
-use tower::Service;
+use tower::{BoxError, Service};
 use tower_teamup_auth::REQUEST_MODE;
 use tower_teamup_auth::body::RepeatableBody;
 
@@ -27,11 +28,18 @@ use crate::workloads::{Bare, authorization};
 #[derive(Clone)]
 pub(crate) struct Necessary {
     inner: Bare,
+    /// What a 401 would ask for a new token.
+    credentials: Arc<Credentials>,
+}
+
+pub(crate) struct Credentials {
+    newest: ArcSwap<Token>,
+}
+
+struct Token {
     authorization: HeaderValue,
     /// In seconds, on both clocks.
     deadlines: (i64, i64),
-    /// What a 401 would ask for a new token.
-    credentials: Rc<()>,
 }
 
 thread_local! {
@@ -39,7 +47,7 @@ thread_local! {
 }
 
 /// Method, URI and headers, written down; wiped and kept for the next request in the end.
-struct Notes(Vec<u8>);
+pub(crate) struct Notes(Vec<u8>);
 
 impl Notes {
     fn of<B>(request: &Request<B>) -> Self {
@@ -74,12 +82,10 @@ impl Drop for Notes {
 impl Necessary {
     pub(crate) fn new() -> Self {
         let (monotonic, wall) = clocks();
-        Necessary {
-            inner: Bare,
-            authorization: authorization(),
-            deadlines: (monotonic + 7200, wall + 7200),
-            credentials: Rc::new(()),
-        }
+        let token =
+            Token { authorization: authorization(), deadlines: (monotonic + 7200, wall + 7200) };
+        let newest = ArcSwap::from_pointee(token);
+        Necessary { inner: Bare, credentials: Arc::new(Credentials { newest }) }
     }
 }
 
@@ -89,60 +95,71 @@ fn clocks() -> (i64, i64) {
 }
 
 pin_project! {
-    pub(crate) struct NecessaryFuture<F, B> {
-        #[pin]
-        inner: F,
-        kept: Option<Kept<B>>,
+    #[project = NecessaryFutureProj]
+    pub(crate) enum NecessaryFuture<F, B> {
+        Sent { #[pin] inner: F, kept: Option<Kept<B>> },
+        /// For a renewal and the repeat; here nobody ends the waiting.
+        Waits { renewal: Pin<Box<Pending<()>>> },
     }
 }
 
 /// What a 401 would need.
-struct Kept<B> {
-    _credentials: Rc<()>,
+pub(crate) struct Kept<B> {
+    _credentials: Arc<Credentials>,
     _repeat: Option<(B, Notes)>,
 }
 
 impl<B: RepeatableBody> Service<Request<B>> for Necessary {
     type Response = Response<Empty<bytes::Bytes>>;
-    type Error = std::convert::Infallible;
+    type Error = BoxError;
     type Future = NecessaryFuture<<Bare as Service<Request<B>>>::Future, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Service::<Request<B>>::poll_ready(&mut self.inner, cx)
+        Service::<Request<B>>::poll_ready(&mut self.inner, cx).map_err(Into::into)
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let uri = request.uri();
         let is_allowed = uri.scheme() == Some(&Scheme::HTTPS)
             && uri.authority().is_some_and(|authority| authority.as_str() == "goteamup.com");
+        let token = self.credentials.newest.load();
         let (monotonic, wall) = clocks();
-        let is_fresh = monotonic < self.deadlines.0 && wall < self.deadlines.1;
+        let is_fresh = monotonic < token.deadlines.0 && wall < token.deadlines.1;
         assert!(is_allowed && is_fresh);
 
         let repeat = request.body().try_clone().map(|body| (body, Notes::of(&request)));
-        let kept = Kept { _credentials: Rc::clone(&self.credentials), _repeat: repeat };
+        let kept = Kept { _credentials: Arc::clone(&self.credentials), _repeat: repeat };
 
         let headers = request.headers_mut();
-        let own = headers.insert(AUTHORIZATION, self.authorization.clone());
+        let own = headers.insert(AUTHORIZATION, token.authorization.clone());
         let own_mode = headers.insert(REQUEST_MODE, HeaderValue::from_static("provider"));
         assert!(own.is_none() && own_mode.is_none());
-        NecessaryFuture { inner: self.inner.call(request), kept: Some(kept) }
+        NecessaryFuture::Sent { inner: self.inner.call(request), kept: Some(kept) }
     }
 }
 
 impl<F, B, R, E> Future for NecessaryFuture<F, B>
 where
     F: Future<Output = Result<Response<R>, E>>,
+    E: Into<BoxError>,
 {
-    type Output = F::Output;
+    type Output = Result<Response<R>, BoxError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let answer = ready!(this.inner.poll(cx));
-        if let Ok(response) = &answer {
-            assert_ne!(response.status(), StatusCode::UNAUTHORIZED);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match self.as_mut().project() {
+                NecessaryFutureProj::Sent { inner, kept } => {
+                    let answer = ready!(inner.poll(cx)).map_err(Into::into);
+                    *kept = None;
+                    match answer {
+                        Ok(response) if response.status() == StatusCode::UNAUTHORIZED => {
+                            self.set(NecessaryFuture::Waits { renewal: Box::pin(pending()) });
+                        }
+                        answer => return Poll::Ready(answer),
+                    }
+                }
+                NecessaryFutureProj::Waits { renewal } => ready!(renewal.as_mut().poll(cx)),
+            }
         }
-        *this.kept = None;
-        Poll::Ready(answer)
     }
 }
