@@ -44,8 +44,7 @@
 //! inner service and any body, for requests that bring a mode, a business or credentials of their own, for
 //! several origins, and for two threads that do not slow each other down; 54 for dropping a service and a
 //! future that may be one of several things; 30 for moving and comparing; 12 for judging the answer.
-//! Remembering the request costs 13 less than by hand. A layer for one mode and one origin would come
-//! close to that goal; this one serves both modes of many users.
+//! Remembering the request costs 13 less than by hand.
 //!
 //! The 1,060 instructions of a request without a repeat go into, counted by callgrind for each function,
 //! and for each line where one was inlined into another; rounded, so the sum is:
