@@ -239,6 +239,26 @@ mod tests {
     }
 
     #[test]
+    fn a_sheet_waits_for_the_next_request_unless_it_grew_large_or_enough_are_there() {
+        fn pooled() -> usize {
+            POOL.with_borrow(Vec::len)
+        }
+        let on_a_thread_of_its_own = || {
+            for (bytes, kept) in [(0, 1), (KEPT_CAPACITY - 1024, 1), (KEPT_CAPACITY, 0)] {
+                let mut large = request();
+                let value = HeaderValue::try_from("x".repeat(bytes)).unwrap();
+                large.headers_mut().insert("x-large", value);
+                drop(Memo::of(&large, None));
+                assert_eq!(pooled(), kept, "after a header of {bytes} bytes");
+            }
+
+            drop((0..2 * POOLED).map(|_| Memo::of(&request(), None)).collect::<Vec<_>>());
+            assert_eq!(pooled(), POOLED);
+        };
+        std::thread::spawn(on_a_thread_of_its_own).join().unwrap();
+    }
+
+    #[test]
     fn p9_nothing_is_rebuilt_that_was_not_written_down() {
         let relative = Request::get("/api/v2/events").body(()).unwrap();
         assert!(Memo::of(&relative, None).rebuild(()).is_none());
