@@ -7,6 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 # What the gates build beside the crate: tools, rewritten copies of the tree, logs.
 gates=$target/gates
+mkdir -p "$gates"
 
 # The versions that the gates were written against. A tool that is installed already is used as it is.
 declare -A tool_version=(
