@@ -15,9 +15,13 @@ mod setup;
 #[path = "overhead/workloads.rs"]
 mod workloads;
 
+use bytes::Bytes;
 use divan::Bencher;
 use http::Request;
+use http_body_util::Full;
 use tower::Service;
+use tower_teamup_auth::Auth;
+use tower_teamup_auth::body::{RepeatableBody, SendOnce};
 
 use crate::setup::layered;
 use crate::workloads::{Bare, ByHand, call, get, once, oneshot, post};
@@ -26,79 +30,52 @@ fn main() {
     divan::main();
 }
 
+/// What is timed: the bare service, and what stands around it.
+trait Subject<B>: Service<Request<B>> + Clone + Sync {
+    fn new() -> Self;
+}
+
+impl<B> Subject<B> for Bare {
+    fn new() -> Self {
+        Bare
+    }
+}
+
+impl<B> Subject<B> for ByHand {
+    fn new() -> Self {
+        ByHand::new()
+    }
+}
+
+impl<B: RepeatableBody> Subject<B> for Auth<Bare> {
+    fn new() -> Self {
+        layered(Bare)
+    }
+}
+
 /// Calls of one service; making the request is not timed.
-fn time<S, B>(bencher: Bencher<'_, '_>, mut service: S, request: fn() -> Request<B>)
-where
-    S: Service<Request<B>>,
-{
+fn time<S: Subject<B>, B>(bencher: Bencher<'_, '_>, request: fn() -> Request<B>) {
+    let mut service = S::new();
     bencher.with_inputs(request).bench_local_values(|request| call(&mut service, request));
 }
 
-/// Calls of clones of one service, from any number of threads.
-fn time_clones<S, B>(bencher: Bencher<'_, '_>, service: S, request: fn() -> Request<B>)
-where
-    S: Service<Request<B>> + Clone + Sync,
-{
-    bencher.with_inputs(request).bench_values(|request| oneshot(&service, request));
+#[divan::bench(types = [Bare, ByHand, Auth<Bare>])]
+fn get_with_three_headers<S: Subject<Full<Bytes>>>(bencher: Bencher<'_, '_>) {
+    time::<S, _>(bencher, get);
 }
 
-mod get_with_three_headers {
-    use super::*;
-
-    #[divan::bench]
-    fn bare(bencher: Bencher<'_, '_>) {
-        time(bencher, Bare, get);
-    }
-
-    #[divan::bench]
-    fn by_hand(bencher: Bencher<'_, '_>) {
-        time(bencher, ByHand::new(), get);
-    }
-
-    #[divan::bench]
-    fn layer(bencher: Bencher<'_, '_>) {
-        time(bencher, layered(Bare), get);
-    }
+#[divan::bench(types = [Bare, ByHand, Auth<Bare>], threads = [1, 2])]
+fn get_through_clones<S: Subject<Full<Bytes>>>(bencher: Bencher<'_, '_>) {
+    let service = S::new();
+    bencher.with_inputs(get).bench_values(|request| oneshot(&service, request));
 }
 
-mod get_through_clones {
-    use super::*;
-
-    #[divan::bench(threads = [1, 2])]
-    fn bare(bencher: Bencher<'_, '_>) {
-        time_clones(bencher, Bare, get);
-    }
-
-    #[divan::bench(threads = [1, 2])]
-    fn layer(bencher: Bencher<'_, '_>) {
-        time_clones(bencher, layered(Bare), get);
-    }
+#[divan::bench(types = [Bare, ByHand, Auth<Bare>])]
+fn post_with_eight_headers<S: Subject<Full<Bytes>>>(bencher: Bencher<'_, '_>) {
+    time::<S, _>(bencher, post);
 }
 
-mod post_with_eight_headers {
-    use super::*;
-
-    #[divan::bench]
-    fn bare(bencher: Bencher<'_, '_>) {
-        time(bencher, Bare, post);
-    }
-
-    #[divan::bench]
-    fn layer(bencher: Bencher<'_, '_>) {
-        time(bencher, layered(Bare), post);
-    }
-}
-
-mod get_that_is_sent_once {
-    use super::*;
-
-    #[divan::bench]
-    fn bare(bencher: Bencher<'_, '_>) {
-        time(bencher, Bare, once);
-    }
-
-    #[divan::bench]
-    fn layer(bencher: Bencher<'_, '_>) {
-        time(bencher, layered(Bare), once);
-    }
+#[divan::bench(types = [Bare, ByHand, Auth<Bare>])]
+fn get_that_is_sent_once<S: Subject<SendOnce<Full<Bytes>>>>(bencher: Bencher<'_, '_>) {
+    time::<S, _>(bencher, once);
 }

@@ -10,7 +10,6 @@ use tower_teamup_auth::refresh::{
     FailureClass, Refresh, RefreshError, RefreshRequest, RefreshResponse,
 };
 use tower_teamup_auth::store::{MemoryStore, TokenStore};
-use tower_teamup_auth::token::Clock;
 
 use crate::support::exchanges::Exchange;
 use crate::support::server::Server;
@@ -179,10 +178,10 @@ impl Refresh for Slow {
 /// Credentials that stop beginning things two seconds after a refresh began, and whose exchange takes
 /// eight; and their store.
 async fn slow(fails_until: Duration) -> (Credentials, MemoryStore) {
-    let store = MemoryStore::with_tokens(Server::new().expired_tokens());
+    let server = Server::new();
+    let store = MemoryStore::with_tokens(server.expired_tokens());
     let slow = Slow { started: Stopwatch::start(), fails_until, takes: Duration::from_secs(8) };
-    let builder = Credentials::builder(Provider).base_url(BASE).clock(Clock::tokio());
-    let builder = builder.store(store.clone()).refresh_timeout(Duration::from_secs(2));
+    let builder = builder(&server).store(store.clone()).refresh_timeout(Duration::from_secs(2));
     (builder.refresh_with(slow).build().await.unwrap(), store)
 }
 

@@ -8,7 +8,6 @@ use http::StatusCode;
 use tokio::task::JoinSet;
 use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
 use tower_teamup_auth::store::{MemoryStore, TokenStore};
-use tower_teamup_auth::token::Clock;
 use tower_teamup_auth::{Credentials, Error, RequestMode, TokenSet};
 
 use crate::support::exchanges::Exchange;
@@ -152,8 +151,7 @@ async fn p3_refresh_token_of_another_process_is_tried_once_in_one_refresh() {
     let store = Store::with_tokens(server.expired_tokens());
     let exchanges = Arc::<AtomicU64>::default();
     let late = AlwaysLate { store: store.clone(), exchanges: exchanges.clone() };
-    let builder = Credentials::builder(Provider).base_url(BASE).clock(Clock::tokio());
-    let credentials = builder.store(store).refresh_with(late).build().await.unwrap();
+    let credentials = builder(&server).store(store).refresh_with(late).build().await.unwrap();
     let error = credentials.refresh_now(Provider).await.unwrap_err();
     assert!(error.is_reauthorization_required(), "{error}");
     assert_eq!(exchanges.load(Ordering::Relaxed), 2);

@@ -17,6 +17,15 @@ async fn stored(server: &Server) -> (Credentials, Store) {
     (builder(server).store(store.clone()).build().await.unwrap(), store)
 }
 
+/// After a refresh whose pair the store will not take so many times.
+async fn unsaved(server: &Server, failures: usize) -> (Credentials, Store) {
+    let (credentials, store) = stored(server).await;
+    store.faults(Op::Save, vec![Fault::Fails; failures]);
+    assert_eq!(status(&client(&credentials, server)).await, StatusCode::OK);
+    assert_ne!(store.refresh_token(), server.live_refresh_token());
+    (credentials, store)
+}
+
 #[tokio::test(start_paused = true)]
 async fn p2_pair_that_can_not_be_saved_is_used_and_written_again_with_backoff() {
     let trace = Heard::start();
@@ -205,10 +214,7 @@ async fn shutdown_waits_for_the_refresh_under_way_and_starts_no_other() {
 #[tokio::test(start_paused = true)]
 async fn shutdown_waits_for_a_dirty_write() {
     let server = Server::new();
-    let (credentials, store) = stored(&server).await;
-    store.faults(Op::Save, [Fault::Fails; 5]);
-    assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
-    assert_ne!(store.refresh_token(), server.live_refresh_token());
+    let (credentials, store) = unsaved(&server, 5).await;
     credentials.shutdown().await.unwrap();
     assert_eq!(store.refresh_token(), server.live_refresh_token());
 }
@@ -216,10 +222,7 @@ async fn shutdown_waits_for_a_dirty_write() {
 #[tokio::test(start_paused = true)]
 async fn p2_nobody_else_gets_the_right_to_refresh_before_the_pair_is_saved() {
     let server = Server::new();
-    let (credentials, store) = stored(&server).await;
-    store.faults(Op::Save, [Fault::Fails; 4]);
-    assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
-    assert_ne!(store.refresh_token(), server.live_refresh_token());
+    let (_credentials, store) = unsaved(&server, 4).await;
     // Another process, which would spend the spent token that it finds in the store.
     let right = store.lock_from_outside().await;
     assert_eq!(store.refresh_token(), server.live_refresh_token());
@@ -230,9 +233,7 @@ async fn p2_nobody_else_gets_the_right_to_refresh_before_the_pair_is_saved() {
 #[tokio::test(start_paused = true)]
 async fn shutdown_gives_up_on_a_store_that_stays_broken_and_may_be_called_again() {
     let server = Server::new();
-    let (credentials, store) = stored(&server).await;
-    store.faults(Op::Save, [Fault::Fails; 1000]);
-    assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
+    let (credentials, store) = unsaved(&server, 1000).await;
     let stopwatch = Stopwatch::start();
     let error = credentials.shutdown().await.unwrap_err();
     assert!(error.is_transient(), "{error}");

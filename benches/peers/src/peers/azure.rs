@@ -15,8 +15,7 @@ use azure_core::time::{Duration, OffsetDateTime};
 
 use super::Peer;
 use crate::drive::{Run, Workload, repeat, to_its_end};
-use crate::workloads;
-use crate::workloads::ACCESS_TOKEN;
+use crate::workloads::{self, ACCESS_TOKEN};
 
 /// Its bodies can all be sent again.
 const WORKLOADS: &[Workload] = &[Workload::Get, Workload::GetClone, Workload::Post];
