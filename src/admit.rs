@@ -2,7 +2,7 @@
 //!
 //! Every adapter asks here, so that the layer and the middleware of other clients decide alike.
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http::{Extensions, Request, StatusCode, Uri};
 
 use crate::challenge::insufficient_scope;
@@ -133,36 +133,44 @@ impl Wishes {
 
 /// Sets the headers of a request whose own have nothing to say, as those of almost all, and so need
 /// not be heard first. `false`, and the headers are as they were, if they have.
-#[inline]
+#[inline(always)]
 pub(crate) fn put_on(
     held: &Held,
     mode: RequestMode,
     business: Option<&HeaderValue>,
     headers: &mut HeaderMap,
 ) -> bool {
-    // What takes the place of one value can be put back; where a name has several, it can't.
+    // `append` tells whether it joined another value. Where it joined one, it can be taken off again;
+    // among several, it can't.
     if headers.len() != headers.keys_len() {
         return false;
     }
-    if let Some(own) = headers.insert(AUTHORIZATION, held.authorization.clone()) {
-        headers.insert(AUTHORIZATION, own);
-        return false;
+    if headers.append(AUTHORIZATION, held.authorization.clone()) {
+        return take_off(headers, AUTHORIZATION, &[]);
     }
-    if let Some(own) = headers.insert(REQUEST_MODE, mode.header_value()) {
-        headers.insert(REQUEST_MODE, own);
-        headers.remove(AUTHORIZATION);
-        return false;
+    if headers.append(REQUEST_MODE, mode.header_value()) {
+        return take_off(headers, REQUEST_MODE, &[AUTHORIZATION]);
     }
     let Some(business) = business else {
         return true;
     };
-    if let Some(own) = headers.insert(PROVIDER_ID, business.clone()) {
-        headers.insert(PROVIDER_ID, own);
-        headers.remove(REQUEST_MODE);
-        headers.remove(AUTHORIZATION);
-        return false;
+    if headers.append(PROVIDER_ID, business.clone()) {
+        return take_off(headers, PROVIDER_ID, &[AUTHORIZATION, REQUEST_MODE]);
     }
     true
+}
+
+/// The request has a value of its own for `name`: it keeps that alone, and what was put on before
+/// goes.
+#[cold]
+fn take_off(headers: &mut HeaderMap, name: HeaderName, put_on: &[HeaderName]) -> bool {
+    if let Some(own) = headers.get(&name).cloned() {
+        headers.insert(name, own);
+    }
+    for name in put_on.iter().rev() {
+        headers.remove(name);
+    }
+    false
 }
 
 fn standing_mode(headers: &HeaderMap) -> Result<Option<RequestMode>, Error> {

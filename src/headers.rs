@@ -67,8 +67,8 @@ impl RequestMode {
     #[inline]
     pub(crate) const fn header_value(self) -> HeaderValue {
         match self {
-            RequestMode::Customer => HeaderValue::from_static("customer"),
-            RequestMode::Provider => HeaderValue::from_static("provider"),
+            RequestMode::Customer => const { HeaderValue::from_static("customer") },
+            RequestMode::Provider => const { HeaderValue::from_static("provider") },
         }
     }
 
