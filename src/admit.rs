@@ -9,6 +9,7 @@ use crate::challenge::insufficient_scope;
 use crate::credentials::{Credentials, Held};
 use crate::error::Error;
 use crate::headers::{PROVIDER_ID, ProviderId, REQUEST_MODE, RequestMode};
+use crate::origin::Allowed;
 use crate::refresh::is_exchange;
 
 /// The parts of a request on which the decision depends.
@@ -34,6 +35,8 @@ pub(crate) struct Grant<'a> {
     pub(crate) credentials: &'a Credentials,
     /// The request brought the credentials itself.
     pub(crate) brought: bool,
+    /// Where the request goes.
+    pub(crate) origin: Allowed,
     pub(crate) wishes: Wishes,
 }
 
@@ -75,13 +78,14 @@ pub(crate) fn admit<'a>(
     let Some(credentials) = brought.or(fixed) else {
         return without_credentials(asked);
     };
-    if !credentials.settings().origins.allow(asked.uri)
-        || extension_is(asked.extensions, is_exchange)
-    {
+    let Some(origin) = credentials.settings().origins.allow(asked.uri) else {
+        return Ok(Admission::PassThrough);
+    };
+    if extension_is(asked.extensions, is_exchange) {
         return Ok(Admission::PassThrough);
     }
     let wishes = Wishes::of(asked.extensions, credentials);
-    Ok(Admission::Authorize(Grant { credentials, brought: brought.is_some(), wishes }))
+    Ok(Admission::Authorize(Grant { credentials, brought: brought.is_some(), origin, wishes }))
 }
 
 /// A request that brings its own `Authorization`, or carries an exchange, needs no credentials;

@@ -25,6 +25,8 @@ use crate::credentials::{Credentials, Renewal};
 use crate::drain::Drain;
 use crate::error::{BoxError, Error};
 use crate::future::Errand;
+use crate::memo::Memo;
+use crate::origin::Allowed;
 use crate::service::Shared;
 use crate::turn;
 
@@ -56,6 +58,7 @@ pub(crate) struct Waiting<S> {
     pub(crate) credentials: Credentials,
     /// The request brought the credentials itself.
     pub(crate) brought: bool,
+    pub(crate) origin: Allowed,
     pub(crate) choices: Choices,
 }
 
@@ -80,15 +83,14 @@ where
     }
 
     /// The way of a request that was answered 401.
+    #[cold]
     pub(crate) fn after_401(response: Response<R>, mut errand: Errand<S, B>) -> Self
     where
         B: RepeatableBody,
     {
         // Asked now and not later: a body that is still being sent when the 401 comes is never
         // sent again, even if it has come to its end by the time the token is there.
-        if errand.copy.as_ref().is_some_and(|copy| !copy.is_complete()) {
-            errand.copy = None;
-        }
+        errand.memo.forget_incomplete_body();
         let renewal = turn::after_401(errand.credentials(), errand.generation);
         Detour::AwaitRenewal { renewal, response: Some(response), errand: Some(errand) }
     }
@@ -101,6 +103,7 @@ where
     B: RepeatableBody,
     R: Body,
 {
+    #[cold]
     pub(crate) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Leave<S, B, R>> {
         loop {
             let next = match self.as_mut().project() {
@@ -151,14 +154,15 @@ where
     S: Service<Request<B>> + Clone,
     B: RepeatableBody,
 {
-    let Waiting { shared, credentials, brought, choices } = waiting;
+    let Waiting { shared, credentials, brought, origin, choices } = waiting;
     let snapshot = credentials.snapshot();
     let slot = snapshot.slot(choices.mode);
     let held = turn::after_waiting(&credentials, slot, outcome)?;
     let brought = brought.then_some(&credentials);
-    let errand = Errand::take_down(&shared, slot.generation, brought, &request);
+    let memo = Memo::with_care(&request, origin, brought);
     choices.apply(held, request.headers_mut());
     let service = shared.fresh();
+    let errand = Errand { shared, generation: slot.generation, memo };
     Ok(Detour::Readying { service, request: Some(request), errand: Some(errand) })
 }
 
@@ -195,17 +199,17 @@ fn authorized_repeat<S, B>(
 where
     S: Service<Request<B>> + Clone,
 {
-    let copy = errand.copy.take().and_then(|body| errand.memo.rebuild(body));
-    let credentials = errand.credentials();
+    let credentials = errand.credentials().clone();
+    let copy = errand.memo.rebuild(&credentials.settings().origins);
     // What it says, it said before its first send, so its choices are what they were then.
     let copy = copy.and_then(|request| {
-        let wishes = Wishes::of(request.extensions(), credentials);
+        let wishes = Wishes::of(request.extensions(), &credentials);
         let choices = wishes.heed(request.headers()).ok().flatten()?;
         Some((request, choices))
     });
     let snapshot = credentials.snapshot();
     let slot = snapshot.slot(errand.generation.mode());
-    let (held, (mut request, choices)) = turn::for_repeat(credentials, slot, outcome, copy)?;
+    let (held, (mut request, choices)) = turn::for_repeat(&credentials, slot, outcome, copy)?;
     choices.apply(held, request.headers_mut());
     Ok((request, errand.shared.fresh()))
 }

@@ -81,29 +81,7 @@ pub(crate) struct Errand<S, B> {
     pub(crate) shared: Arc<Shared<S>>,
     /// That of the token that it was sent with.
     pub(crate) generation: Generation,
-    /// `Some` where the body can be sent again, as far as was known before it was sent.
-    pub(crate) copy: Option<B>,
-    /// Blank unless there is a `copy`, or the request brought its own credentials.
-    pub(crate) memo: Memo,
-}
-
-impl<S, B: RepeatableBody> Errand<S, B> {
-    /// Takes down what a repeat of `request` needs, before any secret of ours is in it.
-    #[inline]
-    pub(crate) fn take_down(
-        shared: &Arc<Shared<S>>,
-        generation: Generation,
-        brought: Option<&Credentials>,
-        request: &Request<B>,
-    ) -> Self {
-        let copy = request.body().try_clone();
-        let memo = match (&copy, brought) {
-            (Some(_), _) => Memo::of(request, brought),
-            (None, Some(brought)) => Memo::of_credentials(brought),
-            (None, None) => Memo::blank(),
-        };
-        Errand { shared: Arc::clone(shared), generation, copy, memo }
-    }
+    pub(crate) memo: Memo<B>,
 }
 
 impl<S, B> Errand<S, B> {
@@ -123,8 +101,9 @@ where
         ResponseFuture { state: State::Sent { future, errand: None } }
     }
 
-    pub(crate) fn sent(future: S::Future, errand: Errand<S, B>) -> Self {
-        ResponseFuture { state: State::Sent { future, errand: Some(errand) } }
+    #[inline]
+    pub(crate) fn sent(future: S::Future, errand: Option<Errand<S, B>>) -> Self {
+        ResponseFuture { state: State::Sent { future, errand } }
     }
 
     pub(crate) fn waiting(renewal: Renewal, request: Request<B>, waiting: Waiting<S>) -> Self {
@@ -153,10 +132,12 @@ where
                 StateProj::Sent { future, errand } => {
                     let answer = ready!(future.poll(cx)).map_err(Into::into);
                     match answer {
-                        Ok(response) if errand.is_some() && means_renewal(&response) => {
-                            let errand = errand.take().expect("there, as was just seen");
-                            State::Detour { detour: Box::pin(Detour::after_401(response, errand)) }
-                        }
+                        Ok(response) if means_renewal(&response) => match errand.take() {
+                            None => return Poll::Ready(Ok(response)),
+                            Some(errand) => State::Detour {
+                                detour: Box::pin(Detour::after_401(response, errand)),
+                            },
+                        },
                         answer => {
                             // Whatever it is, it ends this send: what was kept for a repeat is
                             // given back.

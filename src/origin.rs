@@ -9,22 +9,40 @@ use std::fmt;
 use std::net::IpAddr;
 
 use http::Uri;
-use http::uri::Scheme;
+use http::uri::{self, Authority, Scheme};
 
 use crate::error::Error;
 
 /// A scheme, a host and a port, in the form in which they are compared.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Origin {
-    /// `https` or `http`.
-    scheme: Scheme,
+    /// `https`, else `http`.
+    is_tls: bool,
     /// In lower case, with its port unless that is the scheme's own: as clients write it.
     authority: Box<str>,
 }
 
-/// The origins that a credential may go to. Never empty.
+/// Names one of the origins that a credential may go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Allowed(
+    /// 0 for the base, then the further ones.
+    usize,
+);
+
+impl Allowed {
+    pub(crate) const BASE: Allowed = Allowed(0);
+
+    /// One of them, in another form than the one in which it was allowed.
+    pub(crate) const REWRITTEN: Allowed = Allowed(usize::MAX);
+}
+
+/// The origins that a credential may go to.
 #[derive(Clone, Debug)]
-pub(crate) struct Origins(Box<[Origin]>);
+pub(crate) struct Origins {
+    /// Where almost every request goes.
+    base: Origin,
+    further: Box<[Origin]>,
+}
 
 impl Origin {
     /// Reads the origin of an absolute URL, to which credentials are meant to go.
@@ -65,11 +83,13 @@ impl Origin {
     }
 
     fn of(uri: &Uri) -> Option<Self> {
-        let scheme = [Scheme::HTTPS, Scheme::HTTP]
-            .into_iter()
-            .find(|scheme| uri.scheme() == Some(scheme))?;
+        let is_tls = match uri.scheme_str()? {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
         let authority = uri.authority()?;
-        let own_port: u16 = if scheme == Scheme::HTTPS { 443 } else { 80 };
+        let own_port: u16 = if is_tls { 443 } else { 80 };
         // `port()` is `None` for a port that is no number as well, so ask the text.
         let port = match authority.as_str().strip_prefix(authority.host()) {
             Some("" | ":") => own_port,
@@ -80,33 +100,70 @@ impl Origin {
         if port != own_port {
             text = format!("{text}:{port}");
         }
-        Some(Origin { scheme, authority: text.into() })
+        Some(Origin { is_tls, authority: text.into() })
+    }
+
+    fn scheme(&self) -> Scheme {
+        if self.is_tls { Scheme::HTTPS } else { Scheme::HTTP }
+    }
+
+    #[inline]
+    fn is_written(&self, scheme: &Scheme, authority: &Authority) -> bool {
+        let is_scheme = match scheme.as_str() {
+            "https" => self.is_tls,
+            "http" => !self.is_tls,
+            _ => false,
+        };
+        is_scheme && authority.as_str() == &*self.authority
     }
 }
 
 impl Origins {
-    pub(crate) fn new(origins: Vec<Origin>) -> Self {
-        Origins(origins.into())
+    pub(crate) fn new(base: Origin, further: Vec<Origin>) -> Self {
+        Origins { base, further: further.into() }
     }
 
-    /// May credentials go with a request to `uri`?
+    /// The origin that a request to `uri` goes to, if credentials may go with it.
     ///
     /// A relative URI names no origin: whoever completes it below this layer may send it anywhere,
     /// so the answer is no.
-    #[inline]
-    pub(crate) fn allow(&self, uri: &Uri) -> bool {
-        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
-            return false;
-        };
-        // Almost every request is written as its origin is; the rest takes the long way.
-        let mut origins = self.0.iter();
-        origins.any(|origin| authority.as_str() == &*origin.authority && *scheme == origin.scheme)
-            || self.allow_if_rewritten(uri)
+    pub(crate) fn allow(&self, uri: &Uri) -> Option<Allowed> {
+        self.allow_as_written(uri).or_else(|| {
+            let asked = Origin::of(uri)?;
+            let is_allowed = asked == self.base || self.further.contains(&asked);
+            is_allowed.then_some(Allowed::REWRITTEN)
+        })
+    }
+
+    /// The same, if the request writes its origin as it was allowed, as almost every one does.
+    #[inline(always)]
+    pub(crate) fn allow_as_written(&self, uri: &Uri) -> Option<Allowed> {
+        let (scheme, authority) = (uri.scheme()?, uri.authority()?);
+        if self.base.is_written(scheme, authority) {
+            return Some(Allowed::BASE);
+        }
+        self.allow_further(scheme, authority)
     }
 
     #[cold]
-    fn allow_if_rewritten(&self, uri: &Uri) -> bool {
-        Origin::of(uri).is_some_and(|origin| self.0.contains(&origin))
+    fn allow_further(&self, scheme: &Scheme, authority: &Authority) -> Option<Allowed> {
+        let mut further = self.further.iter();
+        let index = further.position(|origin| origin.is_written(scheme, authority))?;
+        Some(Allowed(1 + index))
+    }
+
+    /// The URI of `path_and_query` there. `None` for an origin that was rewritten: its form is not
+    /// known here.
+    pub(crate) fn uri(&self, origin: Allowed, path_and_query: &[u8]) -> Option<Uri> {
+        let origin = match origin.0.checked_sub(1) {
+            None => &self.base,
+            Some(index) => self.further.get(index)?,
+        };
+        let mut parts = uri::Parts::default();
+        parts.scheme = Some(origin.scheme());
+        parts.authority = Some(origin.authority.parse().ok()?);
+        parts.path_and_query = Some(path_and_query.try_into().ok()?);
+        Uri::from_parts(parts).ok()
     }
 }
 
@@ -120,7 +177,7 @@ fn is_loopback(host: &str) -> bool {
 
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.authority)
+        write!(f, "{}://{}", self.scheme(), self.authority)
     }
 }
 
@@ -132,9 +189,39 @@ mod tests {
         Origin::for_credentials("base URL", &url.parse().unwrap())
     }
 
+    impl Origins {
+        /// Those of the base URL, which stands first, and of further ones.
+        pub(crate) fn of(urls: &[&str]) -> Self {
+            let (base, further) = urls.split_first().unwrap();
+            let further = further.iter().map(|url| origin(url).unwrap());
+            Origins::new(origin(base).unwrap(), further.collect())
+        }
+    }
+
+    #[test]
+    fn p4_a_further_origin_is_told_from_the_others() {
+        let origins =
+            Origins::of(&["https://goteamup.com", "http://[::1]:80", "https://a.example"]);
+        for url in [
+            "https://goteamup.com/",
+            "http://[::1]/v2?page=1",
+            "https://a.example/v2",
+            "https://a.example?query",
+        ] {
+            let uri: Uri = url.parse().unwrap();
+            let origin = origins.allow(&uri).unwrap();
+            assert_eq!(origins.allow_as_written(&uri), Some(origin));
+            let path = uri.path_and_query().unwrap().as_str().as_bytes();
+            assert_eq!(origins.uri(origin, path), Some(uri));
+        }
+        for url in ["http://goteamup.com/", "https://[::1]/", "http://a.example/"] {
+            assert_eq!(origins.allow(&url.parse().unwrap()), None, "{url}");
+        }
+    }
+
     #[test]
     fn p4_only_the_allowed_origin_is_allowed_however_it_is_written() {
-        let origins = Origins::new(vec![origin("https://goteamup.com/api/v2").unwrap()]);
+        let origins = Origins::of(&["https://goteamup.com/api/v2"]);
         for ours in [
             "https://goteamup.com/api/v2/events",
             "https://goteamup.com:443/",
@@ -142,7 +229,7 @@ mod tests {
             "HTTPS://goteamup.com/",
             "https://goteamup.com:/",
         ] {
-            assert!(origins.allow(&ours.parse().unwrap()), "{ours}");
+            assert!(origins.allow(&ours.parse().unwrap()).is_some(), "{ours}");
         }
         for other in [
             "http://goteamup.com/",
@@ -156,7 +243,7 @@ mod tests {
             "wss://goteamup.com/",
             "/api/v2/events",
         ] {
-            assert!(!origins.allow(&other.parse().unwrap()), "{other}");
+            assert!(origins.allow(&other.parse().unwrap()).is_none(), "{other}");
         }
     }
 

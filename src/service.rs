@@ -14,6 +14,7 @@ use crate::credentials::{Credentials, Verdict};
 use crate::detour::Waiting;
 use crate::error::BoxError;
 use crate::future::{Errand, ResponseFuture};
+use crate::memo::Memo;
 use crate::own::Own;
 use crate::turn;
 
@@ -123,8 +124,8 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.authorize_at_once(&mut request) {
-            Some(errand) => ResponseFuture::sent(self.inner.call(request), errand),
             None => self.call_with_care(request),
+            errand => ResponseFuture::sent(self.inner.call(request), errand),
         }
     }
 }
@@ -133,6 +134,9 @@ impl<S: Clone> Auth<S> {
     /// The straight way, which almost every request goes: it has nothing of its own to say, neither
     /// in its extensions nor in its headers, and the token is fresh. `None`, with the request as it
     /// came, for any other.
+    ///
+    /// Some of what it calls is inlined by force, and some that is rare is marked cold: the compiler
+    /// would decide otherwise, at the price of a call for each request.
     #[inline]
     fn authorize_at_once<B: RepeatableBody>(
         &mut self,
@@ -144,9 +148,10 @@ impl<S: Clone> Auth<S> {
         let shared = &self.shared;
         let credentials = shared.credentials.as_ref()?;
         let settings = credentials.settings();
-        if !request.extensions().is_empty() || !settings.origins.allow(request.uri()) {
+        if !request.extensions().is_empty() {
             return None;
         }
+        let origin = settings.origins.allow_as_written(request.uri())?;
         let loaded;
         let snapshot = match self.own.newest(credentials) {
             Some(own) => own,
@@ -159,11 +164,11 @@ impl<S: Clone> Auth<S> {
         let Verdict::Fresh(held) = slot.verdict(credentials.now()) else {
             return None;
         };
-        let errand = Errand::take_down(shared, slot.generation, None, request);
+        let memo = Memo::of(request, origin);
         if !put_on(held, settings.mode, snapshot.business(), request.headers_mut()) {
             return None;
         }
-        Some(errand)
+        Some(Errand { shared: Arc::clone(shared), generation: slot.generation, memo })
     }
 
     /// Has proved long-lived: from now on it shares nothing with its clones that each request would
@@ -204,15 +209,18 @@ impl<S: Clone> Auth<S> {
         let slot = snapshot.slot(choices.mode);
         match turn::at_first(grant.credentials, slot) {
             Ok(held) => {
-                let errand = Errand::take_down(shared, slot.generation, grant.brought(), &request);
+                let memo = Memo::with_care(&request, grant.origin, grant.brought());
                 choices.apply(held, request.headers_mut());
-                ResponseFuture::sent(self.inner.call(request), errand)
+                let shared = Arc::clone(shared);
+                let errand = Errand { shared, generation: slot.generation, memo };
+                ResponseFuture::sent(self.inner.call(request), Some(errand))
             }
             Err(renewal) => {
                 let waiting = Waiting {
                     shared: Arc::clone(shared),
                     credentials: grant.credentials.clone(),
                     brought: grant.brought,
+                    origin: grant.origin,
                     choices,
                 };
                 self.give_back();

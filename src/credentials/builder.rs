@@ -385,14 +385,11 @@ impl CredentialsBuilder {
     }
 
     fn check_origins(&self, base: &Uri) -> Result<Origins, Error> {
-        let mut origins = vec![Origin::for_credentials("base URL", base)?];
-        for url in &self.further_origins {
-            origins.push(Origin::for_credentials(
-                "allowed origin",
-                &parse_url("allowed origin", url)?,
-            )?);
-        }
-        Ok(Origins::new(origins))
+        let base = Origin::for_credentials("base URL", base)?;
+        let further = self.further_origins.iter().map(|url| {
+            Origin::for_credentials("allowed origin", &parse_url("allowed origin", url)?)
+        });
+        Ok(Origins::new(base, further.collect::<Result<_, _>>()?))
     }
 
     fn check_limits(&self) -> Result<(), Error> {

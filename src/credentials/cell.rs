@@ -129,9 +129,14 @@ impl Copied {
     #[inline]
     pub(crate) fn newest(&mut self, cell: &Cell) -> &Snapshot {
         if self.serial != cell.serial() {
-            *self = Copied::of(cell);
+            self.renew(cell);
         }
         &self.snapshot
+    }
+
+    #[cold]
+    fn renew(&mut self, cell: &Cell) {
+        *self = Copied::of(cell);
     }
 }
 

@@ -3,29 +3,29 @@
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
-/// What stands before a written header, in one word: how long its value is, in the lower 32 bits,
-/// whether that is sensitive, and how long its name is, which is at most 64 KiB.
+/// What stands before a written header, in one word: how long its value is, how long its name is
+/// (at most 64 KiB, says `http`), and whether the value is sensitive.
 struct Mark(u64);
 
 impl Mark {
-    const SENSITIVE: u64 = 1 << 32;
     const SIZE: usize = size_of::<u64>();
 
     #[inline]
     fn new(name_len: usize, value_len: usize, sensitive: bool) -> Self {
-        Mark((name_len as u64) << 33 | u64::from(sensitive) << 32 | value_len as u64)
+        // No memory holds a value of 2^47 bytes.
+        Mark((value_len as u64) << 17 | (name_len as u64) << 1 | u64::from(sensitive))
     }
 
     fn name_len(&self) -> usize {
-        (self.0 >> 33) as usize
+        (self.0 >> 1) as u16 as usize
     }
 
     fn value_len(&self) -> usize {
-        self.0 as u32 as usize
+        (self.0 >> 17) as usize
     }
 
     fn is_sensitive(&self) -> bool {
-        self.0 & Mark::SENSITIVE != 0
+        self.0 & 1 != 0
     }
 }
 
@@ -38,42 +38,26 @@ pub(super) struct Pad {
 }
 
 impl Pad {
+    /// Has `write` write, from the beginning; once more, in more room, where it was too little.
     #[inline]
-    fn room(&mut self, wanted: usize) -> &mut [u8] {
-        let end = self.used + wanted;
-        if end > self.bytes.len() {
-            self.grow(end);
+    pub(super) fn fill(&mut self, write: impl Fn(&mut Room<'_>) -> Option<()>) {
+        loop {
+            let mut room = Room(&mut self.bytes);
+            if write(&mut room).is_some() {
+                let left = room.0.len();
+                self.used = self.bytes.len() - left;
+                return;
+            }
+            self.grow();
         }
-        let room = &mut self.bytes[self.used..end];
-        self.used = end;
-        room
     }
 
     #[cold]
-    fn grow(&mut self, needed: usize) {
-        self.bytes.resize(needed.next_power_of_two().max(256), 0);
-    }
-
-    #[inline]
-    pub(super) fn write(&mut self, text: &str) {
-        self.room(text.len()).copy_from_slice(text.as_bytes());
-    }
-
-    /// `false`, and nothing is written, if the value is too long to be marked.
-    #[inline]
-    pub(super) fn write_header(&mut self, name: &HeaderName, value: &HeaderValue) -> bool {
-        let (name, text) = (name.as_str().as_bytes(), value.as_bytes());
-        if text.len() > u32::MAX as usize {
-            return false;
-        }
-        let room = self.room(Mark::SIZE + name.len() + text.len());
-        let (mark, room) = room.split_at_mut(Mark::SIZE);
-        let (name_room, text_room) = room.split_at_mut(name.len());
-        let Mark(word) = Mark::new(name.len(), text.len(), value.is_sensitive());
-        mark.copy_from_slice(&word.to_le_bytes());
-        name_room.copy_from_slice(name);
-        text_room.copy_from_slice(text);
-        true
+    fn grow(&mut self) {
+        let wanted = (2 * self.bytes.len()).max(256);
+        // It may hold a part of what did not go in, and is freed.
+        self.bytes.fill(0);
+        self.bytes = vec![0; wanted];
     }
 
     /// All that is written.
@@ -98,7 +82,57 @@ impl Pad {
     }
 }
 
-/// Reads what [`Pad::write_header`] has written.
+/// What is left of a pad to write on.
+pub(super) struct Room<'a>(&'a mut [u8]);
+
+impl<'a> Room<'a> {
+    #[inline]
+    fn take(&mut self, wanted: usize) -> Option<&'a mut [u8]> {
+        let (taken, left) = std::mem::take(&mut self.0).split_at_mut_checked(wanted)?;
+        self.0 = left;
+        Some(taken)
+    }
+
+    /// `None` where the room does not suffice, as with the others.
+    #[inline]
+    pub(super) fn write(&mut self, text: &[u8]) -> Option<()> {
+        copy(self.take(text.len())?, text);
+        Some(())
+    }
+
+    #[inline]
+    pub(super) fn write_header(&mut self, name: &HeaderName, value: &HeaderValue) -> Option<()> {
+        let (name, text) = (name.as_str().as_bytes(), value.as_bytes());
+        let Mark(word) = Mark::new(name.len(), text.len(), value.is_sensitive());
+        self.take(Mark::SIZE)?.copy_from_slice(&word.to_le_bytes());
+        self.write(name)?;
+        self.write(text)
+    }
+}
+
+/// Copies a text into room of its length. Most texts are short, and a call of `memcpy` would cost more
+/// than the copying.
+#[inline(always)]
+fn copy(room: &mut [u8], text: &[u8]) {
+    let is_copied = text.len() <= 32
+        && (copy_ends::<16>(room, text).is_some()
+            || copy_ends::<8>(room, text).is_some()
+            || copy_ends::<4>(room, text).is_some());
+    if !is_copied {
+        room.copy_from_slice(text);
+    }
+}
+
+/// Copies the first and the last `N` bytes, which are all of them where there are at most twice as
+/// many. `None`, and nothing is copied, where there are fewer.
+#[inline(always)]
+fn copy_ends<const N: usize>(room: &mut [u8], text: &[u8]) -> Option<()> {
+    *room.first_chunk_mut::<N>()? = *text.first_chunk()?;
+    *room.last_chunk_mut::<N>()? = *text.last_chunk()?;
+    Some(())
+}
+
+/// Reads what [`Room::write_header`] has written.
 pub(super) fn read_headers(mut bytes: &[u8], headers: &mut HeaderMap) -> Option<()> {
     while !bytes.is_empty() {
         let (mark, rest) = bytes.split_first_chunk()?;
@@ -111,4 +145,38 @@ pub(super) fn read_headers(mut bytes: &[u8], headers: &mut HeaderMap) -> Option<
         bytes = rest;
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_every_length_are_read_back_as_they_were_written() {
+        let mut written = HeaderMap::new();
+        for length in 0..70 {
+            let text = |from: u8| (0..length).map(|at| from + at % 26).collect::<Vec<_>>();
+            let name = HeaderName::from_bytes(&[b"x".to_vec(), text(b'a')].concat()).unwrap();
+            let mut value = HeaderValue::from_bytes(&text(b'A')).unwrap();
+            value.set_sensitive(length % 2 == 1);
+            written.insert(name, value);
+        }
+
+        let mut pad = Pad::default();
+        pad.fill(|room| {
+            written.iter().try_for_each(|(name, value)| room.write_header(name, value))
+        });
+        let mut read = HeaderMap::new();
+        read_headers(pad.written(), &mut read).unwrap();
+        assert!(read.iter().eq(written.iter()), "{read:?}");
+        let sensitive = |headers: &HeaderMap| -> Vec<_> {
+            headers.values().map(HeaderValue::is_sensitive).collect()
+        };
+        assert_eq!(sensitive(&read), sensitive(&written));
+
+        pad.wipe();
+        assert!(pad.is_wiped());
+        pad.fill(|room| room.write(b"short"));
+        assert_eq!(pad.written(), b"short");
+    }
 }
