@@ -13,7 +13,6 @@ use std::task::{Context, Poll, ready};
 
 use arc_swap::ArcSwap;
 use http::header::AUTHORIZATION;
-use http::uri::Scheme;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Empty;
 use pin_project_lite::pin_project;
@@ -22,7 +21,13 @@ use tower::{BoxError, Service};
 use tower_teamup_auth::REQUEST_MODE;
 use tower_teamup_auth::body::RepeatableBody;
 
+use self::pad::Pad;
 use crate::workloads::{Bare, authorization};
+
+/// The crate's own, since nothing is gained by writing it again.
+#[path = "../../src/memo/pad.rs"]
+#[expect(dead_code, unused_imports, reason = "nothing is read back here, and no test is run")]
+mod pad;
 
 /// Injects by hand what the layer injects, with the same care.
 #[derive(Clone)]
@@ -43,38 +48,30 @@ struct Token {
 }
 
 thread_local! {
-    static SPARE_NOTES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static SPARE_NOTES: RefCell<Vec<Pad>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Method, URI and headers, written down; wiped and kept for the next request in the end.
-pub(crate) struct Notes(Vec<u8>);
+/// Method, path and headers, written down; wiped and kept for the next request in the end.
+pub(crate) struct Notes(Pad);
 
 impl Notes {
     fn of<B>(request: &Request<B>) -> Self {
         let mut notes = SPARE_NOTES.with_borrow_mut(Vec::pop).unwrap_or_default();
-        let uri = request.uri();
-        write(&mut notes, request.method().as_str().as_bytes());
-        write(&mut notes, uri.authority().map_or("", |authority| authority.as_str()).as_bytes());
-        write(&mut notes, uri.path_and_query().map_or("", |path| path.as_str()).as_bytes());
-        for (name, value) in request.headers() {
-            write(&mut notes, name.as_str().as_bytes());
-            write(&mut notes, value.as_bytes());
-        }
+        let (method, headers) = (request.method().as_str(), request.headers());
+        let path = request.uri().path_and_query().map_or("", |path| path.as_str());
+        notes.fill(|room| {
+            room.write(method.as_bytes())?;
+            room.write(path.as_bytes())?;
+            headers.iter().try_for_each(|(name, value)| room.write_header(name, value))
+        });
         Notes(notes)
     }
-}
-
-/// A text and its length before it, without which it could not be read back.
-fn write(notes: &mut Vec<u8>, text: &[u8]) {
-    notes.extend_from_slice(&(text.len() as u32).to_le_bytes());
-    notes.extend_from_slice(text);
 }
 
 impl Drop for Notes {
     fn drop(&mut self) {
         let mut notes = std::mem::take(&mut self.0);
-        notes.fill(0);
-        notes.clear();
+        notes.wipe();
         SPARE_NOTES.with_borrow_mut(|spare| spare.push(notes));
     }
 }
@@ -120,7 +117,7 @@ impl<B: RepeatableBody> Service<Request<B>> for Necessary {
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let uri = request.uri();
-        let is_allowed = uri.scheme() == Some(&Scheme::HTTPS)
+        let is_allowed = uri.scheme_str() == Some("https")
             && uri.authority().is_some_and(|authority| authority.as_str() == "goteamup.com");
         let token = self.credentials.newest.load();
         let (monotonic, wall) = clocks();
@@ -131,9 +128,9 @@ impl<B: RepeatableBody> Service<Request<B>> for Necessary {
         let kept = Kept { _credentials: Arc::clone(&self.credentials), _repeat: repeat };
 
         let headers = request.headers_mut();
-        let own = headers.insert(AUTHORIZATION, token.authorization.clone());
-        let own_mode = headers.insert(REQUEST_MODE, HeaderValue::from_static("provider"));
-        assert!(own.is_none() && own_mode.is_none());
+        let has_own = headers.append(AUTHORIZATION, token.authorization.clone());
+        let has_own_mode = headers.append(REQUEST_MODE, HeaderValue::from_static("provider"));
+        assert!(!has_own && !has_own_mode);
         NecessaryFuture::Sent { inner: self.inner.call(request), kept: Some(kept) }
     }
 }

@@ -56,6 +56,15 @@
 //! | persist | the new tokens are used, since the old are spent; the write is repeated, the right to refresh is kept, and no further exchange starts before it has succeeded |
 //! | the task itself: a panic, a runtime that goes away | the waiters get an error; rotated tokens are in the ledger, and are written first thing next time |
 //!
+//! # The repeat
+//!
+//! Before the token is put on, a request is written down: method, path and headers as bytes, in memory
+//! that its thread uses again and again, its body as the body itself can be had twice, and of its origin
+//! only which of the allowed ones it is. So a repeat can't go anywhere else, and no token of ours is in
+//! what is kept. What can't be written down is kept as it is: extensions, credentials that the request
+//! brought, a URI that writes its origin otherwise than it was allowed. Only a 401 reads it back; any
+//! other answer wipes it.
+//!
 //! # One refresh token, two access tokens
 //!
 //! TeamUp binds an access token to a mode. A credential holds one for each that was asked for. Their
