@@ -199,6 +199,13 @@ mod tests {
     }
 
     #[test]
+    fn debug_shows_an_origin_as_it_is_written() {
+        for url in ["https://goteamup.com", "http://127.0.0.1:8080"] {
+            assert_eq!(format!("{:?}", origin(url).unwrap()), url);
+        }
+    }
+
+    #[test]
     fn p4_a_further_origin_is_told_from_the_others() {
         let origins =
             Origins::of(&["https://goteamup.com", "http://[::1]:80", "https://a.example"]);

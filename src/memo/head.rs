@@ -204,6 +204,14 @@ mod tests {
     }
 
     #[test]
+    fn p9_nothing_is_rebuilt_that_was_not_written_down() {
+        let mut head = Head::blank();
+        let uri = Some(Uri::from_static("https://goteamup.com:443/"));
+        head.add(Brought { uri, ..Brought::default() });
+        assert!(head.rebuild((), &Origins::of(&["https://goteamup.com"])).is_none());
+    }
+
+    #[test]
     fn a_sheet_waits_for_the_next_request_unless_it_grew_large_or_enough_are_there() {
         fn waiting() -> usize {
             let uppermost = PILE.take();

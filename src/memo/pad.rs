@@ -166,6 +166,7 @@ mod tests {
         pad.fill(|room| {
             written.iter().try_for_each(|(name, value)| room.write_header(name, value))
         });
+        assert_eq!(pad.capacity(), pad.written().len().next_power_of_two(), "grown by doubling");
         let mut read = HeaderMap::new();
         read_headers(pad.written(), &mut read).unwrap();
         assert!(read.iter().eq(written.iter()), "{read:?}");
