@@ -114,7 +114,7 @@ impl Sheet {
     }
 
     /// The uppermost of the pile, or a new one.
-    #[inline]
+    #[inline(always)]
     fn from_pile() -> Box<Self> {
         let uppermost = PILE.try_with(|pile| {
             let mut sheet = pile.take()?;

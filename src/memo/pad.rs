@@ -100,7 +100,7 @@ impl<'a> Room<'a> {
         Some(())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn write_header(&mut self, name: &HeaderName, value: &HeaderValue) -> Option<()> {
         let (name, text) = (name.as_str().as_bytes(), value.as_bytes());
         let Mark(word) = Mark::new(name.len(), text.len(), value.is_sensitive());
