@@ -110,8 +110,8 @@
 //! headers. The bare request takes some 32,000; 4 % of them, 1,289, are fewer than the work takes that is
 //! done by hand without any sending.
 //!
-//! **The storm** misses its goal clearly, and nobody can meet it: a program that writes by hand the
-//! least that a storm can be needs 1.75 times the time that the goal allows 1.15 for
+//! **The storm** misses its goal clearly. So does a program that does by hand as little as it can: it
+//! needs 1.75 times the time that the goal allows 1.15 for
 //! (`benches/overhead/storm.rs`). Each of its tasks keeps a clone of its request, waits for the renewal
 //! that the first 401 began, and sends the clone; so it is woken twice and sends twice, where the repeats
 //! alone are woken and sent once. Its exchange is run by the first caller, with whom the new tokens would
