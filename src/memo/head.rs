@@ -191,11 +191,15 @@ mod tests {
             .unwrap()
     }
 
+    fn a_rewritten_origin() -> Brought {
+        let uri = Some(Uri::from_static("https://goteamup.com:443/"));
+        Brought { uri, ..Brought::default() }
+    }
+
     #[test]
     fn p5_a_sheet_that_is_used_again_knows_nothing_of_the_request_before() {
         let mut head = head_of(&request());
-        let uri = Some(Uri::from_static("https://goteamup.com:443/"));
-        head.add(Brought { uri, ..Brought::default() });
+        head.add(a_rewritten_origin());
         drop(head);
 
         let sheet = Sheet::from_pile();
@@ -206,8 +210,7 @@ mod tests {
     #[test]
     fn p9_nothing_is_rebuilt_that_was_not_written_down() {
         let mut head = Head::blank();
-        let uri = Some(Uri::from_static("https://goteamup.com:443/"));
-        head.add(Brought { uri, ..Brought::default() });
+        head.add(a_rewritten_origin());
         assert!(head.rebuild((), &Origins::of(&["https://goteamup.com"])).is_none());
     }
 

@@ -252,12 +252,12 @@ async fn one_client_serves_users_who_bring_their_own_credentials() {
     assert_eq!(server.seen_calls().len(), 0);
 
     let (one, other) = (good(&server).await, expired(&server).await);
-    for (user, tokens) in [(one, ["0"].as_slice()), (other, &["1"])] {
+    for (user, token) in [(one, 0), (other, 1)] {
         let mut request = get("/events");
         request.extensions_mut().insert(user);
         assert_eq!(client.clone().oneshot(request).await.unwrap().status(), StatusCode::OK);
         let seen = server.seen_calls().pop().unwrap();
-        assert_eq!(seen.token(), Some(&*format!("{SECRET}-provider-{}", tokens[0])));
+        assert_eq!(seen.token(), Some(&*format!("{SECRET}-provider-{token}")));
     }
     // A 401 renews the credentials that the request brought.
     let user = good(&server).await;
@@ -265,16 +265,6 @@ async fn one_client_serves_users_who_bring_their_own_credentials() {
     let mut request = get("/events");
     request.extensions_mut().insert(user);
     assert_eq!(send(&client, request).await.unwrap().status(), StatusCode::OK);
-
-    // One that authorizes itself needs none.
-    let calls = server.seen_calls().len();
-    let mut request = get("/events");
-    request.headers_mut().insert("authorization", "Basic eA==".parse().unwrap());
-    assert_eq!(send(&client, request).await.unwrap().status(), StatusCode::UNAUTHORIZED);
-    let seen = &server.seen_calls()[calls..];
-    assert_eq!(seen.len(), 1);
-    assert_eq!(seen[0].headers["authorization"], "Basic eA==");
-    assert_eq!(seen[0].mode(), None);
 }
 
 #[tokio::test(start_paused = true)]

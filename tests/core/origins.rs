@@ -146,17 +146,23 @@ async fn p4_redirect_is_the_callers_to_follow() {
 
 #[tokio::test(start_paused = true)]
 async fn p4_own_authorization_is_respected_and_its_401_is_the_callers() {
-    let server = Server::new();
-    let client = client(&good(&server).await, &server);
-    server.every_call(Call::Answered(401, &[]));
-    let mut request = get("/events");
-    request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("Basic b3du"));
-    let response = send(&client, request).await.unwrap();
-    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    let [seen] = &server.seen_calls()[..] else { panic!("one send") };
-    assert_eq!(seen.headers.len(), 1);
-    assert_eq!(seen.headers[AUTHORIZATION], "Basic b3du");
-    assert_eq!(server.seen_exchanges().len(), 0);
+    for has_credentials in [true, false] {
+        let server = Server::new();
+        let credentials = good(&server).await;
+        // Without them, a request brings its own, or authorizes itself.
+        let layer =
+            if has_credentials { AuthLayer::new(credentials) } else { AuthLayer::per_request() };
+        let client = layer.layer(checked(&server));
+        server.every_call(Call::Answered(401, &[]));
+        let mut request = get("/events");
+        request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("Basic b3du"));
+        let response = send(&client, request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        let [seen] = &server.seen_calls()[..] else { panic!("one send") };
+        assert_eq!(seen.headers.len(), 1);
+        assert_eq!(seen.headers[AUTHORIZATION], "Basic b3du");
+        assert_eq!(server.seen_exchanges().len(), 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]
