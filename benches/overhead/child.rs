@@ -15,8 +15,10 @@ pub(crate) fn run(workload: &str, calls: u32) {
     // For every workload alike: what was allocated before, and stays, decides how long glibc looks for
     // the room of a request's headers, which is up to three hundred instructions.
     let (mut layered, mut necessary) = (layered(Bare), Necessary::new());
-    repeat(&mut layered, 32, |service| call(*service, post()));
-    repeat(&mut necessary, 32, |service| call(*service, post()));
+    for _ in 0..32 {
+        call(&mut layered, post());
+        call(&mut necessary, post());
+    }
     match workload {
         "get" => repeat(layered, calls, |service| call(service, get())),
         "bare_get" => repeat(Bare, calls, |service| call(service, get())),
@@ -28,9 +30,7 @@ pub(crate) fn run(workload: &str, calls: u32) {
         "once" => repeat(layered, calls, |service| call(service, once())),
         "bare_once" => repeat(Bare, calls, |service| call(service, once())),
         "necessary_get" => repeat(necessary, calls, |service| call(service, get())),
-        "necessary_get_clone" => {
-            repeat(necessary, calls, |service| oneshot(service, get()));
-        }
+        "necessary_get_clone" => repeat(necessary, calls, |service| oneshot(service, get())),
         "necessary_post" => repeat(necessary, calls, |service| call(service, post())),
         "necessary_once" => repeat(necessary, calls, |service| call(service, once())),
         other => panic!("no workload is called {other}"),

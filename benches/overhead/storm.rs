@@ -19,6 +19,7 @@ use tower_layer::Layer;
 use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
 use tower_teamup_auth::{AuthLayer, REQUEST_MODE};
 
+use crate::rounds::best_of;
 use crate::setup::{credentials_with, in_a_runtime};
 use crate::stopwatch::Stopwatch;
 use crate::workloads::{ACCESS_TOKEN, Bare, authorization, get};
@@ -41,23 +42,22 @@ pub(crate) struct Storm {
 }
 
 pub(crate) fn storm() -> Storm {
-    let [mut best, mut best_by_hand, mut best_in_a_task, mut best_floor] = [Duration::MAX; 4];
     let mut exchanges = 0;
-    for _ in 0..ROUNDS {
-        best_floor = best_floor.min(in_a_runtime(repeats_alone()));
-        best_by_hand = best_by_hand.min(in_a_runtime(storm_by_hand(Exchange::ByTheFirst)));
-        best_in_a_task = best_in_a_task.min(in_a_runtime(storm_by_hand(Exchange::InATask)));
-        let (elapsed, exchanged) = in_a_runtime(one_storm());
-        best = best.min(elapsed);
+    let [repeats, by_hand, by_hand_in_a_task, layered] = best_of(ROUNDS, || {
+        let repeats = in_a_runtime(repeats_alone());
+        let by_hand = in_a_runtime(storm_by_hand(Exchange::ByTheFirst));
+        let by_hand_in_a_task = in_a_runtime(storm_by_hand(Exchange::InATask));
+        let (layered, exchanged) = in_a_runtime(one_storm());
         exchanges = exchanges.max(exchanged);
-    }
-    let over_floor = |time: Duration| time.as_secs_f64() / (best_floor + EXCHANGE).as_secs_f64();
+        [repeats, by_hand, by_hand_in_a_task, layered].map(|time| time.as_secs_f64())
+    });
+    let floor = repeats + EXCHANGE.as_secs_f64();
     Storm {
         exchanges,
-        ratio: over_floor(best),
-        ratio_by_hand: over_floor(best_by_hand),
-        ratio_by_hand_in_a_task: over_floor(best_in_a_task),
-        milliseconds: best.as_secs_f64() * 1000.0,
+        ratio: layered / floor,
+        ratio_by_hand: by_hand / floor,
+        ratio_by_hand_in_a_task: by_hand_in_a_task / floor,
+        milliseconds: layered * 1000.0,
     }
 }
 
@@ -100,8 +100,9 @@ enum Exchange {
     InATask,
 }
 
-/// The least that a storm can be: each task keeps a clone of its request, the first 401 renews, the
-/// others wait for it, and each sends its clone. No origin, no clock, and a 401 is dropped unread.
+/// As little of a storm as a program can do by hand: each task keeps a clone of its request, the first
+/// 401 renews, the others wait for it, and each sends its clone. No origin, no clock, and a 401 is
+/// dropped unread.
 async fn storm_by_hand(exchange: Exchange) -> Duration {
     let (open, gate) = watch::channel(false);
     let (renewed, renewal) = watch::channel(authorization());

@@ -11,6 +11,7 @@ use http_body_util::Full;
 use tower::Service;
 
 use crate::cores;
+use crate::rounds::best_of;
 use crate::setup::layered;
 use crate::stopwatch::Stopwatch;
 use crate::workloads::{Bare, call, get};
@@ -19,24 +20,18 @@ use crate::workloads::{Bare, call, get};
 const CALLS: u32 = 1_000;
 const ROUNDS: usize = 500;
 
-/// The overhead of a call with two threads over that with one: each thread has a clone of one
-/// service. The four measurements take turns, and the best of each counts.
+/// The overhead of a call with two threads over that with one: each has a clone of one service.
 pub(crate) fn two_over_one() -> f64 {
     let service = layered(Bare);
     let cores = cores::two();
-    let mut best = [f64::INFINITY; 4];
-    for _ in 0..ROUNDS {
-        let round = [
+    let [bare_one, one, bare_two, two] = best_of(ROUNDS, || {
+        [
             nanoseconds(&Bare, &cores[..1]),
             nanoseconds(&service, &cores[..1]),
             nanoseconds(&Bare, &cores),
             nanoseconds(&service, &cores),
-        ];
-        for (best, once) in best.iter_mut().zip(round) {
-            *best = best.min(once);
-        }
-    }
-    let [bare_one, one, bare_two, two] = best;
+        ]
+    });
     (two - bare_two) / (one - bare_one)
 }
 

@@ -110,15 +110,15 @@
 //! headers. The bare request takes some 32,000; 4 % of them, 1,289, are fewer than the work takes that is
 //! done by hand without any sending.
 //!
-//! **The storm** misses its goal clearly. So does a program that does by hand as little as it can: it
-//! needs 1.75 times the time that the goal allows 1.15 for
-//! (`benches/overhead/storm.rs`). Each of its tasks keeps a clone of its request, waits for the renewal
-//! that the first 401 began, and sends the clone; so it is woken twice and sends twice, where the repeats
-//! alone are woken and sent once. Its exchange is run by the first caller, with whom the new tokens would
-//! go away. In a task of its own, as P2 needs it, it begins after the tasks that were woken before, and
-//! the same program needs 2.2 times the time. The layer takes 1.15 times as long as that (1.1 to 1.2). It
-//! reads its request back from bytes, which parses a path and three headers, drains the 401 and readies a
-//! service. Keeping a clone instead would make every other request dearer by three allocations.
+//! **The storm** misses its goal clearly. So does a program that does by hand as little as it can
+//! (`benches/overhead/storm.rs`): it needs 1.75 times what the goal allows 1.15 times of. Each of its
+//! tasks keeps a clone of its request, waits for the renewal that the first 401 began, and sends the
+//! clone; so it is woken twice and sends twice, where the repeats alone are woken and sent once. Its
+//! exchange is run by the first caller, with whom the new tokens would go away. In a task of its own, as
+//! P2 needs it, it begins after the tasks that were woken before, and the same program needs 2.2 times
+//! the time. The layer takes 1.15 times as long as that (1.1 to 1.2). It reads its request back from
+//! bytes, which parses a path and three headers, drains the 401 and readies a service. Keeping a clone
+//! instead would make every other request dearer by three allocations.
 //!
 //! # Beside others
 //!
