@@ -75,7 +75,7 @@ impl Service {
             ServiceBuilder::new().layer(AuthLayer::per_request()).service(http_client.clone());
         let template = Credentials::builder(RequestMode::Customer)
             .base_url(server.base_url())
-            .refresh_over(http_client);
+            .refresh_client(http_client);
         let credentials = Cache::builder().max_capacity(CACHED).build();
         let base_url = server.base_url();
         Service(Arc::new(Inner { api, base_url, template, users, credentials }))
@@ -129,7 +129,7 @@ async fn events(State(service): State<Service>, headers: HeaderMap) -> Response 
 /// What a user is told when TeamUp could not be asked for them.
 fn excuse(error: Option<&Error>, text: &str) -> Response {
     match error {
-        Some(error) if error.is_reauthorization_required() => {
+        Some(error) if error.is_login_required() => {
             answer(StatusCode::UNAUTHORIZED, "please log in to TeamUp again")
         }
         Some(error) if error.is_transient() => {
@@ -149,8 +149,8 @@ fn excuse(error: Option<&Error>, text: &str) -> Response {
 async fn healthz(State(service): State<Service>) -> Response {
     let mut count: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, credentials) in &service.0.credentials {
-        let state = credentials.state();
-        let kind = if state.is_reauthorization_required() {
+        let state = credentials.status();
+        let kind = if state.is_login_required() {
             "to_log_in_again"
         } else if state.failure().is_some() {
             "failing"

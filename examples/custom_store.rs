@@ -177,7 +177,7 @@ fn credentials(server: &FakeTeamUp, store: &SqliteStore) -> CredentialsBuilder {
     Credentials::builder(MODE)
         .base_url(server.base_url())
         .store(store.clone())
-        .refresh_over(http_client)
+        .refresh_client(http_client)
 }
 
 /// Sends a request with each of the credentials, all at once, and tells what came of it.

@@ -92,7 +92,7 @@ async fn run() -> anyhow::Result<()> {
 async fn credentials(base_url: &str, http_client: HyperClient) -> anyhow::Result<Credentials> {
     let mode: RequestMode =
         variable("TEAMUP_MODE").map_or(Ok(RequestMode::Provider), |mode| mode.parse())?;
-    let mut builder = Credentials::builder(mode).base_url(base_url).refresh_over(http_client);
+    let mut builder = Credentials::builder(mode).base_url(base_url).refresh_client(http_client);
     if let Some(refresh_token) = variable("TEAMUP_REFRESH_TOKEN") {
         let mut tokens = TokenSet::new(refresh_token.parse()?);
         if let Some(access_token) = variable("TEAMUP_ACCESS_TOKEN") {

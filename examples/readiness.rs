@@ -61,7 +61,7 @@ where
                 ready!(opening.as_mut().poll(cx));
                 self.opening = None;
             }
-            if self.credentials.state().is_ready() {
+            if self.credentials.status().is_ready() {
                 return self.inner.poll_ready(cx);
             }
             self.opening = Some(Box::pin(warm_up(self.credentials.clone())));
@@ -77,7 +77,7 @@ where
 /// pause.
 async fn warm_up(credentials: Credentials) {
     let mut changes = credentials.subscribe();
-    while credentials.refresh_now(MODE).await.is_err() {
+    while credentials.refresh(MODE).await.is_err() {
         let _ = tokio::time::timeout(PAUSE, changes.next()).await;
     }
 }
@@ -88,7 +88,7 @@ async fn banner(credentials: Credentials) {
     drop(credentials); // or it would wait for itself
     let mut shown = String::new();
     while let Some(state) = changes.next().await {
-        let text = if state.is_reauthorization_required() {
+        let text = if state.is_login_required() {
             "please log in to TeamUp again".to_owned()
         } else if state.is_ready() {
             "(no banner: all is well)".to_owned()
@@ -112,8 +112,8 @@ async fn main() -> anyhow::Result<()> {
     let credentials = Credentials::builder(MODE)
         .base_url(server.base_url())
         .tokens(server.issue_tokens(&[]))
-        .refresh_over(http_client.clone())
-        .refresh_timeout(Duration::from_secs(1))
+        .refresh_client(http_client.clone())
+        .wait_timeout(Duration::from_secs(1))
         .build()
         .await?;
     let mut api = ServiceBuilder::new()
@@ -139,11 +139,11 @@ async fn main() -> anyhow::Result<()> {
     );
     server.revoke_everything();
     anyhow::ensure!(work(&mut api, &server).await? == StatusCode::UNAUTHORIZED);
-    anyhow::ensure!(credentials.state().is_reauthorization_required());
+    anyhow::ensure!(credentials.status().is_login_required());
 
     println!("The person logs in again. The worker, who waits at the gate, goes on.");
     let (logged_in, worked) =
-        tokio::join!(credentials.set_tokens(server.issue_tokens(&[MODE])), work(&mut api, &server));
+        tokio::join!(credentials.log_in(server.issue_tokens(&[MODE])), work(&mut api, &server));
     logged_in?;
     anyhow::ensure!(worked? == StatusCode::OK);
 

@@ -32,7 +32,7 @@ async fn main() -> Result<ExitCode, BoxError> {
     let credentials = Credentials::builder(RequestMode::Provider)
         .base_url(server.base_url())
         .tokens(server.issue_tokens(&[RequestMode::Provider]))
-        .refresh_over(client.clone())
+        .refresh_client(client.clone())
         .build()
         .await?;
     let api = ServiceBuilder::new()

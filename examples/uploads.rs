@@ -31,7 +31,7 @@ async fn main() -> Result<ExitCode, BoxError> {
     let credentials = Credentials::builder(RequestMode::Provider)
         .base_url(server.base_url())
         .tokens(server.issue_tokens(&[RequestMode::Provider]))
-        .refresh_over(hyper_client::<http_body_util::Full<Bytes>>())
+        .refresh_client(hyper_client::<http_body_util::Full<Bytes>>())
         .build()
         .await?;
 

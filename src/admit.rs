@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http::{Extensions, Request, StatusCode, Uri};
 
 use crate::challenge::insufficient_scope;
-use crate::credentials::{Credentials, Held};
+use crate::credentials::{Credentials, ReadyToken};
 use crate::error::Error;
 use crate::headers::{PROVIDER_ID, ProviderId, REQUEST_MODE, RequestMode};
 use crate::origin::Allowed;
@@ -53,7 +53,7 @@ pub(crate) struct Choices {
     pub(crate) mode: RequestMode,
     /// The mode stands in the request's own header already.
     mode_stands: bool,
-    /// The business to name; `None` where none is to be named, or the request's own header does.
+    /// The provider_id to name; `None` where none is to be named, or the request's own header does.
     provider_id: Option<ProviderId>,
 }
 
@@ -139,9 +139,9 @@ impl Wishes {
 /// not be heard first. `false`, and the headers are as they were, if they have.
 #[inline(always)]
 pub(crate) fn put_on(
-    held: &Held,
+    held: &ReadyToken,
     mode: RequestMode,
-    business: Option<&HeaderValue>,
+    provider_id: Option<&HeaderValue>,
     headers: &mut HeaderMap,
 ) -> bool {
     // `append` tells whether it joined another value. Where it joined one, it can be taken off again;
@@ -155,10 +155,10 @@ pub(crate) fn put_on(
     if headers.append(REQUEST_MODE, mode.header_value()) {
         return take_off(headers, REQUEST_MODE, &[AUTHORIZATION]);
     }
-    let Some(business) = business else {
+    let Some(provider_id) = provider_id else {
         return true;
     };
-    if headers.append(PROVIDER_ID, business.clone()) {
+    if headers.append(PROVIDER_ID, provider_id.clone()) {
         return take_off(headers, PROVIDER_ID, &[AUTHORIZATION, REQUEST_MODE]);
     }
     true
@@ -190,7 +190,7 @@ fn standing_mode(headers: &HeaderMap) -> Result<Option<RequestMode>, Error> {
 
 impl Choices {
     /// Sets the headers of an authorized request. `insert`, never `append`: there is one of each.
-    pub(crate) fn apply(self, held: &Held, headers: &mut HeaderMap) {
+    pub(crate) fn apply(self, held: &ReadyToken, headers: &mut HeaderMap) {
         headers.insert(AUTHORIZATION, held.authorization.clone());
         if !self.mode_stands {
             headers.insert(REQUEST_MODE, self.mode.header_value());
@@ -243,13 +243,13 @@ mod tests {
     use crate::credentials::Snapshot;
     use crate::headers::AuthScheme;
 
-    /// Puts a token and a business on `headers`; did it?
+    /// Puts a token and a provider_id on `headers`; did it?
     fn put_on_all(headers: &mut HeaderMap) -> bool {
         let snapshot = Snapshot::empty(Some(ProviderId::new(7)))
             .with_m2m(&"a-token".parse().unwrap(), AuthScheme::Bearer);
         let mode = RequestMode::Provider;
         let held = snapshot.slot(mode).held.as_ref().unwrap();
-        put_on(held, mode, snapshot.business(), headers)
+        put_on(held, mode, snapshot.provider_id(), headers)
     }
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -21,7 +21,7 @@ use tower_service::Service;
 
 use crate::admit::{Choices, Wishes};
 use crate::body::RepeatableBody;
-use crate::credentials::{Credentials, Renewal};
+use crate::credentials::{Credentials, PendingRefresh};
 use crate::drain::Drain;
 use crate::error::{BoxError, Error};
 use crate::future::Errand;
@@ -37,11 +37,11 @@ pin_project! {
         S: Service<Request<B>>,
     {
         /// The first send waits for a token.
-        AwaitToken { renewal: Renewal, request: Option<Request<B>>, waiting: Option<Waiting<S>> },
+        AwaitToken { renewal: PendingRefresh, request: Option<Request<B>>, waiting: Option<Waiting<S>> },
         /// A request that was answered 401 waits for the renewal. The 401 is kept whole: if no
         /// new token comes, it is the answer.
         AwaitRenewal {
-            renewal: Renewal,
+            renewal: PendingRefresh,
             response: Option<Response<R>>,
             errand: Option<Errand<S, B>>,
         },
@@ -78,7 +78,11 @@ where
     S: Service<Request<B>>,
 {
     /// The way of a request for which there is no good token.
-    pub(crate) fn for_a_token(renewal: Renewal, request: Request<B>, waiting: Waiting<S>) -> Self {
+    pub(crate) fn for_a_token(
+        renewal: PendingRefresh,
+        request: Request<B>,
+        waiting: Waiting<S>,
+    ) -> Self {
         Detour::AwaitToken { renewal, request: Some(request), waiting: Some(waiting) }
     }
 

@@ -20,7 +20,7 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// use tower_teamup_auth::{BoxError, Error};
 ///
 /// fn must_log_in_again(error: &BoxError) -> bool {
-///     error.downcast_ref::<Error>().is_some_and(Error::is_reauthorization_required)
+///     error.downcast_ref::<Error>().is_some_and(Error::is_login_required)
 /// }
 /// ```
 ///
@@ -40,9 +40,10 @@ enum Kind {
     InvalidInput(Box<str>),
     InvalidRequest(Box<str>),
     StoredFormat(Box<str>),
+    StoredFormatTooNew { version: u64, known: u64 },
     Refresh(FailureClass),
     ReauthorizationRequired,
-    StormGuard { limit: u32, window_secs: u64 },
+    RefreshLimit { limit: u32, window_secs: u64 },
     NotRefreshable(RequestMode),
     NoToken(RequestMode),
     Store,
@@ -68,6 +69,16 @@ impl Error {
         Error::of(Kind::StoredFormat(message.into()))
     }
 
+    /// A stored record of a format that a later version of this crate wrote.
+    pub(crate) fn stored_format_too_new(version: u64, known: u64) -> Self {
+        Error::of(Kind::StoredFormatTooNew { version, known })
+    }
+
+    /// Is it a stored record of a later format?
+    pub(crate) fn is_stored_format_too_new(&self) -> bool {
+        matches!(self.0.kind, Kind::StoredFormatTooNew { .. })
+    }
+
     /// The refresh failed, and nothing more is known than what the exchange said.
     pub(crate) fn refresh(cause: RefreshError) -> Self {
         Error::caused(Kind::Refresh(cause.class()), cause)
@@ -78,8 +89,8 @@ impl Error {
         Error::caused(Kind::ReauthorizationRequired, cause)
     }
 
-    pub(crate) fn storm_guard(limit: u32, window: std::time::Duration) -> Self {
-        Error::of(Kind::StormGuard { limit, window_secs: window.as_secs() })
+    pub(crate) fn refresh_limit(limit: u32, window: std::time::Duration) -> Self {
+        Error::of(Kind::RefreshLimit { limit, window_secs: window.as_secs() })
     }
 
     pub(crate) fn not_refreshable(mode: RequestMode) -> Self {
@@ -157,10 +168,10 @@ impl Error {
 
     /// The user has to authorize the program again: the refresh token is spent, revoked or
     /// unknown, and no newer one is stored. Every call fails like this, at once and locally, until
-    /// [`Credentials::set_tokens`](crate::Credentials::set_tokens) brings new tokens, or brought
+    /// [`Credentials::log_in`](crate::Credentials::log_in) brings new tokens, or brought
     /// them to another process that shares the store: while calls fail, the store is looked at
     /// every 5 seconds.
-    pub fn is_reauthorization_required(&self) -> bool {
+    pub fn is_login_required(&self) -> bool {
         matches!(self.0.kind, Kind::ReauthorizationRequired | Kind::SignedOut | Kind::NothingStored)
     }
 
@@ -175,7 +186,7 @@ impl Error {
                 | Kind::TimedOut
                 | Kind::Interrupted
                 | Kind::NoToken(_)
-                | Kind::StormGuard { .. }
+                | Kind::RefreshLimit { .. }
         )
     }
 
@@ -193,13 +204,16 @@ impl Error {
 
     /// The storm guard is open: fresh tokens keep being answered 401, so no further one is minted
     /// for the moment.
-    pub fn is_storm_guard_open(&self) -> bool {
-        matches!(self.0.kind, Kind::StormGuard { .. })
+    pub fn is_refresh_limited(&self) -> bool {
+        matches!(self.0.kind, Kind::RefreshLimit { .. })
     }
 
     /// The token store could not be read, locked or written, or holds something unreadable.
     pub fn is_store(&self) -> bool {
-        matches!(self.0.kind, Kind::Store | Kind::Unsaved | Kind::StoredFormat(_))
+        matches!(
+            self.0.kind,
+            Kind::Store | Kind::Unsaved | Kind::StoredFormat(_) | Kind::StoredFormatTooNew { .. }
+        )
     }
 
     /// [`Credentials::shutdown`](crate::Credentials::shutdown) was called before.
@@ -225,6 +239,11 @@ impl fmt::Display for Error {
             Kind::InvalidInput(message)
             | Kind::InvalidRequest(message)
             | Kind::StoredFormat(message) => f.write_str(message),
+            Kind::StoredFormatTooNew { version, known } => write!(
+                f,
+                "the stored record is of format version {version}, and this version of the crate \
+                 reads up to {known}; update tower-teamup-auth in this program"
+            ),
             Kind::Refresh(FailureClass::Transient) => f.write_str(
                 "the access token could not be refreshed for the moment; the next request after a \
                  short pause tries again",
@@ -241,9 +260,9 @@ impl fmt::Display for Error {
             Kind::Refresh(FailureClass::Rejected) | Kind::ReauthorizationRequired => f.write_str(
                 "re-authorization is required: the refresh token was refused and no newer one is \
                  stored; let the user log in again and hand the new tokens to \
-                 `Credentials::set_tokens`",
+                 `Credentials::log_in`",
             ),
-            Kind::StormGuard { limit, window_secs } => write!(
+            Kind::RefreshLimit { limit, window_secs } => write!(
                 f,
                 "the storm guard is open: fresh tokens keep being answered 401, and a refresh for \
                  that reason would have been number {limit} within {window_secs} s; check that \
@@ -271,7 +290,7 @@ impl fmt::Display for Error {
             Kind::TimedOut => f.write_str(
                 "the refresh did not finish within its time limit, because the store, its lock or \
                  the endpoint took too long; try again later, or allow more time with \
-                 `CredentialsBuilder::refresh_timeout`",
+                 `CredentialsBuilder::wait_timeout`",
             ),
             Kind::Shutdown => f.write_str(
                 "these credentials were shut down, so no refresh is started any more; build new \
@@ -279,7 +298,7 @@ impl fmt::Display for Error {
             ),
             Kind::SignedOut => f.write_str(
                 "these credentials are signed out; let the user log in again and hand the new \
-                 tokens to `Credentials::set_tokens`",
+                 tokens to `Credentials::log_in`",
             ),
             Kind::NothingStored => f.write_str(
                 "the token store is empty and no tokens were given; let the user log in, and hand \

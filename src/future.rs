@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use crate::admit::{Judgement, judge};
 use crate::body::RepeatableBody;
-use crate::credentials::{Credentials, Generation, Renewal};
+use crate::credentials::{Credentials, Generation, PendingRefresh};
 use crate::detour::{Detour, Leave, Waiting};
 use crate::error::{BoxError, Error};
 use crate::memo::Memo;
@@ -106,7 +106,11 @@ where
         ResponseFuture { state: State::Sent { future, errand } }
     }
 
-    pub(crate) fn waiting(renewal: Renewal, request: Request<B>, waiting: Waiting<S>) -> Self {
+    pub(crate) fn waiting(
+        renewal: PendingRefresh,
+        request: Request<B>,
+        waiting: Waiting<S>,
+    ) -> Self {
         let detour = Box::pin(Detour::for_a_token(renewal, request, waiting));
         ResponseFuture { state: State::Detour { detour } }
     }

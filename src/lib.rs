@@ -25,7 +25,7 @@
 //! let credentials = Credentials::builder(RequestMode::Provider)
 //!     .provider_id(54664)
 //!     .tokens(TokenSet::new("a-refresh-token".parse()?))
-//!     .refresh_over(http_client.clone()) // any tower HTTP client; carries the exchange only
+//!     .refresh_client(http_client.clone()) // any tower HTTP client; carries the exchange only
 //!     .build()
 //!     .await?;
 //!
@@ -73,7 +73,7 @@
 //! | know what an error asks of you | [`Error`] |
 //! | know what is promised, and how that is proved | [`docs::guarantees`] |
 //! | watch credentials at work | [`docs::metrics`] |
-//! | show how things are, and follow it | [`Credentials::state`], [`Credentials::subscribe`] |
+//! | show how things are, and follow it | [`Credentials::status`], [`Credentials::subscribe`] |
 //! | log in again when that is required | [`docs::reauthorization`] |
 //! | test your own program | [`docs::testing`] |
 //! | come from code that refreshes by hand | [`docs::migration`] |
@@ -122,7 +122,7 @@ mod turn;
 
 #[cfg(feature = "testing")]
 pub use credentials::Step;
-pub use credentials::{Credentials, CredentialsBuilder, state};
+pub use credentials::{Credentials, CredentialsBuilder, status};
 pub use error::{BoxError, Error};
 pub use future::ResponseFuture;
 pub use headers::{AuthScheme, PROVIDER_ID, ProviderId, REQUEST_MODE, RequestMode};

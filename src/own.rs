@@ -6,7 +6,7 @@
 //! its own copies. One that is cloned for a single request (`service.clone().oneshot(request)`)
 //! would pay for them in vain: so a service has to come of age first, and a clone begins anew.
 
-use crate::credentials::{Copied, Credentials, Snapshot};
+use crate::credentials::{Credentials, LocalSnapshot, Snapshot};
 
 /// With so many calls a service has proved long-lived.
 pub(crate) const AGE: u8 = 16;
@@ -15,7 +15,7 @@ pub(crate) enum Own {
     /// After so many calls.
     Young(u8),
     /// With a copy of the newest snapshot of the layer's credentials, if it has any.
-    Grown(Option<Box<Copied>>),
+    Grown(Option<Box<LocalSnapshot>>),
 }
 
 impl Own {
@@ -34,7 +34,7 @@ impl Own {
 
     /// Copies what the requests of a service with these credentials share.
     pub(crate) fn grow_up(&mut self, credentials: Option<&Credentials>) {
-        *self = Own::Grown(credentials.map(|own| Box::new(Copied::of(own.cell()))));
+        *self = Own::Grown(credentials.map(|own| Box::new(LocalSnapshot::of(own.cell()))));
     }
 
     /// The newest snapshot of the layer's credentials, copied; `None` before the service has grown

@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use crate::admit::{Admission, Asked, admit, put_on};
 use crate::body::RepeatableBody;
-use crate::credentials::{Credentials, Verdict};
+use crate::credentials::{Credentials, Freshness};
 use crate::detour::Waiting;
 use crate::error::BoxError;
 use crate::future::{Errand, ResponseFuture};
@@ -161,11 +161,11 @@ impl<S: Clone> Auth<S> {
             }
         };
         let slot = snapshot.slot(settings.mode);
-        let Verdict::Fresh(held) = slot.verdict(credentials.now()) else {
+        let Freshness::Fresh(held) = slot.freshness(credentials.now()) else {
             return None;
         };
         let memo = Memo::of(request, origin);
-        if !put_on(held, settings.mode, snapshot.business(), request.headers_mut()) {
+        if !put_on(held, settings.mode, snapshot.provider_id(), request.headers_mut()) {
             return None;
         }
         Some(Errand { shared: Arc::clone(shared), generation: slot.generation, memo })

@@ -3,21 +3,26 @@
 //! Every adapter asks here. Nothing waits in this file: whoever has to is handed the renewal, loads
 //! a new snapshot when it is done, and asks for the next turn.
 
-use crate::credentials::{Credentials, Generation, Held, Reason, Renewal, Slot, Verdict};
+use crate::credentials::{
+    Credentials, Freshness, Generation, ModeTokens, PendingRefresh, ReadyToken, Reason,
+};
 use crate::error::Error;
 use crate::observe::{Event, emit};
 
 /// Before the first send: the token to go with, or else the renewal to wait for.
 #[inline]
-pub(crate) fn at_first<'a>(credentials: &Credentials, slot: &'a Slot) -> Result<&'a Held, Renewal> {
-    match slot.verdict(credentials.now()) {
-        Verdict::Fresh(held) => Ok(held),
-        Verdict::Advised(held) => {
+pub(crate) fn at_first<'a>(
+    credentials: &Credentials,
+    slot: &'a ModeTokens,
+) -> Result<&'a ReadyToken, PendingRefresh> {
+    match slot.freshness(credentials.now()) {
+        Freshness::Fresh(held) => Ok(held),
+        Freshness::RefreshSoon(held) => {
             // It runs beside the request; whoever needs its outcome asks for it.
-            drop(credentials.renew(slot.generation, Reason::Advised));
+            drop(credentials.request_refresh(slot.generation, Reason::RefreshSoon));
             Ok(held)
         }
-        Verdict::Due => Err(credentials.renew(slot.generation, Reason::Expired)),
+        Freshness::Expired => Err(credentials.request_refresh(slot.generation, Reason::Expired)),
     }
 }
 
@@ -29,9 +34,9 @@ pub(crate) fn at_first<'a>(credentials: &Credentials, slot: &'a Slot) -> Result<
 /// When there is no token to go with, and nothing can be sent.
 pub(crate) fn after_waiting<'a>(
     credentials: &Credentials,
-    slot: &'a Slot,
+    slot: &'a ModeTokens,
     outcome: Result<(), Error>,
-) -> Result<&'a Held, Error> {
+) -> Result<&'a ReadyToken, Error> {
     let (held, error) = match outcome {
         // Even if it has expired by now: it is the newest there is, and was just minted.
         Ok(()) => (slot.held.as_ref(), None),
@@ -41,8 +46,8 @@ pub(crate) fn after_waiting<'a>(
 }
 
 /// The token of `generation` was answered 401: what to wait for before the repeat.
-pub(crate) fn after_401(credentials: &Credentials, generation: Generation) -> Renewal {
-    credentials.renew(generation, Reason::Rejected)
+pub(crate) fn after_401(credentials: &Credentials, generation: Generation) -> PendingRefresh {
+    credentials.request_refresh(generation, Reason::Unauthorized)
 }
 
 /// The renewal after a 401 is done: the token of the repeat, and the copy to put it on.
@@ -53,10 +58,10 @@ pub(crate) fn after_401(credentials: &Credentials, generation: Generation) -> Re
 /// in its extensions; there is none where all that is missing is a copy.
 pub(crate) fn for_repeat<'a, Q>(
     credentials: &Credentials,
-    slot: &'a Slot,
+    slot: &'a ModeTokens,
     outcome: Result<(), Error>,
     copy: Option<Q>,
-) -> Result<(&'a Held, Q), Option<Error>> {
+) -> Result<(&'a ReadyToken, Q), Option<Error>> {
     let mode = slot.generation.mode();
     let held = outcome.and_then(|()| slot.held.as_ref().ok_or_else(|| credentials.lack_of(mode)));
     let (why, error) = match (held, copy) {

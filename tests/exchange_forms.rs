@@ -10,7 +10,7 @@ use http_body_util::Full;
 use tower::ServiceExt;
 use tower_layer::Layer;
 use tower_teamup_auth::client::{HyperClient, hyper_client};
-use tower_teamup_auth::refresh::{AnswerFormat, RefreshEncoding};
+use tower_teamup_auth::refresh::{RefreshEncoding, ResponseFormat};
 use tower_teamup_auth::testing::{Exchange, FakeTeamUp, Fault};
 use tower_teamup_auth::{AuthLayer, Credentials, RequestMode, TokenSet};
 
@@ -19,10 +19,10 @@ const ENCODINGS: [(RefreshEncoding, &str); 3] = [
     (RefreshEncoding::Form, "application/x-www-form-urlencoded"),
     (RefreshEncoding::Multipart, "multipart/form-data"),
 ];
-const FORMATS: [(Option<AnswerFormat>, Option<&str>); 3] = [
+const FORMATS: [(Option<ResponseFormat>, Option<&str>); 3] = [
     (None, None),
-    (Some(AnswerFormat::Json), Some("format=json")),
-    (Some(AnswerFormat::Xml), Some("format=xml")),
+    (Some(ResponseFormat::Json), Some("format=json")),
+    (Some(ResponseFormat::Xml), Some("format=xml")),
 ];
 const SCOPES: [&[&str]; 2] = [&[], &["read_write", "provider:54664"]];
 
@@ -30,7 +30,7 @@ async fn credentials(
     server: &FakeTeamUp,
     tokens: TokenSet,
     encoding: RefreshEncoding,
-    format: Option<AnswerFormat>,
+    format: Option<ResponseFormat>,
     scope: &[&str],
 ) -> Credentials {
     witness::watch();
@@ -40,9 +40,9 @@ async fn credentials(
         .tokens(tokens)
         .scope(scope.iter().copied())
         .refresh_encoding(encoding)
-        .refresh_over(client);
+        .refresh_client(client);
     if let Some(format) = format {
-        builder = builder.answer_format(format);
+        builder = builder.response_format(format);
     }
     builder.build().await.unwrap()
 }
@@ -90,9 +90,9 @@ async fn a_refusal_shows_teamups_own_words_in_every_format() {
         for (format, query) in FORMATS {
             let tokens = TokenSet::new("never-issued-by-anybody".parse().unwrap());
             let credentials = credentials(&server, tokens, encoding, format, &[]).await;
-            let error = credentials.refresh_now(RequestMode::Customer).await.unwrap_err();
+            let error = credentials.refresh(RequestMode::Customer).await.unwrap_err();
             let case = format!("{content_type}, {query:?}");
-            assert!(error.is_reauthorization_required(), "{case}: {error:?}");
+            assert!(error.is_login_required(), "{case}: {error:?}");
             let said = error.api_error().expect(&case);
             assert!(!said.code.is_empty() && !said.message.is_empty(), "{case}: {said:?}");
             assert!(!said.error_type.is_empty(), "{case}: {said:?}");
@@ -104,19 +104,19 @@ async fn a_refusal_shows_teamups_own_words_in_every_format() {
 async fn what_counts_is_the_form_of_the_answer_and_not_what_was_asked_for() {
     let server = FakeTeamUp::start().await;
     for (asked, answered) in
-        [(AnswerFormat::Json, "application/xml"), (AnswerFormat::Xml, "application/json")]
+        [(ResponseFormat::Json, "application/xml"), (ResponseFormat::Xml, "application/json")]
     {
         let credentials =
             credentials(&server, server.issue_tokens(&[]), RefreshEncoding::Json, Some(asked), &[])
                 .await;
         let body = match asked {
-            AnswerFormat::Json => {
+            ResponseFormat::Json => {
                 "<?xml version=\"1.0\" encoding=\"utf-8\"?><root><access_token>a&amp;b</access_token>\
                  <expires_in></expires_in><refresh_token><![CDATA[r<2]]></refresh_token></root>"
             }
             _ => r#"{"access_token":"a","expires_in":null,"refresh_token":"r2"}"#,
         };
         server.fail_refresh(Fault::status(StatusCode::OK).body(answered, body));
-        credentials.refresh_now(RequestMode::Customer).await.expect(answered);
+        credentials.refresh(RequestMode::Customer).await.expect(answered);
     }
 }

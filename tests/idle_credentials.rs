@@ -17,7 +17,7 @@ async fn idle_credential_costs_at_most_a_kibibyte_and_no_task() {
     let http_client = service_fn(|_: http::Request<Full<bytes::Bytes>>| async {
         Err::<http::Response<String>, BoxError>("idle credentials send nothing".into())
     });
-    let builder = Credentials::builder(RequestMode::Customer).refresh_over(http_client);
+    let builder = Credentials::builder(RequestMode::Customer).refresh_client(http_client);
     let mut users = Vec::with_capacity(USERS);
     let region = Region::new(ALLOCATOR);
     for user in 0..USERS {
@@ -37,9 +37,9 @@ async fn idle_credential_costs_at_most_a_kibibyte_and_no_task() {
 
     // Asking is free of lasting cost, save for what each thread keeps from its first time on; and a
     // subscriber pays for those alone that it watches.
-    users[0].state();
+    users[0].status();
     let region = Region::new(ALLOCATOR);
-    assert!(users.iter().all(|credentials| credentials.state().is_ready()));
+    assert!(users.iter().all(|credentials| credentials.status().is_ready()));
     let change = region.change();
     assert_eq!(change.bytes_allocated, change.bytes_deallocated);
     let changes: Vec<_> = users.iter().take(100).map(Credentials::subscribe).collect();

@@ -234,13 +234,13 @@ async fn p2_credentials_refresh_and_save_while_the_keyring_is_gone() {
             .base_url(server.base_url())
             .tokens(server.issue_tokens(&[MODE]))
             .store(store.clone())
-            .refresh_over(http_client)
+            .refresh_client(http_client)
             .build()
             .await
             .unwrap();
         say("open");
         wait_for_parent();
-        credentials.refresh_now(MODE).await.unwrap();
+        credentials.refresh(MODE).await.unwrap();
         credentials.shutdown().await.unwrap();
         assert_eq!(store.load().await.unwrap().unwrap().revision(), 1);
         assert_eq!(server.rotations(), 1);

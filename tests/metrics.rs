@@ -135,7 +135,7 @@ fn builder(server: &FakeTeamUp) -> CredentialsBuilder {
     Credentials::builder(Provider)
         .base_url(server.base_url())
         .clock(Clock::tokio())
-        .refresh_over(client())
+        .refresh_client(client())
 }
 
 async fn status(credentials: &Credentials, server: &FakeTeamUp) -> StatusCode {
@@ -195,29 +195,29 @@ async fn failures_are_told_by_outcome_and_by_kind() {
     let credentials = builder(&server).tokens(tokens()).build().await.unwrap();
     server.fail_refresh(Fault::status(StatusCode::SERVICE_UNAVAILABLE));
     tokio::time::pause();
-    credentials.refresh_now(Customer).await.unwrap();
+    credentials.refresh(Customer).await.unwrap();
     let of = outcomes(Customer);
     assert_eq!(heard.counted(&of("transient")), 1);
     assert_eq!(heard.counted(&of("rotated")), 1);
     assert_eq!(heard.counted(&failures("transient")), 0);
 
     server.fail_refresh(Fault::status(StatusCode::NOT_FOUND));
-    credentials.refresh_now(Customer).await.unwrap_err();
+    credentials.refresh(Customer).await.unwrap_err();
     assert_eq!((heard.counted(&of("protocol")), heard.counted(&failures("protocol"))), (1, 1));
     tokio::time::sleep(Duration::from_secs(10)).await;
 
     server.fail_refreshes(2, Fault::garbage());
-    credentials.refresh_now(Customer).await.unwrap_err();
+    credentials.refresh(Customer).await.unwrap_err();
     assert_eq!(heard.counted(&of("outcome_unknown")), 2);
     assert_eq!(heard.counted(&failures("outcome_unknown")), 1);
     tokio::time::sleep(Duration::from_secs(10)).await;
 
     server.fail_refresh(Fault::status(StatusCode::BAD_REQUEST));
-    credentials.refresh_now(Customer).await.unwrap_err();
+    credentials.refresh(Customer).await.unwrap_err();
     assert_eq!(heard.counted(&of("rejected")), 1);
     assert_eq!(heard.counted(&failures("reauthorization_required")), 1);
     // Everybody who asks now is told so locally: that is no further refresh.
-    credentials.refresh_now(Customer).await.unwrap_err();
+    credentials.refresh(Customer).await.unwrap_err();
     assert_eq!(heard.counted(&failures("reauthorization_required")), 1);
 }
 
@@ -247,7 +247,7 @@ async fn unsaved_tokens_are_counted_until_they_are_saved() {
     let credentials = builder(&server).store(store.clone()).build().await.unwrap();
     tokio::time::pause();
     store.writes_to_fail.store(4, Ordering::SeqCst);
-    credentials.refresh_now(Provider).await.unwrap();
+    credentials.refresh(Provider).await.unwrap();
     assert_eq!(heard.gauge("teamup_auth_unsaved_credentials{}"), 1.0);
     assert!(heard.measured("teamup_auth_unsaved_duration_seconds{}").is_empty());
     credentials.shutdown().await.unwrap();

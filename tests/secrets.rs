@@ -24,8 +24,8 @@ use tower::{Layer, Service, ServiceExt};
 use tower_teamup_auth::body::{ReplayBody, ReplayBodyLayer, SendOnce};
 use tower_teamup_auth::client::{AuthMiddleware, HyperClient, ReqwestService, hyper_client};
 use tower_teamup_auth::refresh::{
-    AnswerFormat, ApiError, FailureClass, HttpService, Refresh, RefreshEncoding, RefreshError,
-    RefreshRequest, RefreshResponse,
+    ApiError, FailureClass, HttpService, Refresh, RefreshEncoding, RefreshError, RefreshRequest,
+    RefreshResponse, ResponseFormat,
 };
 use tower_teamup_auth::store::{
     EncryptionKey, FileStore, MemoryStore, RedisStore, SaveStep, StoreError, TokenStore,
@@ -96,7 +96,7 @@ async fn show_the_core(table: &mut Table, server: &FakeTeamUp) {
         .provider_id(7)
         .base_url(server.base_url())
         .tokens(tokens())
-        .refresh_over(client.clone());
+        .refresh_client(client.clone());
     table.debug("CredentialsBuilder", &builder);
     table.debug("CredentialsBuilder", &Credentials::m2m("s3cret-m2m".parse().unwrap()));
     let credentials = builder.build().await.unwrap();
@@ -118,8 +118,8 @@ async fn show_the_core(table: &mut Table, server: &FakeTeamUp) {
     let reason = answer.extensions().get::<Error>().expect("the reason of the 401");
     table.error("Error", reason);
     table.debug("ApiError", reason.api_error().expect("TeamUp's words"));
-    table.error("Error", &credentials.refresh_now(RequestMode::Provider).await.unwrap_err());
-    let state = credentials.state();
+    table.error("Error", &credentials.refresh(RequestMode::Provider).await.unwrap_err());
+    let state = credentials.status();
     table.debug("State", &state);
     table.debug("Token", &state.token(RequestMode::Provider));
     table.debug("Trouble", state.failure().expect("the exchange was refused"));
@@ -139,10 +139,10 @@ async fn show_the_core(table: &mut Table, server: &FakeTeamUp) {
     }
     let builder = Credentials::builder(RequestMode::Provider)
         .tokens(tokens())
-        .refresh_timeout(Duration::from_millis(1))
+        .wait_timeout(Duration::from_millis(1))
         .refresh_with(Shared(std::sync::Arc::clone(&asked)));
     let credentials = builder.build().await.unwrap();
-    credentials.refresh_now(RequestMode::Provider).await.unwrap_err();
+    credentials.refresh(RequestMode::Provider).await.unwrap_err();
     let shown = std::mem::take(&mut *asked.0.lock().unwrap());
     assert!(!shown.is_empty());
     table.0.insert("RefreshRequest", shown);
@@ -168,7 +168,7 @@ fn show_tokens_and_the_exchange(table: &mut Table) {
     let error = RefreshError::protocol("x").with_rotated(tokens.refresh_token().clone());
     table.error("RefreshError", &error);
     table.both("FailureClass", &FailureClass::Rejected);
-    table.debug("AnswerFormat", &AnswerFormat::Json);
+    table.debug("ResponseFormat", &ResponseFormat::Json);
     table.debug("RefreshEncoding", &RefreshEncoding::Json);
     table.debug("HttpService", &None::<HttpService<Bytes>>);
     table.debug("Clock", &Clock::system());

@@ -29,7 +29,7 @@ pub(crate) async fn run(base_url: &str, store: &str) -> anyhow::Result<()> {
     let http_client: HyperClient = hyper_client();
     let builder = Credentials::builder(RequestMode::Provider)
         .base_url(base_url)
-        .refresh_over(http_client.clone())
+        .refresh_client(http_client.clone())
         .clock(clock.clone());
     // The storm guard stays as it is. It counts the exchanges that this process makes because of a
     // 401, and refuses the fifth within 30 seconds; tokens adopted from the store are not counted.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use tower_teamup_auth::client::{HyperClient, hyper_client};
-use tower_teamup_auth::state::State;
+use tower_teamup_auth::status::Status;
 use tower_teamup_auth::store::FileStore;
 use tower_teamup_auth::{Credentials, RequestMode, TokenSet};
 
@@ -15,19 +15,19 @@ pub(crate) async fn tokens(
     mode: RequestMode,
     tokens: TokenSet,
     file: &Path,
-) -> anyhow::Result<State> {
+) -> anyhow::Result<Status> {
     let http_client: HyperClient = hyper_client();
     let credentials = Credentials::builder(mode)
         .base_url(base_url)
         .store(FileStore::new(file))
         .tokens(tokens.clone()) // for a file that does not exist yet
-        .refresh_over(http_client)
+        .refresh_client(http_client)
         .build()
         .await
         .context("the token file can't be used")?;
-    credentials.set_tokens(tokens).await?; // over those of an earlier login
-    credentials.refresh_now(mode).await.context("the new tokens do not work")?;
-    let state = credentials.state();
+    credentials.log_in(tokens).await?; // over those of an earlier login
+    credentials.refresh(mode).await.context("the new tokens do not work")?;
+    let state = credentials.status();
     credentials.shutdown().await?;
     Ok(state)
 }

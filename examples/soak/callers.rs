@@ -70,7 +70,7 @@ async fn call(user: &User, request: Request<Body>, elsewhere: bool) -> End {
     };
     let status = response.status();
     let reason = response.extensions().get::<Error>();
-    if reason.is_some_and(Error::is_reauthorization_required) {
+    if reason.is_some_and(Error::is_login_required) {
         return End::ToLogInAgain;
     }
     if response.into_body().collect().await.is_err() {
@@ -87,7 +87,7 @@ async fn call(user: &User, request: Request<Body>, elsewhere: bool) -> End {
 
 fn of_error(error: &BoxError) -> End {
     match error.downcast_ref::<Error>() {
-        Some(error) if error.is_reauthorization_required() => End::ToLogInAgain,
+        Some(error) if error.is_login_required() => End::ToLogInAgain,
         Some(_) => End::WithoutToken,
         None => End::Failed,
     }

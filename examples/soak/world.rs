@@ -171,10 +171,10 @@ impl User {
     pub(crate) async fn log_in_again(&self) {
         // One at a time; whoever comes second finds the work done.
         let mut logins = self.logins.lock().await;
-        let refused = |error: &Error| error.is_reauthorization_required();
+        let refused = |error: &Error| error.is_login_required();
         if refresh(&self.credentials).await.as_ref().is_err_and(refused) {
             let tokens = self.server.issue_tokens(&RequestMode::ALL);
-            if let Err(error) = self.credentials.set_tokens(tokens).await {
+            if let Err(error) = self.credentials.log_in(tokens).await {
                 eprintln!("a login could not be saved: {error}");
             }
             *logins += 1;
@@ -186,7 +186,7 @@ impl User {
         let recovery = async {
             loop {
                 match refresh(&self.credentials).await {
-                    Err(error) if !error.is_reauthorization_required() => {
+                    Err(error) if !error.is_login_required() => {
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                     outcome => return outcome,
@@ -208,7 +208,7 @@ impl User {
 }
 
 async fn refresh(credentials: &Credentials) -> Result<(), Error> {
-    credentials.refresh_now(RequestMode::Provider).await
+    credentials.refresh(RequestMode::Provider).await
 }
 
 fn builder(server: &FakeTeamUp, http2: bool, store: &Kept) -> CredentialsBuilder {
@@ -216,8 +216,8 @@ fn builder(server: &FakeTeamUp, http2: bool, store: &Kept) -> CredentialsBuilder
         .base_url(server.base_url())
         // A connection of its own: a fault that drops an API connection over HTTP/2 drops all that
         // is on it.
-        .refresh_over(client::<Full<Bytes>>(http2))
-        .storm_guard(100, Duration::from_secs(10));
+        .refresh_client(client::<Full<Bytes>>(http2))
+        .refresh_limit(100, Duration::from_secs(10));
     match store {
         Kept::Nowhere => builder,
         Kept::InMemory(store) => with(builder, store),

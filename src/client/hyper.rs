@@ -41,7 +41,7 @@ pub fn https_connector() -> HttpsConnector<HttpConnector> {
 /// let http_client: HyperClient = hyper_client();
 /// let credentials = Credentials::builder(RequestMode::Provider)
 ///     .tokens(TokenSet::new("a-refresh-token".parse()?))
-///     .refresh_over(http_client.clone())
+///     .refresh_client(http_client.clone())
 ///     .build()
 ///     .await?;
 /// let api = ServiceBuilder::new().layer(AuthLayer::new(credentials)).service(http_client);

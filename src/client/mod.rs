@@ -21,7 +21,7 @@
 //!     let client: HyperClient = hyper_client();
 //!     let credentials = Credentials::builder(RequestMode::Provider)
 //!         .tokens(tokens)
-//!         .refresh_over(client.clone())
+//!         .refresh_client(client.clone())
 //!         .build()
 //!         .await?;
 //!     Ok(ServiceBuilder::new().layer(AuthLayer::new(credentials)).service(client))

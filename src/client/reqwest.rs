@@ -16,7 +16,7 @@ use tower_service::Service;
 use crate::admit::AnsweredElsewhere;
 use crate::body::{RepeatableBody, ReplayBody, SendOnce};
 use crate::error::BoxError;
-use crate::refresh::{ExchangeClient, is_exchange};
+use crate::refresh::{RefreshClient, is_exchange};
 
 /// A [`reqwest::Client`] as a tower service from `http::Request` to `http::Response`, so that
 /// [`AuthLayer`](crate::AuthLayer) and any other layer can stand above it.
@@ -35,7 +35,7 @@ use crate::refresh::{ExchangeClient, is_exchange};
 /// let credentials = Credentials::builder(RequestMode::Provider)
 ///     .base_url(&base_url)
 ///     .tokens(tokens)
-///     .refresh_over(client.clone())
+///     .refresh_client(client.clone())
 ///     .build()
 ///     .await?;
 /// let api = ServiceBuilder::new()
@@ -274,8 +274,8 @@ pub fn redirects_within_origin() -> redirect::Policy {
     })
 }
 
-/// So that [`refresh_over`](crate::CredentialsBuilder::refresh_over) takes a client as it is.
-impl ExchangeClient<ReqwestService> for Client {
+/// So that [`refresh_client`](crate::CredentialsBuilder::refresh_client) takes a client as it is.
+impl RefreshClient<ReqwestService> for Client {
     type RequestBody = Body;
     type ResponseBody = Body;
     type Service = ReqwestService;

@@ -28,7 +28,7 @@ use crate::turn;
 /// let credentials = Credentials::builder(RequestMode::Provider)
 ///     .base_url(&base_url)
 ///     .tokens(tokens)
-///     .refresh_over(client.clone())
+///     .refresh_client(client.clone())
 ///     .build()
 ///     .await?;
 /// let api = ClientBuilder::new(client).with(AuthMiddleware::new(credentials)).build();
@@ -78,7 +78,7 @@ use crate::turn;
 ///     let reqwest_middleware::Error::Middleware(error) = error else { return false };
 ///     error
 ///         .downcast_ref::<tower_teamup_auth::Error>()
-///         .is_some_and(tower_teamup_auth::Error::is_reauthorization_required)
+///         .is_some_and(tower_teamup_auth::Error::is_login_required)
 /// }
 /// ```
 ///

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::cell::{Cell, Snapshot};
 use super::ledger::Ledger;
-use super::memory::StormGuard;
+use super::memory::RefreshLimit;
+use super::snapshot::{Snapshot, SnapshotCell};
 #[cfg(feature = "testing")]
 use super::transaction::Step;
 use super::vault::Vault;
@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::headers::{AuthScheme, ProviderId, RequestMode};
 use crate::origin::{Origin, Origins};
 use crate::refresh::{
-    AnswerFormat, DynRefresh, Endpoint, ExchangeClient, Refresh, RefreshEncoding, Transport,
+    DynRefresh, Endpoint, Refresh, RefreshClient, RefreshEncoding, ResponseFormat, Transport,
 };
 use crate::store::{DynTokenStore, TokenStore};
 use crate::sync::AsyncMutex;
@@ -28,10 +28,11 @@ use crate::token::{AccessToken, Clock, TokenSet};
 const DEFAULT_BASE_URL: &str = "https://goteamup.com/api/v2";
 
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(300);
-const DEFAULT_REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
-const DEFAULT_EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_WAIT_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_REFRESH_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_STORE_TIMEOUT: Duration = Duration::from_secs(5);
-const DEFAULT_STORM_GUARD: StormGuard = StormGuard { limit: 5, window: Duration::from_secs(30) };
+const DEFAULT_STORM_GUARD: RefreshLimit =
+    RefreshLimit { limit: 5, window: Duration::from_secs(30) };
 
 /// Makes [`Credentials`]. Every setting has a default save where the tokens come from and what
 /// carries the exchange.
@@ -55,7 +56,7 @@ const DEFAULT_STORM_GUARD: StormGuard = StormGuard { limit: 5, window: Duration:
 ///     .scheme(AuthScheme::Bearer)
 ///     .tokens(TokenSet::new("a-refresh-token".parse()?)) // a seed, for an empty store
 ///     .store(FileStore::new(path))
-///     .refresh_over(http_client)
+///     .refresh_client(http_client)
 ///     .refresh_leeway(Duration::from_secs(120))
 ///     .build()
 ///     .await?;
@@ -75,12 +76,12 @@ pub struct CredentialsBuilder {
     further_origins: Vec<String>,
     scope: Vec<String>,
     encoding: RefreshEncoding,
-    answer_format: Option<AnswerFormat>,
+    response_format: Option<ResponseFormat>,
     leeway: Duration,
-    refresh_timeout: Duration,
-    exchange_timeout: Duration,
+    wait_timeout: Duration,
+    refresh_request_timeout: Duration,
     store_timeout: Duration,
-    storm_guard: StormGuard,
+    refresh_limit: RefreshLimit,
     clock: Clock,
     #[cfg(feature = "testing")]
     at_each_step: Option<Arc<dyn Fn(Step) + Send + Sync>>,
@@ -106,12 +107,12 @@ impl CredentialsBuilder {
             further_origins: Vec::new(),
             scope: Vec::new(),
             encoding: RefreshEncoding::default(),
-            answer_format: None,
+            response_format: None,
             leeway: DEFAULT_LEEWAY,
-            refresh_timeout: DEFAULT_REFRESH_TIMEOUT,
-            exchange_timeout: DEFAULT_EXCHANGE_TIMEOUT,
+            wait_timeout: DEFAULT_WAIT_TIMEOUT,
+            refresh_request_timeout: DEFAULT_REFRESH_REQUEST_TIMEOUT,
             store_timeout: DEFAULT_STORE_TIMEOUT,
-            storm_guard: DEFAULT_STORM_GUARD,
+            refresh_limit: DEFAULT_STORM_GUARD,
             clock: Clock::system(),
             #[cfg(feature = "testing")]
             at_each_step: None,
@@ -152,7 +153,7 @@ impl CredentialsBuilder {
     /// the exchange's answer is then stuck behind them until it is too late, and the rotated token
     /// with it. hyper's client opens a connection with a window of 5 MiB.
     #[must_use]
-    pub fn refresh_over<Kind>(mut self, client: impl ExchangeClient<Kind>) -> Self {
+    pub fn refresh_client<Kind>(mut self, client: impl RefreshClient<Kind>) -> Self {
         self.exchange = Some(Exchange::Over(Transport::over(client.into_service())));
         self
     }
@@ -189,7 +190,7 @@ impl CredentialsBuilder {
         self
     }
 
-    /// The business that requests are about, for credentials that can reach several. A request may
+    /// The provider_id that requests are about, for credentials that can reach several. A request may
     /// say otherwise: see [`ProviderId`].
     #[must_use]
     pub fn provider_id(mut self, id: impl Into<ProviderId>) -> Self {
@@ -243,8 +244,8 @@ impl CredentialsBuilder {
     /// Asks the endpoint for one form of answer, with its `format` query parameter. By default
     /// nothing is asked for, and it answers in JSON. What counts is what it does answer in.
     #[must_use]
-    pub fn answer_format(mut self, format: AnswerFormat) -> Self {
-        self.answer_format = Some(format);
+    pub fn response_format(mut self, format: ResponseFormat) -> Self {
+        self.response_format = Some(format);
         self
     }
 
@@ -265,23 +266,23 @@ impl CredentialsBuilder {
     ///
     /// An exchange that was begun is not cut short by it, because its answer may hold the only copy of
     /// the rotated refresh token. So a refresh can last longer by one
-    /// [`exchange_timeout`](Self::exchange_timeout), and by the store's calls after it.
+    /// [`refresh_request_timeout`](Self::refresh_request_timeout), and by the store's calls after it.
     #[must_use]
-    pub fn refresh_timeout(mut self, limit: Duration) -> Self {
-        self.refresh_timeout = limit;
+    pub fn wait_timeout(mut self, limit: Duration) -> Self {
+        self.wait_timeout = limit;
         self
     }
 
     /// How long the endpoint may take to answer one exchange; 10 seconds by default. After it the
     /// outcome is unknown, and the exchange is tried once more.
     #[must_use]
-    pub fn exchange_timeout(mut self, limit: Duration) -> Self {
-        self.exchange_timeout = limit;
+    pub fn refresh_request_timeout(mut self, limit: Duration) -> Self {
+        self.refresh_request_timeout = limit;
         self
     }
 
     /// How long the store may take for one call; 5 seconds by default. Waiting for another process
-    /// to finish its refresh is bounded by [`refresh_timeout`](Self::refresh_timeout) instead.
+    /// to finish its refresh is bounded by [`wait_timeout`](Self::wait_timeout) instead.
     #[must_use]
     pub fn store_timeout(mut self, limit: Duration) -> Self {
         self.store_timeout = limit;
@@ -291,8 +292,8 @@ impl CredentialsBuilder {
     /// When fresh tokens keep being answered 401, the refresh of number `limit` within `window` is
     /// refused and the 401 passes through; 5 within 30 seconds by default.
     #[must_use]
-    pub fn storm_guard(mut self, limit: u32, window: Duration) -> Self {
-        self.storm_guard = StormGuard { limit, window };
+    pub fn refresh_limit(mut self, limit: u32, window: Duration) -> Self {
+        self.refresh_limit = RefreshLimit { limit, window };
         self
     }
 
@@ -321,7 +322,7 @@ impl CredentialsBuilder {
     ///   anything but loopback; an empty scope; a limit of zero; neither tokens nor a store; no
     ///   client for the exchange.
     /// - [`Error::is_store`]: the store can't be read, or holds something that is no token set.
-    /// - [`Error::is_reauthorization_required`]: the store is empty and no tokens were given.
+    /// - [`Error::is_login_required`]: the store is empty and no tokens were given.
     pub async fn build(self) -> Result<Credentials, Error> {
         let base = self.check_base_url()?;
         let origins = self.check_origins(&base)?;
@@ -354,16 +355,16 @@ impl CredentialsBuilder {
             scheme: self.scheme,
             origins,
             windows,
-            storm_guard: self.storm_guard,
-            refresh_timeout: self.refresh_timeout,
-            exchange_timeout: self.exchange_timeout,
+            refresh_limit: self.refresh_limit,
+            wait_timeout: self.wait_timeout,
+            refresh_request_timeout: self.refresh_request_timeout,
             clock: self.clock,
             #[cfg(feature = "testing")]
             at_each_step: self.at_each_step,
         };
         Ok(Credentials {
             inner: Arc::new(Inner {
-                cell: Cell::new(snapshot),
+                cell: SnapshotCell::new(snapshot),
                 desk: Default::default(),
                 ledger: AsyncMutex::new(Ledger::new(tokens)),
                 vault,
@@ -394,8 +395,8 @@ impl CredentialsBuilder {
 
     fn check_limits(&self) -> Result<(), Error> {
         for (name, limit) in [
-            ("refresh_timeout", self.refresh_timeout),
-            ("exchange_timeout", self.exchange_timeout),
+            ("wait_timeout", self.wait_timeout),
+            ("refresh_request_timeout", self.refresh_request_timeout),
             ("store_timeout", self.store_timeout),
         ] {
             if limit.is_zero() {
@@ -404,7 +405,7 @@ impl CredentialsBuilder {
                 )));
             }
         }
-        if self.storm_guard.limit < 2 || self.storm_guard.window.is_zero() {
+        if self.refresh_limit.limit < 2 || self.refresh_limit.window.is_zero() {
             return Err(Error::invalid_input(
                 "the storm guard would refuse every refresh after a 401, or none; it needs a limit \
                  of 2 or more and a window longer than zero",
@@ -441,11 +442,11 @@ impl CredentialsBuilder {
                 base,
                 self.scope.clone(),
                 self.encoding,
-                self.answer_format,
+                self.response_format,
                 self.clock.clone(),
             ))),
             None => Err(Error::invalid_input(
-                "nothing carries the refresh exchange; hand an HTTP client to `refresh_over`, or \
+                "nothing carries the refresh exchange; hand an HTTP client to `refresh_client`, or \
                  begin with `Credentials::m2m` for a token that is never refreshed",
             )),
         }
@@ -468,7 +469,7 @@ impl CredentialsBuilder {
         let Some(seed) = &self.tokens else {
             return Err(Error::nothing_stored());
         };
-        let lease = vault.lock(self.refresh_timeout).await.map_err(Error::store)?;
+        let lease = vault.lock(self.wait_timeout).await.map_err(Error::store)?;
         // Another process may have saved its seed while this one waited.
         if let Some(stored) = vault.load(&None).await.map_err(Error::store)? {
             return Ok(stored);

@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::cell::{Cell, Generation};
 use super::completion::{Completion, Outcome, Wait};
-use super::memory::{Memory, StormGuard};
-use super::state::{View, Watched};
+use super::memory::{Memory, RefreshLimit};
+use super::snapshot::{Generation, SnapshotCell};
+use super::status::{View, Watched};
 use crate::error::Error;
 use crate::headers::RequestMode;
 use crate::sync::{Mutex, MutexGuard};
@@ -53,11 +53,11 @@ pub(crate) struct Flight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// The token will expire soon.
-    Advised,
+    RefreshSoon,
     /// There is no token of this mode, or it has expired.
     Expired,
     /// The API answered 401 to it.
-    Rejected,
+    Unauthorized,
     /// The program asked for it.
     Requested,
 }
@@ -91,11 +91,11 @@ impl Desk {
     /// exchange for it.
     pub(crate) fn ask(
         &self,
-        cell: &Cell,
+        cell: &SnapshotCell,
         generation: Generation,
         reason: Reason,
         now: Moment,
-        guard: StormGuard,
+        guard: RefreshLimit,
     ) -> Answer {
         let mut state = self.state();
         if cell.load().slot(generation.mode()).generation != generation {
@@ -241,7 +241,7 @@ impl Desk {
         &self,
         reason: Reason,
         now: Moment,
-        guard: StormGuard,
+        guard: RefreshLimit,
     ) -> Option<Error> {
         self.state().objection(reason, now, guard)
     }
@@ -273,7 +273,7 @@ impl Desk {
 }
 
 impl State {
-    fn objection(&mut self, reason: Reason, now: Moment, guard: StormGuard) -> Option<Error> {
+    fn objection(&mut self, reason: Reason, now: Moment, guard: RefreshLimit) -> Option<Error> {
         self.memory.as_mut().and_then(|memory| memory.objection(reason, now, guard))
     }
 }
@@ -281,9 +281,9 @@ impl State {
 impl Reason {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Reason::Advised => "advised",
+            Reason::RefreshSoon => "refresh_soon",
             Reason::Expired => "expired",
-            Reason::Rejected => "rejected",
+            Reason::Unauthorized => "unauthorized",
             Reason::Requested => "requested",
         }
     }
@@ -293,17 +293,17 @@ impl Reason {
 mod tests {
     use tokio_test::{assert_pending, assert_ready, task};
 
-    use super::super::cell::Snapshot;
+    use super::super::snapshot::Snapshot;
     use super::super::windows::Windows;
     use super::*;
     use crate::headers::AuthScheme;
     use crate::token::{AccessToken, RefreshToken, TokenSet};
 
     const NOW: Moment = Moment { monotonic: 10_000, wall: 1_000_000_000 };
-    const GUARD: StormGuard = StormGuard { limit: 5, window: Duration::from_secs(30) };
+    const GUARD: RefreshLimit = RefreshLimit { limit: 5, window: Duration::from_secs(30) };
     const MODE: RequestMode = RequestMode::Provider;
 
-    fn publish(cell: &Cell, access: &str) {
+    fn publish(cell: &SnapshotCell, access: &str) {
         let tokens = TokenSet::new(RefreshToken::new("r").unwrap()).with_access_token_until(
             MODE,
             AccessToken::new(access).unwrap(),
@@ -314,17 +314,17 @@ mod tests {
         cell.store(next);
     }
 
-    fn ask(desk: &Desk, cell: &Cell, generation: Generation) -> Answer {
+    fn ask(desk: &Desk, cell: &SnapshotCell, generation: Generation) -> Answer {
         desk.ask(cell, generation, Reason::Expired, NOW, GUARD)
     }
 
-    fn generation(cell: &Cell, mode: RequestMode) -> Generation {
+    fn generation(cell: &SnapshotCell, mode: RequestMode) -> Generation {
         cell.load().slot(mode).generation
     }
 
     #[test]
     fn p1_two_askers_of_one_generation_share_one_flight() {
-        let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty(None)));
+        let (desk, cell) = (Desk::default(), SnapshotCell::new(Snapshot::empty(None)));
         let key = generation(&cell, MODE);
         let Answer::Start(first) = ask(&desk, &cell, key) else { panic!("starts") };
         let Answer::Joined(second) = ask(&desk, &cell, key) else { panic!("joins") };
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn two_modes_queue_up_behind_one_driver() {
-        let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty(None)));
+        let (desk, cell) = (Desk::default(), SnapshotCell::new(Snapshot::empty(None)));
         for (mode, begun) in [(RequestMode::Customer, false), (RequestMode::Provider, true)] {
             let answer = ask(&desk, &cell, generation(&cell, mode));
             assert_eq!(begun, matches!(answer, Answer::Joined(_)));
@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn p2_driver_that_vanishes_leaves_nobody_waiting() {
-        let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty(None)));
+        let (desk, cell) = (Desk::default(), SnapshotCell::new(Snapshot::empty(None)));
         let key = generation(&cell, MODE);
         let other = generation(&cell, RequestMode::Customer);
         let Answer::Start(running) = ask(&desk, &cell, key) else { panic!("starts") };
@@ -400,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_closed_desk_starts_nothing_and_lets_the_running_flight_land() {
-        let (desk, cell) = (Desk::default(), Cell::new(Snapshot::empty(None)));
+        let (desk, cell) = (Desk::default(), SnapshotCell::new(Snapshot::empty(None)));
         let key = generation(&cell, MODE);
         let Answer::Start(wait) = ask(&desk, &cell, key) else { panic!("starts") };
         let flight = desk.next().unwrap();

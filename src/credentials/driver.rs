@@ -124,7 +124,7 @@ async fn transact(inner: &Arc<Inner>, flight: &Flight) -> Outcome {
     let Some(refresh) = &inner.refresh else {
         return Err(Error::not_refreshable(flight.mode()));
     };
-    // Held until a failure is remembered: tokens that are set next must not suffer for it.
+    // ReadyToken until a failure is remembered: tokens that are set next must not suffer for it.
     let mut ledger = inner.ledger.lock().await;
     if inner.cell.load().slot(flight.mode()).generation != flight.generation {
         return Ok(());
@@ -133,15 +133,15 @@ async fn transact(inner: &Arc<Inner>, flight: &Flight) -> Outcome {
     ledger.write_back(inner).await.map_err(Error::unsaved)?;
     // The flight before this one may have learnt what this one need not try.
     let now = inner.settings.clock.now();
-    let guard = inner.settings.storm_guard;
+    let guard = inner.settings.refresh_limit;
     if let Some(error) = inner.desk.objection(flight.reason, now, guard) {
-        if error.is_storm_guard_open() {
+        if error.is_refresh_limited() {
             let opened = inner.desk.with_memory(Memory::guard_has_just_opened);
             emit(&Event::StormGuardOpen { mode: flight.mode(), opened, error: &error });
         }
         return Err(error);
     }
-    let deadline = Deadline::after(inner.settings.refresh_timeout);
+    let deadline = Deadline::after(inner.settings.wait_timeout);
     let (refresh, tokens) = (&**refresh, &mut *ledger);
     let transaction = Transaction { inner, refresh, ledger: tokens, flight, deadline };
     let outcome = match catch_panic(|| transaction.run()).await {
@@ -159,7 +159,7 @@ async fn transact(inner: &Arc<Inner>, flight: &Flight) -> Outcome {
 /// that is still good.
 fn remember(inner: &Inner, flight: &Flight, error: &Error, ledger: &mut Ledger) {
     let now = inner.settings.clock.now();
-    let refused = error.is_reauthorization_required();
+    let refused = error.is_login_required();
     let until = if refused {
         inner.desk.refuse(error.clone(), now);
         Moment::NEVER
@@ -170,7 +170,7 @@ fn remember(inner: &Inner, flight: &Flight, error: &Error, ledger: &mut Ledger) 
         inner.desk.with_memory(|memory| memory.fail(error.clone(), now, until));
         until
     };
-    if refused && flight.reason == Reason::Rejected {
+    if refused && flight.reason == Reason::Unauthorized {
         // The API refused the access token, the endpoint the refresh token: sending either again
         // would be asking for the same answer.
         ledger.tokens =

@@ -3,7 +3,7 @@
 //!
 //! | scenes | what is real | orders |
 //! | --- | --- | --- |
-//! | `desk` | `Desk`, `Completion`, `Memory`, `Cell`; the driver is its protocol alone | all of them |
+//! | `desk` | `Desk`, `Completion`, `Memory`, `SnapshotCell`; the driver is its protocol alone | all of them |
 //! | `whole` | all of the credential and the layer; the endpoint and the store are scripted | so many drawn by lot, half of them with few preemptions (PCT) |
 //!
 //! [`crate::sync::explored`] says what the checker sees and what it takes as given. A longer run:

@@ -175,7 +175,7 @@ impl Ledger {
         if self.unsaved.is_none() {
             return Ok(());
         }
-        let written = match self.lock(inner, inner.settings.refresh_timeout).await {
+        let written = match self.lock(inner, inner.settings.wait_timeout).await {
             Ok(lease) => {
                 let written = self.write_newest(inner, &lease).await;
                 self.unlock(lease);

@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::desk::Reason;
-use super::state::Trouble;
+use super::status::Failure as FailureStatus;
 use crate::error::Error;
 use crate::token::Moment;
 
 /// How many refreshes fresh tokens may cost that are answered 401.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct StormGuard {
+pub(crate) struct RefreshLimit {
     /// The refresh of this number within the window is refused.
     pub(crate) limit: u32,
     pub(crate) window: Duration,
@@ -25,7 +25,7 @@ pub(crate) struct Memory {
     /// `Some` from the moment when the refresh token was refused until there are new tokens.
     refused: Option<Refusal>,
     /// `Some` from the first failed write of the newest tokens until they are in the store.
-    unsaved: Option<Trouble>,
+    unsaved: Option<FailureStatus>,
     /// When a token was minted because another had been answered 401, oldest first.
     minted_after_rejection: VecDeque<Moment>,
     guard: Guard,
@@ -44,7 +44,7 @@ enum Guard {
 /// The refresh fails.
 #[derive(Debug)]
 struct Failure {
-    trouble: Trouble,
+    trouble: FailureStatus,
     /// Until then, the latest error is everybody's answer.
     until: Moment,
 }
@@ -52,7 +52,7 @@ struct Failure {
 /// Nothing can be refreshed any more.
 #[derive(Debug)]
 struct Refusal {
-    trouble: Trouble,
+    trouble: FailureStatus,
     /// From when on the store is worth a look: another process may have been handed new tokens.
     next_look: Moment,
 }
@@ -63,7 +63,7 @@ impl Memory {
         &mut self,
         reason: Reason,
         now: Moment,
-        guard: StormGuard,
+        guard: RefreshLimit,
     ) -> Option<Error> {
         if let Some(error) = self.refusal() {
             return Some(error);
@@ -73,7 +73,7 @@ impl Memory {
                 return Some(failure.trouble.error().clone());
             }
         }
-        if reason == Reason::Rejected {
+        if reason == Reason::Unauthorized {
             while self
                 .minted_after_rejection
                 .front()
@@ -85,7 +85,7 @@ impl Memory {
                 if self.guard == Guard::Closed {
                     self.guard = Guard::JustOpened;
                 }
-                return Some(Error::storm_guard(guard.limit, guard.window));
+                return Some(Error::refresh_limit(guard.limit, guard.window));
             }
             self.guard = Guard::Closed;
         }
@@ -109,7 +109,7 @@ impl Memory {
                 failure.until = until;
             }
             None => {
-                let trouble = Trouble::new(error, now.wall_time());
+                let trouble = FailureStatus::new(error, now.wall_time());
                 self.failure = Some(Failure { trouble, until });
             }
         }
@@ -123,11 +123,12 @@ impl Memory {
     /// Answers `error` to everybody from `now` on, and lets the store be looked at from `next_look`
     /// on.
     pub(crate) fn refuse(&mut self, error: Error, now: Moment, next_look: Moment) {
-        self.refused = Some(Refusal { trouble: Trouble::new(error, now.wall_time()), next_look });
+        self.refused =
+            Some(Refusal { trouble: FailureStatus::new(error, now.wall_time()), next_look });
     }
 
     /// Why no new token can be had, if that is so: for good, or else for the moment.
-    pub(crate) fn trouble(&self) -> Option<&Trouble> {
+    pub(crate) fn trouble(&self) -> Option<&FailureStatus> {
         let refused = self.refused.as_ref().map(|refusal| &refusal.trouble);
         refused.or_else(|| self.failure.as_ref().map(|failure| &failure.trouble))
     }
@@ -136,7 +137,7 @@ impl Memory {
     pub(crate) fn unsaved(&mut self, error: Error, now: Moment) {
         match &mut self.unsaved {
             Some(trouble) => trouble.goes_on(error),
-            None => self.unsaved = Some(Trouble::new(error, now.wall_time())),
+            None => self.unsaved = Some(FailureStatus::new(error, now.wall_time())),
         }
     }
 
@@ -149,7 +150,7 @@ impl Memory {
     }
 
     /// Why the newest tokens are not in the store, if that is so.
-    pub(crate) fn why_unsaved(&self) -> Option<&Trouble> {
+    pub(crate) fn why_unsaved(&self) -> Option<&FailureStatus> {
         self.unsaved.as_ref()
     }
 
@@ -166,7 +167,7 @@ impl Memory {
 
     pub(crate) fn minted(&mut self, reason: Reason, now: Moment) {
         self.recovered();
-        if reason == Reason::Rejected {
+        if reason == Reason::Unauthorized {
             self.minted_after_rejection.push_back(now);
         }
     }
@@ -193,7 +194,7 @@ impl Memory {
 mod tests {
     use super::*;
 
-    const GUARD: StormGuard = StormGuard { limit: 5, window: Duration::from_secs(30) };
+    const GUARD: RefreshLimit = RefreshLimit { limit: 5, window: Duration::from_secs(30) };
     const START: Moment = Moment { monotonic: 1_000, wall: 1_000_000 };
 
     fn at(seconds: u64) -> Moment {
@@ -204,14 +205,14 @@ mod tests {
     fn p3_fifth_refresh_for_a_401_within_the_window_is_refused_until_the_first_has_left_it() {
         let mut memory = Memory::default();
         for second in 0..4 {
-            assert!(memory.objection(Reason::Rejected, at(second), GUARD).is_none());
-            memory.minted(Reason::Rejected, at(second));
+            assert!(memory.objection(Reason::Unauthorized, at(second), GUARD).is_none());
+            memory.minted(Reason::Unauthorized, at(second));
         }
-        let error = memory.objection(Reason::Rejected, at(4), GUARD).unwrap();
-        assert!(error.is_storm_guard_open());
+        let error = memory.objection(Reason::Unauthorized, at(4), GUARD).unwrap();
+        assert!(error.is_refresh_limited());
         assert!(memory.objection(Reason::Expired, at(4), GUARD).is_none());
-        assert!(memory.objection(Reason::Rejected, at(29), GUARD).is_some());
-        assert!(memory.objection(Reason::Rejected, at(30), GUARD).is_none());
+        assert!(memory.objection(Reason::Unauthorized, at(29), GUARD).is_some());
+        assert!(memory.objection(Reason::Unauthorized, at(30), GUARD).is_none());
     }
 
     #[test]
@@ -220,15 +221,15 @@ mod tests {
         for opening in 0..2 {
             assert!(!memory.guard_has_just_opened());
             for _ in 0..4 {
-                memory.minted(Reason::Rejected, at(60 * opening));
+                memory.minted(Reason::Unauthorized, at(60 * opening));
             }
             for _ in 0..2 {
-                assert!(memory.objection(Reason::Rejected, at(60 * opening), GUARD).is_some());
+                assert!(memory.objection(Reason::Unauthorized, at(60 * opening), GUARD).is_some());
             }
             assert!(memory.guard_has_just_opened());
-            assert!(memory.objection(Reason::Rejected, at(60 * opening), GUARD).is_some());
+            assert!(memory.objection(Reason::Unauthorized, at(60 * opening), GUARD).is_some());
             assert!(!memory.guard_has_just_opened());
-            assert!(memory.objection(Reason::Rejected, at(60 * opening + 30), GUARD).is_none());
+            assert!(memory.objection(Reason::Unauthorized, at(60 * opening + 30), GUARD).is_none());
         }
     }
 
@@ -243,7 +244,7 @@ mod tests {
         assert!(remembers(|memory| memory.fail(Error::timed_out(), at(1), at(2))));
         assert!(remembers(|memory| memory.refuse(Error::signed_out(), at(1), at(2))));
         assert!(remembers(|memory| memory.unsaved(Error::timed_out(), at(1))));
-        assert!(remembers(|memory| memory.minted(Reason::Rejected, at(1))));
+        assert!(remembers(|memory| memory.minted(Reason::Unauthorized, at(1))));
         assert!(!remembers(|memory| memory.minted(Reason::Expired, at(1))));
     }
 

@@ -11,11 +11,10 @@
 //! | `transaction` | one refresh, from the lock to the waking of its waiters |
 //! | `ledger` | the newest tokens, and whether the store has them |
 //! | `vault` | the store, with a time limit on every call |
-//! | `state` | what a program is told of all this |
+//! | `status` | what a program is told of all this |
 //! | `builder` | what is refused before anything runs |
 
 mod builder;
-mod cell;
 mod completion;
 mod desk;
 mod driver;
@@ -23,7 +22,8 @@ mod driver;
 mod interleavings;
 mod ledger;
 mod memory;
-pub mod state;
+mod snapshot;
+pub mod status;
 mod transaction;
 mod vault;
 mod windows;
@@ -38,12 +38,14 @@ use std::time::Duration;
 use arc_swap::Guard;
 
 pub use builder::CredentialsBuilder;
-pub(crate) use cell::{Cell, Copied, Generation, Held, Slot, Snapshot, Verdict};
 use completion::{Outcome, Wait};
 pub(crate) use desk::Reason;
 use desk::{Answer, Desk};
 use ledger::Ledger;
-use memory::{Memory, StormGuard};
+use memory::{Memory, RefreshLimit};
+pub(crate) use snapshot::{
+    Freshness, Generation, LocalSnapshot, ModeTokens, ReadyToken, Snapshot, SnapshotCell,
+};
 #[cfg(feature = "testing")]
 pub use transaction::Step;
 #[cfg(not(feature = "testing"))]
@@ -77,7 +79,7 @@ use crate::token::{AccessToken, Clock, Deadline, Moment, TokenSet};
 /// let credentials = Credentials::builder(RequestMode::Provider)
 ///     .provider_id(54664)
 ///     .tokens(TokenSet::new("a-refresh-token".parse()?))
-///     .refresh_over(http_client) // any tower HTTP client
+///     .refresh_client(http_client) // any tower HTTP client
 ///     .build()
 ///     .await?;
 /// # Ok::<(), BoxError>(())
@@ -90,7 +92,7 @@ pub struct Credentials {
 }
 
 pub(crate) struct Inner {
-    pub(crate) cell: Cell,
+    pub(crate) cell: SnapshotCell,
     pub(crate) desk: Desk,
     pub(crate) ledger: AsyncMutex<Ledger>,
     pub(crate) vault: Vault,
@@ -106,9 +108,9 @@ pub(crate) struct Settings {
     pub(crate) scheme: AuthScheme,
     pub(crate) origins: Origins,
     pub(crate) windows: Windows,
-    pub(crate) storm_guard: StormGuard,
-    pub(crate) refresh_timeout: Duration,
-    pub(crate) exchange_timeout: Duration,
+    pub(crate) refresh_limit: RefreshLimit,
+    pub(crate) wait_timeout: Duration,
+    pub(crate) refresh_request_timeout: Duration,
     pub(crate) clock: Clock,
     #[cfg(feature = "testing")]
     pub(crate) at_each_step: Option<Arc<dyn Fn(Step) + Send + Sync>>,
@@ -118,7 +120,7 @@ impl Settings {
     /// How long a refresh may take, save for the store's last calls: it may begin an exchange up to
     /// its limit, and an exchange that was begun is not cut short.
     fn longest_refresh(&self) -> Duration {
-        self.refresh_timeout.saturating_add(self.exchange_timeout)
+        self.wait_timeout.saturating_add(self.refresh_request_timeout)
     }
 }
 
@@ -161,16 +163,16 @@ impl Credentials {
     /// # let teamup = FakeTeamUp::start().await;
     /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
     /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
-    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_client(http_client).build().await?;
     /// # teamup.revoke_everything();
     /// use tower_teamup_auth::RequestMode;
     ///
-    /// let error = credentials.refresh_now(RequestMode::Provider).await.unwrap_err();
-    /// assert!(error.is_reauthorization_required());
+    /// let error = credentials.refresh(RequestMode::Provider).await.unwrap_err();
+    /// assert!(error.is_login_required());
     ///
     /// let tokens = teamup.issue_tokens(&[]); // what a login brings
-    /// credentials.set_tokens(tokens).await?;
-    /// credentials.refresh_now(RequestMode::Provider).await?;
+    /// credentials.log_in(tokens).await?;
+    /// credentials.refresh(RequestMode::Provider).await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -183,13 +185,13 @@ impl Credentials {
     /// # Cancel safety
     ///
     /// Runs in a task of its own: once polled, it runs to its end even if the future is dropped.
-    pub async fn set_tokens(&self, tokens: TokenSet) -> Result<(), Error> {
+    pub async fn log_in(&self, tokens: TokenSet) -> Result<(), Error> {
         self.in_a_task(|inner| async move { inner.replace_tokens(tokens).await }).await
     }
 
     /// Forgets the tokens, here and in the store. From then on every request fails at once with an
-    /// error of which [`Error::is_reauthorization_required`] is true, until
-    /// [`set_tokens`](Credentials::set_tokens) brings new ones.
+    /// error of which [`Error::is_login_required`] is true, until
+    /// [`log_in`](Credentials::log_in) brings new ones.
     ///
     /// The tokens are not revoked at TeamUp: its API documents no way to.
     ///
@@ -200,9 +202,9 @@ impl Credentials {
     /// # let teamup = FakeTeamUp::start().await;
     /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
     /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
-    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_client(http_client).build().await?;
     /// credentials.sign_out().await?;
-    /// assert!(credentials.state().is_reauthorization_required());
+    /// assert!(credentials.status().is_login_required());
     /// # Ok(())
     /// # }
     /// ```
@@ -228,11 +230,11 @@ impl Credentials {
     /// # let teamup = FakeTeamUp::start().await;
     /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
     /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
-    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_client(http_client).build().await?;
     /// use tower_teamup_auth::RequestMode;
     ///
-    /// credentials.refresh_now(RequestMode::Provider).await?;
-    /// assert!(credentials.state().is_ready());
+    /// credentials.refresh(RequestMode::Provider).await?;
+    /// assert!(credentials.status().is_ready());
     /// # Ok(())
     /// # }
     /// ```
@@ -244,9 +246,9 @@ impl Credentials {
     /// # Cancel safety
     ///
     /// The refresh runs in a task of its own; dropping the future leaves it running.
-    pub async fn refresh_now(&self, mode: RequestMode) -> Result<(), Error> {
+    pub async fn refresh(&self, mode: RequestMode) -> Result<(), Error> {
         let generation = self.snapshot().slot(mode).generation;
-        self.renew(generation, Reason::Requested).await?;
+        self.request_refresh(generation, Reason::Requested).await?;
         match &self.snapshot().slot(mode).held {
             Some(_) => Ok(()),
             None => Err(self.lack_of(mode)),
@@ -266,9 +268,9 @@ impl Credentials {
     /// # let teamup = FakeTeamUp::start().await;
     /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
     /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
-    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+    /// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_client(http_client).build().await?;
     /// credentials.shutdown().await?;
-    /// assert!(credentials.state().is_shut_down());
+    /// assert!(credentials.status().is_shut_down());
     /// # Ok(())
     /// # }
     /// ```
@@ -276,8 +278,8 @@ impl Credentials {
     /// # Errors
     ///
     /// When what was under way did not end within the time limits of a
-    /// [refresh](CredentialsBuilder::refresh_timeout) and of an
-    /// [exchange](CredentialsBuilder::exchange_timeout) together: the newest tokens may not be in the
+    /// [refresh](CredentialsBuilder::wait_timeout) and of an
+    /// [exchange](CredentialsBuilder::refresh_request_timeout) together: the newest tokens may not be in the
     /// store.
     ///
     /// # Cancel safety
@@ -301,25 +303,25 @@ impl Credentials {
     }
 
     #[inline]
-    pub(crate) fn cell(&self) -> &Cell {
+    pub(crate) fn cell(&self) -> &SnapshotCell {
         &self.inner.cell
     }
 
     /// Asks for the replacement of `generation`, and resolves when it is done: at once, if it was
     /// replaced already.
-    pub(crate) fn renew(&self, generation: Generation, reason: Reason) -> Renewal {
+    pub(crate) fn request_refresh(&self, generation: Generation, reason: Reason) -> PendingRefresh {
         let inner = &self.inner;
         let mode = generation.mode();
         if inner.refresh.is_none() {
             let error = self.refusal().unwrap_or_else(|| Error::not_refreshable(mode));
-            return Renewal::Settled(Some(Err(error)));
+            return PendingRefresh::Settled(Some(Err(error)));
         }
         let now = inner.settings.clock.now();
-        let guard = inner.settings.storm_guard;
+        let guard = inner.settings.refresh_limit;
         match inner.desk.ask(&inner.cell, generation, reason, now, guard) {
             Answer::Settled(outcome) => {
                 if let Err(error) = &outcome {
-                    if error.is_storm_guard_open() {
+                    if error.is_refresh_limited() {
                         let opened = inner.desk.with_memory(Memory::guard_has_just_opened);
                         emit(&Event::StormGuardOpen { mode, opened, error });
                     }
@@ -328,13 +330,23 @@ impl Credentials {
                         let _ = driver::start(inner);
                     }
                 }
-                Renewal::Settled(Some(outcome))
+                PendingRefresh::Settled(Some(outcome))
             }
-            Answer::Joined(wait) => Renewal::Waiting(wait),
+            Answer::Joined(wait) => PendingRefresh::Waiting(wait),
             Answer::Start(wait) => match driver::start(inner) {
-                Ok(()) => Renewal::Waiting(wait),
-                Err(error) => Renewal::Settled(Some(Err(error))),
+                Ok(()) => PendingRefresh::Waiting(wait),
+                Err(error) => PendingRefresh::Settled(Some(Err(error))),
             },
+        }
+    }
+
+    /// Asks for the refresh of a token that is in the last part of its life. `Some` for the one
+    /// request whose call starts the refresh: it waits for it, for a short time; all others go on.
+    pub(crate) fn request_early_refresh(&self, generation: Generation) -> Option<PendingRefresh> {
+        let busy = self.inner.desk.view().refreshing;
+        match self.request_refresh(generation, Reason::RefreshSoon) {
+            pending @ PendingRefresh::Waiting(_) if !busy => Some(pending),
+            _ => None,
         }
     }
 
@@ -412,7 +424,7 @@ impl Inner {
         let mut ledger = self.ledger.lock().await;
         // The newest revision there is, so that no process takes the old tokens for newer.
         let known = ledger.tokens.as_ref().map_or(0, TokenSet::revision);
-        let stored = match ledger.lock(&self, self.settings.refresh_timeout).await {
+        let stored = match ledger.lock(&self, self.settings.wait_timeout).await {
             Ok(lease) => Ok((lease, self.vault.load(&ledger.tokens).await)),
             Err(error) => Err(error),
         };
@@ -456,28 +468,27 @@ impl Inner {
         });
         self.publish(&ledger);
         emit(&Event::SignedOut);
-        let lease =
-            ledger.lock(&self, self.settings.refresh_timeout).await.map_err(Error::store)?;
+        let lease = ledger.lock(&self, self.settings.wait_timeout).await.map_err(Error::store)?;
         self.vault.clear(&lease).await.map_err(Error::store)
     }
 }
 
 /// Resolves when a renewal is done. Dropping it changes nothing for anybody else.
 #[derive(Debug)]
-pub(crate) enum Renewal {
+pub(crate) enum PendingRefresh {
     Settled(Option<Outcome>),
     Waiting(Wait),
 }
 
-impl Future for Renewal {
+impl Future for PendingRefresh {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         match &mut *self {
-            Renewal::Settled(outcome) => {
+            PendingRefresh::Settled(outcome) => {
                 Poll::Ready(outcome.take().expect("polled after it was ready"))
             }
-            Renewal::Waiting(wait) => Pin::new(wait).poll(cx),
+            PendingRefresh::Waiting(wait) => Pin::new(wait).poll(cx),
         }
     }
 }

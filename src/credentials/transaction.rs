@@ -204,7 +204,7 @@ impl Transaction<'_> {
             return Err(RefreshError::rejected("there is no refresh token"));
         };
         let request = RefreshRequest::new(tokens.refresh_token().clone(), self.flight.mode());
-        let limit = settings.exchange_timeout;
+        let limit = settings.refresh_request_timeout;
         // The lifetime counts from before the request was sent: the token is never older than
         // that.
         let sent_at = settings.clock.now();

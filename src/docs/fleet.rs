@@ -13,7 +13,7 @@
 //! let http_client: HyperClient = hyper_client();
 //! let credentials = Credentials::builder(RequestMode::Provider)
 //!     .store(RedisStore::connect("rediss://cache.internal:6379", "studio-7").await?)
-//!     .refresh_over(http_client)
+//!     .refresh_client(http_client)
 //!     .build()
 //!     .await?;
 //! # Ok(())
@@ -67,7 +67,7 @@
 //! | Redis loses its data, and no process with the newest pair lives on | nothing | says that the store is empty |
 //! | Redis fails over and loses its last second | the pair before, spent, if the rotation fell into that second | a process that lives on with the newest pair writes it with its next refresh; else re-authorization is required |
 //!
-//! In each of them [`Error::is_reauthorization_required`] is true and every call fails at once and
+//! In each of them [`Error::is_login_required`] is true and every call fails at once and
 //! locally. To keep the moment short and the losses rare: see that processes end on SIGTERM and
 //! call [`Credentials::shutdown`], which waits for the refresh under way, for unsaved tokens, and for
 //! the right to refresh to be given back; do not restart a process that says its tokens are unsaved, but mend the store; let Redis write its
@@ -75,7 +75,7 @@
 //!
 //! # Logging in again, and signing out
 //!
-//! Hand the tokens of a new login to [`Credentials::set_tokens`] in one process. They win over
+//! Hand the tokens of a new login to [`Credentials::log_in`] in one process. They win over
 //! whatever the store has. The others adopt them with their next refresh; those that have failed
 //! because re-authorization was required look at the store while their calls fail, every 5 seconds
 //! at most, and work again.
@@ -90,13 +90,13 @@
 //!
 //! - after a crash, or an end without [`Credentials::shutdown`], the others may wait for the rest of
 //!   it. Keep it well below the
-//!   [refresh's time limit](crate::CredentialsBuilder::refresh_timeout), 30 s unless set, or they
+//!   [refresh's time limit](crate::CredentialsBuilder::wait_timeout), 30 s unless set, or they
 //!   give up before the lease is free. Their requests fail only where their token has expired by
 //!   then, which the early refresh makes rare;
 //! - a process that stands still for longer loses it. Keep it above the pauses that you know of: a
 //!   throttled container, a virtual machine that moves.
 //!
-//! 10 s, the default, suits an [exchange's time limit](crate::CredentialsBuilder::exchange_timeout)
+//! 10 s, the default, suits an [exchange's time limit](crate::CredentialsBuilder::refresh_request_timeout)
 //! of 10 s, a [store's](crate::CredentialsBuilder::store_timeout) of 5 s and a refresh's of 30 s.
 //!
 //! # A process that stands still
@@ -151,7 +151,7 @@
 //! [`FileStore`]: crate::store::FileStore
 //! [`RedisStore`]: ../../store/struct.RedisStore.html
 //! [`KeyringStore`]: ../../store/struct.KeyringStore.html
-//! [`Error::is_reauthorization_required`]: crate::Error::is_reauthorization_required
+//! [`Error::is_login_required`]: crate::Error::is_login_required
 //! [`Credentials::shutdown`]: crate::Credentials::shutdown
-//! [`Credentials::set_tokens`]: crate::Credentials::set_tokens
+//! [`Credentials::log_in`]: crate::Credentials::log_in
 //! [`Credentials::sign_out`]: crate::Credentials::sign_out

@@ -23,7 +23,7 @@
 //! and no client can help it. The exchange is then of *unknown* outcome: the crate reads the store
 //! again and sends the token once more, for it may not have been spent. A server that takes a second
 //! use for a theft answers by ending the login, and the credential says
-//! [re-authorization required](crate::Error::is_reauthorization_required). That is the only case: once
+//! [re-authorization required](crate::Error::is_login_required). That is the only case: once
 //! the answer that rotated a token has arrived, or a refusal, the token is never sent again. The soak
 //! tells the two apart by the server's journal.
 //!

@@ -87,7 +87,7 @@
 //!
 //! # Who watches
 //!
-//! [`Credentials::state`](crate::Credentials::state) is put together from the cell and the desk when
+//! [`Credentials::status`](crate::Credentials::status) is put together from the cell and the desk when
 //! somebody asks. Every change of either signals the subscribers after it was made, and a subscriber
 //! reads the state after the signal: so it can miss what lies between two states, and never the last.
 //! The list of subscribers is made with the first of them.

@@ -60,7 +60,7 @@
 //!    let credentials = Credentials::builder(RequestMode::Provider)
 //!        .store(FileStore::new("/var/lib/studio/teamup.json"))
 //!        .tokens(old) // taken if the store is empty, and only then
-//!        .refresh_over(http_client)
+//!        .refresh_client(http_client)
 //!        .build()
 //!        .await?;
 //!    # Ok(())

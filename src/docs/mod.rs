@@ -27,11 +27,11 @@
 //!
 //! | to | see |
 //! | --- | --- |
-//! | warm up at start, and check that the credential is good | [`Credentials::refresh_now`], the example `readiness` |
-//! | show a banner, answer a health check | [`Credentials::state`], [`Credentials::subscribe`], [`state`](crate::state) |
+//! | warm up at start, and check that the credential is good | [`Credentials::refresh`], the example `readiness` |
+//! | show a banner, answer a health check | [`Credentials::status`], [`Credentials::subscribe`], [`state`](crate::state) |
 //! | run many processes on one credential | [`fleet`] |
 //! | log in again when that is required | [`reauthorization`] |
-//! | hand in new tokens, sign out, shut down | [`Credentials::set_tokens`], [`Credentials::sign_out`], [`Credentials::shutdown`] |
+//! | hand in new tokens, sign out, shut down | [`Credentials::log_in`], [`Credentials::sign_out`], [`Credentials::shutdown`] |
 //! | know what an error asks of you | [`Error`] |
 //! | watch metrics | [`metrics`] |
 //! | read what is logged | [the crate's front page](crate#what-it-tells), [`fleet`](fleet#what-to-watch) |
@@ -47,11 +47,11 @@
 //!
 //! [`AuthLayer::per_request`]: crate::AuthLayer::per_request
 //! [`Credentials::m2m`]: crate::Credentials::m2m
-//! [`Credentials::refresh_now`]: crate::Credentials::refresh_now
-//! [`Credentials::set_tokens`]: crate::Credentials::set_tokens
+//! [`Credentials::refresh`]: crate::Credentials::refresh
+//! [`Credentials::log_in`]: crate::Credentials::log_in
 //! [`Credentials::shutdown`]: crate::Credentials::shutdown
 //! [`Credentials::sign_out`]: crate::Credentials::sign_out
-//! [`Credentials::state`]: crate::Credentials::state
+//! [`Credentials::status`]: crate::Credentials::status
 //! [`Credentials::subscribe`]: crate::Credentials::subscribe
 //! [`CredentialsBuilder`]: crate::CredentialsBuilder
 //! [`Error`]: crate::Error

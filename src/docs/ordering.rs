@@ -59,7 +59,7 @@
 //!
 //! # The exchange
 //!
-//! The client that is handed to [`refresh_over`](crate::CredentialsBuilder::refresh_over) carries
+//! The client that is handed to [`refresh_client`](crate::CredentialsBuilder::refresh_client) carries
 //! the refresh token. It should follow no redirects (the endpoint gives none) and write no bodies to
 //! a log. It may share its limits with the API's client, or be the very stack with the layer in it:
 //! an exchange passes through untouched, and no waiting request holds what it needs.

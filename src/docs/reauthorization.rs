@@ -1,6 +1,6 @@
 //! What to do when re-authorization is required.
 //!
-//! An error or a 401's reason of which [`Error::is_reauthorization_required`] is true says that only
+//! An error or a 401's reason of which [`Error::is_login_required`] is true says that only
 //! a person can help: TeamUp has refused the refresh token, and nobody else has a newer one.
 //!
 //! # What it looks like
@@ -8,7 +8,7 @@
 //! - Every call that needs a new token fails at once and locally. TeamUp is not asked again: its
 //!   refresh endpoint counts requests by IP address, and a spent token does not come back.
 //! - A token that is still valid is used until it expires.
-//! - [`State::is_reauthorization_required`] is true, [`State::failure`] tells since when and why, and
+//! - [`State::is_login_required`] is true, [`State::failure`] tells since when and why, and
 //!   whoever has [subscribed](crate::Credentials::subscribe) hears of it at once.
 //! - The event "re-authorization is required" is logged, once, as an error.
 //!
@@ -26,7 +26,7 @@
 //! # What to do
 //!
 //! Send the person through a login, as the examples `login` and `password_login` do, and hand the
-//! tokens to [`Credentials::set_tokens`]. Nothing needs to be restarted or built anew: clients, layers
+//! tokens to [`Credentials::log_in`]. Nothing needs to be restarted or built anew: clients, layers
 //! and clones go on with the new tokens, and every failure of the past is forgotten.
 //!
 //! ```
@@ -44,7 +44,7 @@
 //! let credentials = Credentials::builder(RequestMode::Customer)
 //!     .base_url(teamup.base_url())
 //!     .tokens(teamup.issue_tokens(&[]))
-//!     .refresh_over(http_client.clone())
+//!     .refresh_client(http_client.clone())
 //!     .build()
 //!     .await?;
 //! let mut api = ServiceBuilder::new()
@@ -55,10 +55,10 @@
 //! teamup.revoke_everything(); // the person has withdrawn the authorization
 //! let error = api.ready().await?.call(request()?).await.unwrap_err();
 //! let error = error.downcast_ref::<Error>().expect("ours: nothing could be sent");
-//! assert!(error.is_reauthorization_required());
+//! assert!(error.is_login_required());
 //!
 //! // … the person logs in again …
-//! credentials.set_tokens(teamup.issue_tokens(&[])).await?;
+//! credentials.log_in(teamup.issue_tokens(&[])).await?;
 //! assert_eq!(api.ready().await?.call(request()?).await?.status(), StatusCode::OK);
 //! # Ok(())
 //! # }
@@ -79,16 +79,16 @@
 //! | you see | it is |
 //! | --- | --- |
 //! | a 403 from the API | a permission that the person lacks; no token helps |
-//! | a 401 with [`Error::is_storm_guard_open`] | fresh tokens are refused: mode, provider id or permissions don't fit |
+//! | a 401 with [`Error::is_refresh_limited`] | fresh tokens are refused: mode, provider id or permissions don't fit |
 //! | [`Error::is_transient`] | a bad moment; the tokens are as good as before |
 //!
-//! [`Credentials::set_tokens`]: crate::Credentials::set_tokens
+//! [`Credentials::log_in`]: crate::Credentials::log_in
 //! [`Credentials::shutdown`]: crate::Credentials::shutdown
 //! [`CredentialsBuilder::build`]: crate::CredentialsBuilder::build
 //! [`Error::api_error`]: crate::Error::api_error
-//! [`Error::is_reauthorization_required`]: crate::Error::is_reauthorization_required
-//! [`Error::is_storm_guard_open`]: crate::Error::is_storm_guard_open
+//! [`Error::is_login_required`]: crate::Error::is_login_required
+//! [`Error::is_refresh_limited`]: crate::Error::is_refresh_limited
 //! [`Error::is_transient`]: crate::Error::is_transient
 //! [`State::failure`]: crate::state::State::failure
 //! [`State::is_healthy`]: crate::state::State::is_healthy
-//! [`State::is_reauthorization_required`]: crate::state::State::is_reauthorization_required
+//! [`State::is_login_required`]: crate::state::State::is_login_required

@@ -32,7 +32,7 @@
 //! # async fn program(base_url: String, tokens: tower_teamup_auth::TokenSet) -> Result<Auth<HyperClient>, BoxError> {
 //! # let http_client: HyperClient = hyper_client();
 //! # let credentials = Credentials::builder(RequestMode::Provider)
-//! #     .base_url(base_url).tokens(tokens).refresh_over(http_client.clone()).build().await?;
+//! #     .base_url(base_url).tokens(tokens).refresh_client(http_client.clone()).build().await?;
 //! # Ok(ServiceBuilder::new().layer(AuthLayer::new(credentials)).service(http_client))
 //! # }
 //! let api = program(teamup.base_url(), teamup.issue_tokens(&[RequestMode::Provider])).await?;
@@ -67,7 +67,7 @@
 //! | a token that expires early | [`expire_access_tokens`](../../testing/struct.FakeTeamUp.html#method.expire_access_tokens) |
 //! | two hours that pass | [`advance`](../../testing/struct.FakeTeamUp.html#method.advance), and a [`Clock::tokio`] that is [shifted](crate::token::Clock::shift_wall) or whose time is paused |
 //! | a login that is withdrawn | [`revoke_everything`](../../testing/struct.FakeTeamUp.html#method.revoke_everything) |
-//! | a new login | [`issue_tokens`](../../testing/struct.FakeTeamUp.html#method.issue_tokens), [`Credentials::set_tokens`](crate::Credentials::set_tokens) |
+//! | a new login | [`issue_tokens`](../../testing/struct.FakeTeamUp.html#method.issue_tokens), [`Credentials::log_in`](crate::Credentials::log_in) |
 //! | the refresh endpoint is down, slow, limited, or answers nonsense | [`fail_refresh`](../../testing/struct.FakeTeamUp.html#method.fail_refresh) with a [`Fault`](../../testing/struct.Fault.html) |
 //! | the answer of an exchange is lost on its way back | [`fail_refresh`](../../testing/struct.FakeTeamUp.html#method.fail_refresh) with `Fault::drop_connection().after_rotation()` |
 //! | the API answers 401, 429, 5xx, or not at all | [`fail_api`](../../testing/struct.FakeTeamUp.html#method.fail_api) |

@@ -115,7 +115,7 @@ pub(super) fn trace(event: &Event<'_>) {
             wait_ms = millis(*wait),
             "exchange failed, and is tried again"
         ),
-        Event::RefreshFailed { error, .. } if error.is_reauthorization_required() => {
+        Event::RefreshFailed { error, .. } if error.is_login_required() => {
             error!(target: TARGET, error = %Chain(*error), "re-authorization is required");
         }
         Event::RefreshFailed { error, .. } => {

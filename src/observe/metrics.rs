@@ -124,7 +124,7 @@ fn class(class: FailureClass) -> &'static str {
 }
 
 fn kind(error: &Error) -> &'static str {
-    if error.is_reauthorization_required() {
+    if error.is_login_required() {
         "reauthorization_required"
     } else if error.is_store() {
         "store"

@@ -25,14 +25,14 @@ const PATH: &str = "/auth/refresh_access_token";
 /// Whatever is asked for, the answer is read by its own `Content-Type`.
 ///
 /// ```
-/// use tower_teamup_auth::refresh::AnswerFormat;
+/// use tower_teamup_auth::refresh::ResponseFormat;
 /// use tower_teamup_auth::{Credentials, RequestMode};
 ///
-/// let builder = Credentials::builder(RequestMode::Customer).answer_format(AnswerFormat::Json);
+/// let builder = Credentials::builder(RequestMode::Customer).response_format(ResponseFormat::Json);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum AnswerFormat {
+pub enum ResponseFormat {
     /// `application/json`.
     #[default]
     Json,
@@ -42,20 +42,20 @@ pub enum AnswerFormat {
     Xml,
 }
 
-impl AnswerFormat {
+impl ResponseFormat {
     fn query(self) -> &'static str {
         match self {
-            AnswerFormat::Json => "format=json",
+            ResponseFormat::Json => "format=json",
             #[cfg(feature = "xml")]
-            AnswerFormat::Xml => "format=xml",
+            ResponseFormat::Xml => "format=xml",
         }
     }
 
     fn media_type(self) -> HeaderValue {
         match self {
-            AnswerFormat::Json => HeaderValue::from_static("application/json"),
+            ResponseFormat::Json => HeaderValue::from_static("application/json"),
             #[cfg(feature = "xml")]
-            AnswerFormat::Xml => HeaderValue::from_static("application/xml"),
+            ResponseFormat::Xml => HeaderValue::from_static("application/xml"),
         }
     }
 }
@@ -68,7 +68,7 @@ pub(crate) struct Endpoint {
     base: Box<str>,
     scope: Box<[String]>,
     encoding: RefreshEncoding,
-    format: Option<AnswerFormat>,
+    format: Option<ResponseFormat>,
     clock: Clock,
 }
 
@@ -82,7 +82,7 @@ impl Endpoint {
         base: &Uri,
         scope: Vec<String>,
         encoding: RefreshEncoding,
-        format: Option<AnswerFormat>,
+        format: Option<ResponseFormat>,
         clock: Clock,
     ) -> Self {
         let (base, scope) = (base.to_string().into(), scope.into());

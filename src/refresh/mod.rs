@@ -1,7 +1,7 @@
 //! The refresh exchange: what is sent to `auth/refresh_access_token`, and what comes back.
 //!
 //! [`Refresh`] is the seam. The endpoint as TeamUp documents it stands behind
-//! [`CredentialsBuilder::refresh_over`](crate::CredentialsBuilder::refresh_over); a program that
+//! [`CredentialsBuilder::refresh_client`](crate::CredentialsBuilder::refresh_client); a program that
 //! mints its tokens another way (through a broker of its own, say) implements the trait and hands
 //! it to [`CredentialsBuilder::refresh_with`](crate::CredentialsBuilder::refresh_with).
 //!
@@ -49,7 +49,7 @@ mod encode;
 mod endpoint;
 mod erased;
 mod error;
-mod exchange_client;
+mod refresh_client;
 mod retry_after;
 mod strike;
 mod transport;
@@ -63,11 +63,11 @@ pub(crate) use answer::{Answer, BodyEnd};
 #[cfg(fuzzing)]
 pub(crate) use decode::decode;
 pub use encode::RefreshEncoding;
-pub use endpoint::AnswerFormat;
 pub(crate) use endpoint::Endpoint;
+pub use endpoint::ResponseFormat;
 pub(crate) use erased::DynRefresh;
 pub use error::{ApiError, FailureClass, RefreshError};
-pub use exchange_client::{ExchangeClient, HttpService};
+pub use refresh_client::{HttpService, RefreshClient};
 #[cfg(fuzzing)]
 pub(crate) use retry_after::retry_after;
 pub(crate) use transport::{Transport, is_exchange};

@@ -26,6 +26,9 @@ pub struct StoreError {
 enum Kind {
     Unavailable,
     Conflict,
+    Corrupt,
+    Locked,
+    LeaseLost,
     Unreadable,
 }
 
@@ -56,6 +59,38 @@ impl StoreError {
         StoreError { kind: Kind::Unreadable, message: message.into(), source: None }
     }
 
+    /// The store holds something that is no record: an empty, torn or foreign file, say. A login
+    /// replaces it; a sign-out removes it.
+    ///
+    /// `message` says what was found, and what to do: it must name no secret.
+    pub fn corrupt(message: impl Into<Box<str>>) -> Self {
+        StoreError { kind: Kind::Corrupt, message: message.into(), source: None }
+    }
+
+    /// The store holds a record that this process can't read: sealed with another key, or of a
+    /// newer format. It is left as it is, until a program says that it may be overwritten.
+    ///
+    /// `message` says what was found, and what to do: it must name no secret.
+    pub fn locked(message: impl Into<Box<str>>) -> Self {
+        StoreError { kind: Kind::Locked, message: message.into(), source: None }
+    }
+
+    /// The lease has run out, and another process may have it by now.
+    pub fn lease_lost() -> Self {
+        StoreError {
+            kind: Kind::LeaseLost,
+            message: "the lease has run out, and another process may have it by now".into(),
+            source: None,
+        }
+    }
+
+    /// Adds the underlying error. It is shown, so it must name no secret.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
     /// The call took longer than the credential waits for its store.
     pub(crate) fn timed_out(call: &str, limit: std::time::Duration) -> Self {
         StoreError {
@@ -77,6 +112,26 @@ impl StoreError {
     /// Has somebody else saved in the meantime?
     pub fn is_conflict(&self) -> bool {
         self.kind == Kind::Conflict
+    }
+
+    /// Does the store hold something that is no record?
+    pub fn is_corrupt(&self) -> bool {
+        self.kind == Kind::Corrupt
+    }
+
+    /// Does the store hold a record that this process can't read?
+    pub fn is_locked(&self) -> bool {
+        self.kind == Kind::Locked
+    }
+
+    /// Has the lease run out?
+    pub fn is_lease_lost(&self) -> bool {
+        self.kind == Kind::LeaseLost
+    }
+
+    /// Can the store not be reached or written at the moment?
+    pub fn is_unavailable(&self) -> bool {
+        self.kind == Kind::Unavailable
     }
 
     /// Does the store hold something that is no token set, or that this process must not trust?

@@ -62,6 +62,7 @@
 //! }
 //! ```
 
+mod contract;
 mod erased;
 mod error;
 #[cfg(any(unix, windows))]
@@ -71,6 +72,9 @@ mod key;
 #[cfg(all(any(unix, windows), feature = "keyring"))]
 mod keyring;
 mod memory;
+#[doc(hidden)]
+pub mod next;
+mod record;
 #[cfg(feature = "redis")]
 mod redis;
 mod seal;

@@ -113,7 +113,7 @@ async fn p5_each_bad_answer_is_a_classed_error_that_repeats_no_secret() {
             assert!(cause.status().is_some());
             let questions = [
                 error.is_transient(),
-                error.is_reauthorization_required(),
+                error.is_login_required(),
                 error.is_outcome_unknown(),
                 error.is_protocol(),
             ];

@@ -136,17 +136,18 @@ async fn m2m_token_goes_with_neither_tokens_nor_a_store() {
 async fn limits_that_would_refuse_everything_are_refused_themselves() {
     let server = Server::new();
     let zero = Duration::ZERO;
-    invalid(complete(&server).refresh_timeout(zero), "`refresh_timeout` is zero").await;
-    invalid(complete(&server).exchange_timeout(zero), "`exchange_timeout` is zero").await;
+    invalid(complete(&server).wait_timeout(zero), "`wait_timeout` is zero").await;
+    invalid(complete(&server).refresh_request_timeout(zero), "`refresh_request_timeout` is zero")
+        .await;
     invalid(complete(&server).store_timeout(zero), "`store_timeout` is zero").await;
-    invalid(complete(&server).storm_guard(5, zero), "the storm guard").await;
-    invalid(complete(&server).storm_guard(1, Duration::from_secs(30)), "the storm guard").await;
-    invalid(complete(&server).storm_guard(0, Duration::from_secs(30)), "the storm guard").await;
+    invalid(complete(&server).refresh_limit(5, zero), "the storm guard").await;
+    invalid(complete(&server).refresh_limit(1, Duration::from_secs(30)), "the storm guard").await;
+    invalid(complete(&server).refresh_limit(0, Duration::from_secs(30)), "the storm guard").await;
     complete(&server)
-        .refresh_timeout(Duration::MAX)
-        .exchange_timeout(Duration::MAX)
+        .wait_timeout(Duration::MAX)
+        .refresh_request_timeout(Duration::MAX)
         .store_timeout(Duration::MAX)
-        .storm_guard(u32::MAX, Duration::MAX)
+        .refresh_limit(u32::MAX, Duration::MAX)
         .refresh_leeway(Duration::MAX)
         .build()
         .await
@@ -158,10 +159,10 @@ async fn limits_as_large_as_can_be_work() {
     let server = Server::new();
     server.set_lifetime(Some(1));
     let credentials = complete(&server)
-        .refresh_timeout(Duration::MAX)
-        .exchange_timeout(Duration::MAX)
+        .wait_timeout(Duration::MAX)
+        .refresh_request_timeout(Duration::MAX)
         .store_timeout(Duration::MAX)
-        .storm_guard(u32::MAX, Duration::MAX)
+        .refresh_limit(u32::MAX, Duration::MAX)
         .refresh_leeway(Duration::MAX)
         .build()
         .await
@@ -196,7 +197,7 @@ async fn store_is_believed_before_the_seed_and_the_seed_is_saved_where_it_is_emp
 async fn empty_store_without_a_seed_asks_for_a_login() {
     let server = Server::new();
     let error = refused(builder(&server).store(Store::empty()), "the token store is empty").await;
-    assert!(error.is_reauthorization_required());
+    assert!(error.is_login_required());
 }
 
 #[tokio::test(start_paused = true)]

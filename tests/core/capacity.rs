@@ -187,7 +187,7 @@ where
 {
     let credentials = builder(server)
         .tokens(server.expired_tokens())
-        .refresh_over::<HttpService<Body>>(stack.clone())
+        .refresh_client::<HttpService<Body>>(stack.clone())
         .build()
         .await
         .unwrap();
@@ -234,7 +234,7 @@ async fn p6_buffer_around_the_layer_and_a_shared_limit_within_do_not_deadlock() 
     let limited = ConcurrencyLimit::new(checked(&server), 1);
     let credentials = builder(&server)
         .tokens(server.expired_tokens())
-        .refresh_over::<HttpService<Body>>(limited.clone())
+        .refresh_client::<HttpService<Body>>(limited.clone())
         .build()
         .await
         .unwrap();
@@ -306,7 +306,7 @@ async fn breaches_of(careless: bool) -> Vec<&'static str> {
     let mut inner = Checked::recording(server.clone());
     let credentials = builder(&server)
         .tokens(server.expired_tokens())
-        .refresh_over::<HttpService<Body>>(Checked::counted_with(&inner.counts(), server.clone()))
+        .refresh_client::<HttpService<Body>>(Checked::counted_with(&inner.counts(), server.clone()))
         .build()
         .await
         .unwrap();
@@ -314,7 +314,7 @@ async fn breaches_of(careless: bool) -> Vec<&'static str> {
     if careless {
         inner.clone().call(get("/events")).await.unwrap();
     } else {
-        credentials.refresh_now(Provider).await.unwrap();
+        credentials.refresh(Provider).await.unwrap();
         inner.call(get("/events")).await.unwrap();
     }
     inner.counts().breaches()

@@ -25,7 +25,7 @@ async fn nothing_is_lost(server: &Server, credentials: &Credentials, store: &Sto
     until(|| server.granted() == 1 && store.refresh_token() == server.live_refresh_token()).await;
     assert_eq!(status(&client(credentials, server)).await, StatusCode::OK);
     assert_eq!(server.granted(), 1);
-    credentials.refresh_now(Provider).await.unwrap();
+    credentials.refresh(Provider).await.unwrap();
     assert_eq!((server.granted(), server.double_spent()), (2, 0));
     assert_eq!(store.refresh_token(), server.live_refresh_token());
 }

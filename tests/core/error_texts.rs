@@ -41,7 +41,7 @@ fn text(error: &Error) -> String {
 async fn refresh(exchange: Exchange) -> Error {
     let server = Server::new();
     server.every_exchange(exchange);
-    expired(&server).await.refresh_now(Provider).await.unwrap_err()
+    expired(&server).await.refresh(Provider).await.unwrap_err()
 }
 
 async fn with_store(server: &Server, op: Op) -> (Credentials, Store) {
@@ -61,7 +61,7 @@ async fn invalid_request() -> Error {
     failure(client.oneshot(get("/events")).await)
 }
 
-async fn storm_guard() -> Error {
+async fn refresh_limit() -> Error {
     let server = Server::new();
     server.every_call(Call::Answered(401, &[]));
     let client = client(&good(&server).await, &server);
@@ -87,7 +87,7 @@ async fn no_token() -> Error {
     server.calls().hold();
     let caller = tokio::spawn(async move { reason(&send(&client, get("/events")).await) });
     server.calls().arrived(1).await;
-    credentials.set_tokens(server.bare_tokens()).await.unwrap();
+    credentials.log_in(server.bare_tokens()).await.unwrap();
     server.calls().open();
     caller.await.unwrap()
 }
@@ -95,34 +95,34 @@ async fn no_token() -> Error {
 async fn store() -> Error {
     let server = Server::new();
     let (credentials, _store) = with_store(&server, Op::Lock).await;
-    credentials.refresh_now(Provider).await.unwrap_err()
+    credentials.refresh(Provider).await.unwrap_err()
 }
 
 async fn unsaved() -> Error {
     let server = Server::new();
     let (credentials, _store) = with_store(&server, Op::Save).await;
-    credentials.refresh_now(Provider).await.unwrap();
+    credentials.refresh(Provider).await.unwrap();
     settle().await;
-    credentials.refresh_now(Provider).await.unwrap_err()
+    credentials.refresh(Provider).await.unwrap_err()
 }
 
 async fn timed_out() -> Error {
     let server = Server::new();
     let (credentials, _store) = with_store(&server, Op::Save).await;
-    credentials.refresh_now(Provider).await.unwrap();
+    credentials.refresh(Provider).await.unwrap();
     credentials.shutdown().await.unwrap_err()
 }
 
 async fn shut_down() -> Error {
     let credentials = expired(&Server::new()).await;
     credentials.shutdown().await.unwrap();
-    credentials.refresh_now(Provider).await.unwrap_err()
+    credentials.refresh(Provider).await.unwrap_err()
 }
 
 async fn signed_out() -> Error {
     let credentials = good(&Server::new()).await;
     credentials.sign_out().await.unwrap();
-    credentials.refresh_now(Provider).await.unwrap_err()
+    credentials.refresh(Provider).await.unwrap_err()
 }
 
 async fn nothing_stored() -> Error {
@@ -140,7 +140,7 @@ fn interrupted() -> Error {
     server.every_exchange(Exchange::Unanswered);
     let mut asked = doomed.block_on(async {
         let credentials = expired(&server).await;
-        let mut asked = Box::pin(async move { credentials.refresh_now(Provider).await });
+        let mut asked = Box::pin(async move { credentials.refresh(Provider).await });
         assert!(polled(&mut asked, 1).await.is_none());
         settle().await;
         Some(asked)
@@ -151,7 +151,7 @@ fn interrupted() -> Error {
 
 fn no_runtime() -> Error {
     let credentials = runtime().block_on(async { expired(&Server::new()).await });
-    let mut asked = tokio_test::task::spawn(credentials.refresh_now(Provider));
+    let mut asked = tokio_test::task::spawn(credentials.refresh(Provider));
     tokio_test::assert_ready!(asked.poll()).unwrap_err()
 }
 
@@ -168,7 +168,7 @@ fn rows() -> Vec<Row> {
             Error::is_invalid_input,
             "nothing carries the refresh exchange",
             "nothing carries",
-            "hand an HTTP client to `refresh_over`",
+            "hand an HTTP client to `refresh_client`",
         ),
         row(
             "InvalidRequest",
@@ -221,15 +221,15 @@ fn rows() -> Vec<Row> {
         row(
             "ReauthorizationRequired",
             run(refresh(Exchange::rejected(400))),
-            Error::is_reauthorization_required,
+            Error::is_login_required,
             "re-authorization is required: the refresh token was refused",
             "(status 400): invalid_grant, invalid_request_error, no",
-            "let the user log in again and hand the new tokens to `Credentials::set_tokens`",
+            "let the user log in again and hand the new tokens to `Credentials::log_in`",
         ),
         row(
-            "StormGuard",
-            run(storm_guard()),
-            Error::is_storm_guard_open,
+            "RefreshLimit",
+            run(refresh_limit()),
+            Error::is_refresh_limited,
             "the storm guard is open",
             "fresh tokens keep being answered 401",
             "check that the mode, the provider id and the account's permissions fit",
@@ -272,7 +272,7 @@ fn rows() -> Vec<Row> {
             Error::is_transient,
             "the refresh did not finish within its time limit",
             "the store, its lock or the endpoint took too long",
-            "allow more time with `CredentialsBuilder::refresh_timeout`",
+            "allow more time with `CredentialsBuilder::wait_timeout`",
         ),
         row(
             "Shutdown",
@@ -285,15 +285,15 @@ fn rows() -> Vec<Row> {
         row(
             "SignedOut",
             run(signed_out()),
-            Error::is_reauthorization_required,
+            Error::is_login_required,
             "these credentials are signed out",
             "signed out",
-            "let the user log in again and hand the new tokens to `Credentials::set_tokens`",
+            "let the user log in again and hand the new tokens to `Credentials::log_in`",
         ),
         row(
             "NothingStored",
             run(nothing_stored()),
-            Error::is_reauthorization_required,
+            Error::is_login_required,
             "the token store is empty",
             "no tokens were given",
             "hand the tokens to `CredentialsBuilder::tokens` beside the store",

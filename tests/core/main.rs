@@ -19,7 +19,7 @@ mod readiness;
 mod retries;
 mod secrets;
 mod single_flight;
-mod state;
+mod status;
 mod stores;
 mod support;
 mod terminal;

@@ -88,7 +88,7 @@ async fn p7_the_default_mode_is_the_builders() {
     let credentials = Credentials::builder(Customer)
         .base_url(BASE)
         .tokens(server.bare_tokens())
-        .refresh_over::<HttpService<Body>>(server.clone())
+        .refresh_client::<HttpService<Body>>(server.clone())
         .build()
         .await
         .unwrap();
@@ -225,8 +225,8 @@ async fn p7_m2m_token_acts_in_provider_mode_and_is_never_refreshed() {
     let error = reason(&send(&client, get("/events")).await);
     assert!(error.to_string().contains("can't be refreshed"), "{error}");
     assert_eq!(server.seen_calls().len(), 2);
-    assert!(credentials.refresh_now(Provider).await.unwrap_err().is_invalid_request());
-    assert!(credentials.set_tokens(server.bare_tokens()).await.unwrap_err().is_invalid_request());
+    assert!(credentials.refresh(Provider).await.unwrap_err().is_invalid_request());
+    assert!(credentials.log_in(server.bare_tokens()).await.unwrap_err().is_invalid_request());
     credentials.shutdown().await.unwrap();
 }
 
@@ -238,7 +238,7 @@ async fn p7_m2m_token_that_is_signed_out_is_gone() {
         Credentials::m2m(token.parse().unwrap()).base_url(BASE).build().await.unwrap();
     credentials.sign_out().await.unwrap();
     let error = failure(send(&client(&credentials, &server), get("/events")).await);
-    assert!(error.is_reauthorization_required(), "{error}");
+    assert!(error.is_login_required(), "{error}");
     assert_eq!(server.seen_calls().len(), 0);
 }
 

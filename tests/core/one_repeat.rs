@@ -46,7 +46,7 @@ async fn p3_storm_guard_refuses_the_fifth_exchange_within_30_s_and_opens_again()
     assert_eq!(trace.count("storm guard"), 0);
     for refused in 1..=10 {
         let answer = send(&client, get("/events")).await;
-        assert!(reason(&answer).is_storm_guard_open());
+        assert!(reason(&answer).is_refresh_limited());
         assert!(reason(&answer).is_transient());
         assert_eq!((server.granted(), server.seen_calls().len()), (4, 8 + refused));
     }
@@ -55,14 +55,14 @@ async fn p3_storm_guard_refuses_the_fifth_exchange_within_30_s_and_opens_again()
 
     // Right before the first of the four leaves the window, and right after.
     tokio::time::sleep(Duration::from_millis(29_990) - stopwatch.elapsed()).await;
-    assert!(reason(&send(&client, get("/events")).await).is_storm_guard_open());
+    assert!(reason(&send(&client, get("/events")).await).is_refresh_limited());
     tokio::time::sleep(Duration::from_millis(30_010) - stopwatch.elapsed()).await;
     let response = send(&client, get("/events")).await.unwrap();
     assert!(response.extensions().get::<Error>().is_none());
     assert_eq!(server.granted(), 5);
 
     // The window slides: the next one waits for the second of the four.
-    assert!(reason(&send(&client, get("/events")).await).is_storm_guard_open());
+    assert!(reason(&send(&client, get("/events")).await).is_refresh_limited());
     tokio::time::sleep(Duration::from_secs(60)).await;
     server.every_call(Call::Judged);
     assert_eq!(status(&client).await, StatusCode::OK);
@@ -79,8 +79,8 @@ async fn p3_open_storm_guard_leaves_requests_alone_that_are_not_answered_401() {
     }
     assert_eq!(status(&client).await, StatusCode::OK);
     // A first token for the other mode, and a refresh that the program asks for, are no storm.
-    credentials.refresh_now(Customer).await.unwrap();
-    credentials.refresh_now(Provider).await.unwrap();
+    credentials.refresh(Customer).await.unwrap();
+    credentials.refresh(Provider).await.unwrap();
     assert_eq!(server.granted(), 6);
 }
 
@@ -104,11 +104,11 @@ async fn p3_refresh_that_queued_before_the_guard_opened_is_refused_too() {
     settle().await;
     server.exchanges().open();
     assert!(fourth.await.unwrap().unwrap().extensions().get::<Error>().is_none());
-    assert!(reason(&fifth.await.unwrap()).is_storm_guard_open());
+    assert!(reason(&fifth.await.unwrap()).is_refresh_limited());
     assert_eq!(server.granted(), 4);
     assert_eq!(trace.count("storm guard refused a refresh mode=\"customer\""), 1);
     // It is no failure that others would have to share.
-    credentials.refresh_now(Customer).await.unwrap();
+    credentials.refresh(Customer).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,7 +117,7 @@ async fn p3_the_guard_is_configurable() {
     server.every_call(REFUSED);
     let credentials = builder(&server)
         .tokens(server.good_tokens(None))
-        .storm_guard(2, Duration::from_secs(5))
+        .refresh_limit(2, Duration::from_secs(5))
         .build()
         .await
         .unwrap();

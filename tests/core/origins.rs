@@ -194,7 +194,7 @@ async fn p4_exchange_passes_its_own_stack_untouched() {
     let stack = AuthLayer::new(other.clone()).layer(checked(&server));
     let credentials = builder(&server)
         .tokens(server.expired_tokens())
-        .refresh_over::<HttpService<Body>>(stack)
+        .refresh_client::<HttpService<Body>>(stack)
         .build()
         .await
         .unwrap();

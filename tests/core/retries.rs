@@ -146,7 +146,7 @@ async fn refresh_has_a_time_limit_of_its_own() {
     server.every_exchange(Exchange::Refused);
     let credentials = builder(&server)
         .tokens(server.expired_tokens())
-        .refresh_timeout(Duration::from_secs(3))
+        .wait_timeout(Duration::from_secs(3))
         .build()
         .await
         .unwrap();
@@ -181,7 +181,7 @@ async fn slow(fails_until: Duration) -> (Credentials, MemoryStore) {
     let server = Server::new();
     let store = MemoryStore::with_tokens(server.expired_tokens());
     let slow = Slow { started: Stopwatch::start(), fails_until, takes: Duration::from_secs(8) };
-    let builder = builder(&server).store(store.clone()).refresh_timeout(Duration::from_secs(2));
+    let builder = builder(&server).store(store.clone()).wait_timeout(Duration::from_secs(2));
     (builder.refresh_with(slow).build().await.unwrap(), store)
 }
 
@@ -193,14 +193,14 @@ async fn stored_refresh_token(store: &MemoryStore) -> String {
 #[tokio::test(start_paused = true)]
 async fn p2_exchange_that_began_before_the_time_limit_is_not_cut_short_by_it() {
     let (credentials, store) = slow(Duration::from_secs(1)).await;
-    credentials.refresh_now(Provider).await.unwrap();
+    credentials.refresh(Provider).await.unwrap();
     assert_eq!(stored_refresh_token(&store).await, "s3cret-next");
 }
 
 #[tokio::test(start_paused = true)]
 async fn p2_shutdown_waits_for_an_exchange_that_outlasts_the_time_limit_of_its_refresh() {
     let (credentials, store) = slow(Duration::ZERO).await;
-    assert!(polled(credentials.refresh_now(Provider), 1).await.is_none());
+    assert!(polled(credentials.refresh(Provider), 1).await.is_none());
     credentials.shutdown().await.unwrap();
     assert_eq!(stored_refresh_token(&store).await, "s3cret-next");
 }
@@ -239,7 +239,7 @@ async fn pair_that_was_lost_on_its_way_ends_in_re_authorization() {
     server.next_exchanges([Exchange::LostAfter]);
     let client = client(&expired(&server).await, &server);
     let error = failure(send(&client, get("/events")).await);
-    assert!(error.is_reauthorization_required(), "{error}");
+    assert!(error.is_login_required(), "{error}");
     // The one more try, whose outcome is known.
     assert_eq!((server.seen_exchanges().len(), server.double_spent()), (2, 1));
 }

@@ -152,7 +152,7 @@ async fn walk(server: &Server) {
     other["revision"] = 99.into();
     let other = tower_teamup_auth::TokenSet::from_json(other.to_string().as_bytes()).unwrap();
     store.overtake_next_save(Some(other));
-    credentials.refresh_now(Provider).await.ok();
+    credentials.refresh(Provider).await.ok();
     // An odd lifetime, a refusal, a new login, the end.
     server.next_exchanges([Exchange::json(
         200,
@@ -160,11 +160,11 @@ async fn walk(server: &Server) {
             r#"{{"access_token":"{SECRET}-odd","expires_in":-1,"refresh_token":"{SECRET}-refresh-odd"}}"#
         ),
     )]);
-    credentials.refresh_now(Provider).await.unwrap();
+    credentials.refresh(Provider).await.unwrap();
     server.every_exchange(Exchange::json(400, quoting));
-    error_shows_no_secret(&credentials.refresh_now(Provider).await.unwrap_err());
+    error_shows_no_secret(&credentials.refresh(Provider).await.unwrap_err());
     server.every_exchange(Exchange::Granted);
-    credentials.set_tokens(server.log_in_again("new")).await.unwrap();
+    credentials.log_in(server.log_in_again("new")).await.unwrap();
     assert!(call(Provider).await);
     credentials.sign_out().await.unwrap();
     assert!(!call(Provider).await);

@@ -63,7 +63,7 @@ async fn p1_callers_on_many_threads_share_one_exchange_for_each_expiry() {
     let server = Server::new();
     let credentials = builder(&server)
         .tokens(server.expired_tokens())
-        .storm_guard(100, Duration::from_secs(30))
+        .refresh_limit(100, Duration::from_secs(30))
         .build()
         .await
         .unwrap();
@@ -95,7 +95,7 @@ async fn p1_the_due_the_rejected_and_the_asked_for_share_the_refresh_that_is_und
     server.calls().arrived(11).await;
     let asked_for = tokio::spawn({
         let credentials = credentials.clone();
-        async move { credentials.refresh_now(Provider).await }
+        async move { credentials.refresh(Provider).await }
     });
     settle().await;
     tokio::time::advance(Duration::from_secs(8)).await;
@@ -119,7 +119,7 @@ async fn p1_a_failure_is_shared_by_all_that_waited_for_it() {
     }
     let errors = callers.join_all().await;
     assert_eq!(errors.len(), 1000);
-    assert!(errors.iter().all(Error::is_reauthorization_required));
+    assert!(errors.iter().all(Error::is_login_required));
     assert_eq!(server.seen_exchanges().len(), 1);
     assert_eq!(server.seen_calls().len(), 0);
 }
@@ -154,7 +154,7 @@ async fn late_401_takes_the_new_token_even_where_no_refresh_may_start_any_more()
     server.calls().hold();
     let mut callers = call_at_once(&client, 1);
     server.calls().arrived(1).await;
-    credentials.refresh_now(Provider).await.unwrap();
+    credentials.refresh(Provider).await.unwrap();
     credentials.shutdown().await.unwrap();
     server.calls().open();
     assert_eq!(callers.join_next().await.unwrap().unwrap(), StatusCode::OK);

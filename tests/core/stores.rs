@@ -152,8 +152,8 @@ async fn p3_refresh_token_of_another_process_is_tried_once_in_one_refresh() {
     let exchanges = Arc::<AtomicU64>::default();
     let late = AlwaysLate { store: store.clone(), exchanges: exchanges.clone() };
     let credentials = builder(&server).store(store).refresh_with(late).build().await.unwrap();
-    let error = credentials.refresh_now(Provider).await.unwrap_err();
-    assert!(error.is_reauthorization_required(), "{error}");
+    let error = credentials.refresh(Provider).await.unwrap_err();
+    assert!(error.is_login_required(), "{error}");
     assert_eq!(exchanges.load(Ordering::Relaxed), 2);
 }
 
@@ -198,10 +198,10 @@ async fn older_tokens_in_the_store_are_not_taken_back() {
     let server = Server::new();
     let store = Store::with_tokens(at_revision(&server.expired_tokens(), 7));
     let credentials = stored(&server, &store).await;
-    credentials.refresh_now(Provider).await.unwrap();
+    credentials.refresh(Provider).await.unwrap();
     // A backup was put back.
     store.put(Some(at_revision(&TokenSet::new("s3cret-refresh-0".parse().unwrap()), 2)));
-    credentials.refresh_now(Provider).await.unwrap();
+    credentials.refresh(Provider).await.unwrap();
     assert_eq!((server.granted(), server.double_spent()), (2, 0));
     assert_eq!(store.kept().unwrap().revision(), 9);
     assert_eq!(store.refresh_token(), server.live_refresh_token());
@@ -340,7 +340,7 @@ async fn store_that_fails_before_the_exchange_spends_nothing_and_leaves_a_good_t
         let credentials = stored(&server, &store).await;
         let client = client(&credentials, &server);
         store.faults(op, [Fault::Fails]);
-        let error: Error = credentials.refresh_now(Provider).await.unwrap_err();
+        let error: Error = credentials.refresh(Provider).await.unwrap_err();
         assert!(error.is_store() && error.is_transient(), "{error}");
         assert_eq!(status(&client).await, StatusCode::OK);
         assert_eq!(server.seen_exchanges().len(), 0);

@@ -21,20 +21,20 @@ async fn refused_refresh_token_is_never_sent_again_until_new_tokens_are_set() {
         let client = client(&credentials, &server);
         let stopwatch = Stopwatch::start();
         let error = failure(send(&client, get("/events")).await);
-        assert!(error.is_reauthorization_required(), "{error}");
+        assert!(error.is_login_required(), "{error}");
         assert_eq!(error.api_error().unwrap().code, "invalid_grant");
         assert_eq!(error.refresh_error().unwrap().status().unwrap(), refusal);
         assert_eq!(trace.count("re-authorization is required"), 1);
         for _ in 0..100 {
-            assert!(failure(send(&client, get("/events")).await).is_reauthorization_required());
+            assert!(failure(send(&client, get("/events")).await).is_login_required());
         }
-        assert!(credentials.refresh_now(Customer).await.unwrap_err().is_reauthorization_required());
+        assert!(credentials.refresh(Customer).await.unwrap_err().is_login_required());
         assert_eq!(stopwatch.elapsed(), Duration::ZERO);
         tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
-        assert!(failure(send(&client, get("/events")).await).is_reauthorization_required());
+        assert!(failure(send(&client, get("/events")).await).is_login_required());
         assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 0));
 
-        credentials.set_tokens(server.log_in_again("new")).await.unwrap();
+        credentials.log_in(server.log_in_again("new")).await.unwrap();
         assert_eq!(status(&client).await, StatusCode::OK);
         assert_eq!(
             server.seen_exchanges()[1].field("refresh_token"),
@@ -56,7 +56,7 @@ async fn token_that_expires_after_its_refresh_was_refused_is_not_sent_any_more()
     assert_eq!(server.seen_exchanges().len(), 1);
     assert_eq!(status(&client).await, StatusCode::OK);
     tokio::time::sleep(Duration::from_secs(51)).await;
-    assert!(failure(send(&client, get("/events")).await).is_reauthorization_required());
+    assert!(failure(send(&client, get("/events")).await).is_login_required());
     assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 2));
 }
 
@@ -74,7 +74,7 @@ async fn p2_refused_refresh_token_is_not_sent_again_when_the_store_could_not_be_
     tokio::time::sleep(Duration::from_secs(2)).await;
     // It can be read again, and there is nothing newer in it.
     let error = failure(send(&client, get("/events")).await);
-    assert!(error.is_reauthorization_required(), "{error}");
+    assert!(error.is_login_required(), "{error}");
     assert_eq!(error.api_error().unwrap().code, "invalid_grant");
     assert_eq!(server.seen_exchanges().len(), 1);
 
@@ -94,12 +94,12 @@ async fn refused_after_a_401_the_401_passes_and_the_next_request_fails_before_it
     server.expire_everything();
     server.every_exchange(Exchange::rejected(400));
     let answer = send(&client, get("/events")).await;
-    assert!(reason(&answer).is_reauthorization_required());
-    assert!(failure(send(&client, get("/events")).await).is_reauthorization_required());
+    assert!(reason(&answer).is_login_required());
+    assert!(failure(send(&client, get("/events")).await).is_login_required());
     assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 1));
 
     server.every_exchange(Exchange::Granted);
-    credentials.set_tokens(server.log_in_again("new")).await.unwrap();
+    credentials.log_in(server.log_in_again("new")).await.unwrap();
     assert_eq!(status(&client).await, StatusCode::OK);
 }
 
@@ -117,10 +117,10 @@ async fn late_401_after_a_refusal_says_that_re_authorization_is_required() {
     }
     server.calls().arrived(2).await;
     server.calls().let_through(1);
-    assert!(callers.join_next().await.unwrap().unwrap().is_reauthorization_required());
+    assert!(callers.join_next().await.unwrap().unwrap().is_login_required());
     server.calls().let_through(1);
     let late = callers.join_next().await.unwrap().unwrap();
-    assert!(late.is_reauthorization_required(), "{late}");
+    assert!(late.is_login_required(), "{late}");
     assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 2));
 }
 
@@ -136,14 +136,14 @@ async fn signed_out_credentials_fail_locally_until_new_tokens_are_set() {
     assert!(store.kept().is_none());
     for mode in [Provider, Customer] {
         let error = failure(send(&client, get_as(mode, "/events")).await);
-        assert!(error.is_reauthorization_required(), "{error}");
+        assert!(error.is_login_required(), "{error}");
         assert!(error.to_string().contains("signed out"), "{error}");
     }
-    assert!(credentials.refresh_now(Provider).await.unwrap_err().is_reauthorization_required());
+    assert!(credentials.refresh(Provider).await.unwrap_err().is_login_required());
     assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (0, 1));
     assert_eq!(trace.count("signed out"), 1);
 
-    credentials.set_tokens(server.log_in_again("new")).await.unwrap();
+    credentials.log_in(server.log_in_again("new")).await.unwrap();
     assert_eq!(status(&client).await, StatusCode::OK);
     assert_eq!(store.refresh_token(), server.live_refresh_token());
     assert_eq!(trace.count("new tokens set"), 1);
@@ -157,10 +157,10 @@ async fn tokens_that_are_set_outnumber_those_that_another_process_has_stored() {
         let process = || async { builder(&server).store(store.clone()).build().await.unwrap() };
         let (credentials, other) = (process().await, process().await);
         for _ in 0..logins {
-            other.set_tokens(server.log_in_again("others")).await.unwrap();
+            other.log_in(server.log_in_again("others")).await.unwrap();
         }
         let (stored, saves) = (store.kept().unwrap().revision(), store.count(Op::Save));
-        credentials.set_tokens(server.log_in_again("new")).await.unwrap();
+        credentials.log_in(server.log_in_again("new")).await.unwrap();
         let kept = store.kept().unwrap();
         assert!(kept.revision() > stored, "{} over {stored}", kept.revision());
         assert_eq!(kept.refresh_token().expose(), format!("{SECRET}-refresh-new"));
@@ -193,10 +193,10 @@ async fn requests_that_wait_or_are_under_way_when_the_user_signs_out_are_told_so
     server.exchanges().open();
     signed_out.await.unwrap().unwrap();
     let error = second.await.unwrap();
-    assert!(error.is_reauthorization_required(), "{error}");
+    assert!(error.is_login_required(), "{error}");
     if let Err(error) = first.await.unwrap() {
         let error = error.downcast_ref::<tower_teamup_auth::Error>().unwrap();
-        assert!(error.is_reauthorization_required(), "{error}");
+        assert!(error.is_login_required(), "{error}");
     }
     assert_eq!(server.seen_exchanges().len(), 1);
 }
@@ -213,7 +213,7 @@ async fn a_401_that_comes_after_the_user_has_signed_out_says_so() {
     credentials.sign_out().await.unwrap();
     server.calls().open();
     let error = caller.await.unwrap();
-    assert!(error.is_reauthorization_required(), "{error}");
+    assert!(error.is_login_required(), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,7 +231,7 @@ async fn new_tokens_wait_for_the_refresh_under_way_and_win_over_it() {
     let new = server.log_in_again("new");
     let setting = tokio::spawn({
         let credentials = credentials.clone();
-        async move { credentials.set_tokens(new).await }
+        async move { credentials.log_in(new).await }
     });
     settle().await;
     assert!(!setting.is_finished());
@@ -267,7 +267,7 @@ async fn p10_refusal_of_the_old_refresh_token_leaves_tokens_alone_that_were_set_
     server.revive(Provider, &format!("{SECRET}-provider-set"));
     let setting = tokio::spawn({
         let credentials = credentials.clone();
-        async move { credentials.set_tokens(new).await }
+        async move { credentials.log_in(new).await }
     });
     settle().await;
     server.exchanges().open();
@@ -289,7 +289,7 @@ async fn new_tokens_that_can_not_be_saved_are_used_and_written_in_the_background
     let store = Store::with_tokens(server.expired_tokens());
     let credentials = builder(&server).store(store.clone()).build().await.unwrap();
     store.faults(Op::Save, [Fault::Fails, Fault::Fails]);
-    let error = credentials.set_tokens(server.log_in_again("new")).await.unwrap_err();
+    let error = credentials.log_in(server.log_in_again("new")).await.unwrap_err();
     assert!(error.is_store(), "{error}");
     assert_eq!(trace.count("newest tokens not saved"), 1);
     credentials.shutdown().await.unwrap();
@@ -302,7 +302,7 @@ async fn set_tokens_and_sign_out_go_on_when_their_caller_is_gone() {
     let store = Store::with_tokens(server.expired_tokens());
     let credentials = builder(&server).store(store.clone()).build().await.unwrap();
     let new = server.log_in_again("new");
-    assert!(polled(credentials.set_tokens(new), 1).await.is_none());
+    assert!(polled(credentials.log_in(new), 1).await.is_none());
     until(|| store.refresh_token() == server.live_refresh_token()).await;
     assert!(polled(credentials.sign_out(), 1).await.is_none());
     until(|| store.kept().is_none()).await;

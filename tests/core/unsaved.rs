@@ -65,7 +65,7 @@ async fn no_further_refresh_starts_before_the_last_pair_is_saved() {
         // Nor for the other mode, nor because the program asks for it.
         let error = failure(send(&client, get_as(Customer, "/events")).await);
         assert!(error.is_store() && error.is_transient(), "{error}");
-        let error = credentials.refresh_now(Provider).await.unwrap_err();
+        let error = credentials.refresh(Provider).await.unwrap_err();
         assert!(error.is_store() && error.is_transient(), "{error}");
         // What is held is good.
         assert_eq!(status(&client).await, StatusCode::OK);
@@ -206,7 +206,7 @@ async fn shutdown_waits_for_the_refresh_under_way_and_starts_no_other() {
     assert_eq!(status(&client).await, StatusCode::OK);
     server.expire_everything();
     assert!(reason(&send(&client, get("/events")).await).is_shut_down());
-    assert!(credentials.refresh_now(Provider).await.unwrap_err().is_shut_down());
+    assert!(credentials.refresh(Provider).await.unwrap_err().is_shut_down());
     assert_eq!(server.seen_exchanges().len(), 1);
     credentials.shutdown().await.unwrap();
 }
@@ -260,7 +260,7 @@ async fn shutdown_waits_until_the_right_to_refresh_is_given_back() {
     let late = stopwatch.elapsed().checked_sub(a_while).expect("it has waited");
     assert!(late <= Duration::from_millis(2), "{late:?}");
 
-    // It may have been taken since, by `set_tokens`.
+    // It may have been taken since, by `log_in`.
     credentials.shutdown().await.unwrap();
     assert_eq!(store.count(Op::Settle), 2);
 }

@@ -16,7 +16,7 @@ use crate::witness::Heard;
 async fn minted(server: &Server, builder: CredentialsBuilder, lifetime: u64) -> Credentials {
     server.set_lifetime(Some(lifetime));
     let credentials = builder.tokens(server.bare_tokens()).build().await.unwrap();
-    credentials.refresh_now(Provider).await.unwrap();
+    credentials.refresh(Provider).await.unwrap();
     credentials
 }
 

@@ -27,7 +27,7 @@ async fn set_up() -> Shifted {
     let server = FakeTeamUp::builder().access_token_lifetime(HALF_AN_HOUR).start().await;
     let scene = Scene::set_up(server, |builder| {
         // A second's patience is enough for one failure and one more try.
-        builder.store(store.clone()).clock(clock.clone()).refresh_timeout(Duration::from_secs(1))
+        builder.store(store.clone()).clock(clock.clone()).wait_timeout(Duration::from_secs(1))
     })
     .await;
     Shifted { scene, clock, store, _folder: folder }

@@ -40,7 +40,7 @@ async fn a_login_at_one_process_reaches_the_others_without_a_word_to_the_endpoin
     }
     assert_eq!(scene.server.exchanges(), 1, "{}", scene.server.journal());
 
-    other.set_tokens(scene.server.issue_tokens(&[MODE])).await.unwrap();
+    other.log_in(scene.server.issue_tokens(&[MODE])).await.unwrap();
     let looks = store.loads().get();
     fails_at_once(&scene).await;
     assert_eq!(store.loads().get(), looks, "it is too early for another look");
@@ -50,14 +50,14 @@ async fn a_login_at_one_process_reaches_the_others_without_a_word_to_the_endpoin
     scene.log.until_it_says(FOUND).await;
     scene.goes_on().await;
     assert_eq!(scene.server.exchanges(), 1, "{}", scene.server.journal());
-    scene.credentials.refresh_now(MODE).await.unwrap();
+    scene.credentials.refresh(MODE).await.unwrap();
     scene.goes_on().await;
 }
 
 async fn fails_at_once(scene: &Scene) {
     let error = scene.request().await.unwrap_err();
     let error = error.downcast_ref::<Error>().unwrap();
-    assert!(error.is_reauthorization_required(), "{error:?}");
+    assert!(error.is_login_required(), "{error:?}");
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn who_has_signed_out_does_not_look_for_the_login_of_another() {
     .await;
     let other = credentials(&scene.server, |builder| builder.store(file)).await.unwrap();
     scene.credentials.sign_out().await.unwrap();
-    other.set_tokens(scene.server.issue_tokens(&[MODE])).await.unwrap();
+    other.log_in(scene.server.issue_tokens(&[MODE])).await.unwrap();
 
     let looks = store.loads().get();
     for _ in 0..3 {

@@ -106,7 +106,7 @@ async fn restarted_without_its_data_it_is_given_the_newest_pair_with_the_next_re
     // Whoever starts meanwhile has nothing to start with, and is told so.
     let newcomer = credentials(&scene.server, |builder| builder.store(store(&redis))).await;
     let error = newcomer.unwrap_err();
-    assert!(error.is_reauthorization_required(), "{error:?}");
+    assert!(error.is_login_required(), "{error:?}");
     assert!(error.to_string().contains("the token store is empty"), "{error}");
 
     scene.server.expire_access_tokens();
@@ -122,13 +122,13 @@ async fn p2_a_login_that_came_while_redis_was_gone_wins_over_what_redis_still_ha
     // The others have rotated since this process last looked.
     let other = credentials(&scene.server, |builder| builder.store(store(&redis))).await.unwrap();
     for _ in 0..3 {
-        other.refresh_now(MODE).await.unwrap();
+        other.refresh(MODE).await.unwrap();
     }
     assert_eq!(kept(&store(&redis)).await.revision(), 3);
 
     redis.kill();
     let login = scene.server.issue_tokens(&[MODE]);
-    assert!(scene.credentials.set_tokens(login.clone()).await.unwrap_err().is_store());
+    assert!(scene.credentials.log_in(login.clone()).await.unwrap_err().is_store());
     scene.goes_on().await;
 
     redis.restart();
@@ -137,7 +137,7 @@ async fn p2_a_login_that_came_while_redis_was_gone_wins_over_what_redis_still_ha
     assert_eq!(kept.refresh_token(), login.refresh_token());
     assert!(kept.revision() > 3, "the others would not take it for newer");
     scene.can_refresh_again().await;
-    other.refresh_now(MODE).await.unwrap();
+    other.refresh(MODE).await.unwrap();
     assert_eq!(scene.server.double_spends(), 0, "{}", scene.server.journal());
     other.shutdown().await.unwrap();
     scene.an_heir_can_carry_on(store(&redis)).await;

@@ -59,7 +59,7 @@ impl Scene {
 
     /// Refreshes now, and sees the failure.
     pub(crate) async fn can_not_refresh(&self) -> Error {
-        let error = self.credentials.refresh_now(MODE).await.unwrap_err();
+        let error = self.credentials.refresh(MODE).await.unwrap_err();
         assert!(error.is_transient(), "{error:?}");
         error
     }
@@ -67,7 +67,7 @@ impl Scene {
     /// Refreshes once what went wrong is forgotten.
     pub(crate) async fn can_refresh_again(&self) {
         for _ in 0..4000 {
-            match self.credentials.refresh_now(MODE).await {
+            match self.credentials.refresh(MODE).await {
                 Ok(()) => return,
                 Err(error) => assert!(error.is_transient(), "{error:?}"),
             }
@@ -83,9 +83,9 @@ impl Scene {
         let (api, exchanges) = (layered(&heir), self.server.exchanges());
         assert_eq!(request(&api, &self.server).await.unwrap(), StatusCode::OK);
         assert_eq!(self.server.exchanges(), exchanges, "{}", self.server.journal());
-        heir.refresh_now(MODE).await.unwrap();
+        heir.refresh(MODE).await.unwrap();
         self.server.expire_access_tokens();
-        heir.refresh_now(MODE).await.unwrap();
+        heir.refresh(MODE).await.unwrap();
         assert_eq!(request(&api, &self.server).await.unwrap(), StatusCode::OK);
         heir.shutdown().await.unwrap();
 
@@ -102,7 +102,8 @@ pub(crate) async fn credentials(
     further: impl FnOnce(CredentialsBuilder) -> CredentialsBuilder,
 ) -> Result<Credentials, Error> {
     let http_client: HyperClient = hyper_client();
-    let builder = Credentials::builder(MODE).base_url(server.base_url()).refresh_over(http_client);
+    let builder =
+        Credentials::builder(MODE).base_url(server.base_url()).refresh_client(http_client);
     further(builder).build().await
 }
 

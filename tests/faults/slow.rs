@@ -159,7 +159,7 @@ async fn slow_before_the_exchange_nothing_is_spent_and_nobody_waits_for_it() {
     scene.store.pause(TEN_SECONDS, Duration::ZERO);
     let refresh = tokio::spawn({
         let credentials = scene.credentials.clone();
-        async move { credentials.refresh_now(MODE).await }
+        async move { credentials.refresh(MODE).await }
     });
     scene.log.until_it_says("refresh started").await;
     // The refresh waits for the lock, and requests go on beside it.
@@ -174,7 +174,7 @@ async fn slow_before_the_exchange_nothing_is_spent_and_nobody_waits_for_it() {
 
     scene.store.be_fast();
     tokio::time::sleep(TEN_SECONDS).await;
-    scene.credentials.refresh_now(MODE).await.unwrap();
+    scene.credentials.refresh(MODE).await.unwrap();
     scene.goes_on().await;
     assert_eq!(scene.endpoint.rotations(), 1);
     assert_eq!(kept(&scene.store).await.refresh_token().expose(), "refresh-1");
@@ -189,12 +189,12 @@ async fn p2_slow_after_the_exchange_the_newest_pair_is_used_and_saved_later() {
             Box::new(once_at(Step::Exchanged, move || store.pause(before, after)))
         })
         .await;
-        scene.credentials.refresh_now(MODE).await.unwrap();
+        scene.credentials.refresh(MODE).await.unwrap();
         assert!(scene.log.says(UNSAVED), "{}", scene.log.text());
         assert!(scene.log.says("the store did not save within 5s"), "{}", scene.log.text());
         scene.goes_on().await;
 
-        let error = scene.credentials.refresh_now(MODE).await.unwrap_err();
+        let error = scene.credentials.refresh(MODE).await.unwrap_err();
         assert!(error.is_store() && error.is_transient(), "{error:?}");
         scene.goes_on().await;
         assert_eq!(scene.endpoint.rotations(), 1);
@@ -203,7 +203,7 @@ async fn p2_slow_after_the_exchange_the_newest_pair_is_used_and_saved_later() {
         scene.log.until_it_says(SAVED).await;
         assert_eq!(kept(&scene.store).await.refresh_token().expose(), "refresh-1");
         tokio::time::sleep(TEN_SECONDS).await;
-        scene.credentials.refresh_now(MODE).await.unwrap();
+        scene.credentials.refresh(MODE).await.unwrap();
         scene.goes_on().await;
         assert_eq!(scene.endpoint.rotations(), 2);
         assert_eq!(kept(&scene.store).await.refresh_token().expose(), "refresh-2");

@@ -33,7 +33,7 @@ async fn nobody_spends_the_old_refresh_token<S: TokenStore + Clone>(shared: S) {
     // This one could write, but what it would find in the store is spent.
     let waiting = tokio::spawn({
         let other = other.clone();
-        async move { other.refresh_now(MODE).await }
+        async move { other.refresh(MODE).await }
     });
     store.failures().more(3).await;
     assert!(!waiting.is_finished());
@@ -56,7 +56,7 @@ async fn a_login_and_a_sign_out_take_over_the_lock_that_unsaved_tokens_keep() {
         let store = Meddled::with(file.clone());
         let scene = Scene::with(store.clone()).await;
         store.break_it();
-        scene.credentials.refresh_now(MODE).await.unwrap();
+        scene.credentials.refresh(MODE).await.unwrap();
         assert!(scene.log.says(UNSAVED), "{}", scene.log.text());
         // The driver has tried once more and pauses.
         scene.log.until_it_says("newest tokens still not saved").await;
@@ -67,7 +67,7 @@ async fn a_login_and_a_sign_out_take_over_the_lock_that_unsaved_tokens_keep() {
             assert_eq!(file.load().await.unwrap(), None);
         } else {
             let tokens = scene.server.issue_tokens(&[MODE]);
-            scene.credentials.set_tokens(tokens.clone()).await.unwrap();
+            scene.credentials.log_in(tokens.clone()).await.unwrap();
             let kept = file.load().await.unwrap().unwrap();
             assert_eq!(kept.refresh_token(), tokens.refresh_token());
             scene.goes_on().await;
@@ -86,7 +86,7 @@ async fn tokens_that_were_set_and_not_saved_are_saved_before_the_next_refresh() 
     let scene = Scene::with(store.clone()).await;
     store.break_it();
     let tokens = scene.server.issue_tokens(&[MODE]);
-    let error = scene.credentials.set_tokens(tokens.clone()).await.unwrap_err();
+    let error = scene.credentials.log_in(tokens.clone()).await.unwrap_err();
     assert!(error.is_store(), "{error:?}");
     assert!(scene.log.says(UNSAVED), "{}", scene.log.text());
     scene.goes_on().await;

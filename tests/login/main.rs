@@ -83,11 +83,11 @@ async fn person_who_approves_lands_on_the_page_that_says_it_worked_and_the_token
     let credentials = Credentials::builder(RequestMode::Provider)
         .base_url(server.base_url())
         .tokens(kept.unwrap())
-        .refresh_over(http_client)
+        .refresh_client(http_client)
         .build()
         .await
         .unwrap();
-    credentials.refresh_now(RequestMode::Provider).await.unwrap();
+    credentials.refresh(RequestMode::Provider).await.unwrap();
     assert_eq!(server.journal().rotations(), 1);
 }
 

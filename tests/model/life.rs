@@ -81,7 +81,7 @@ impl Life {
                     hook.with(|state| state.model.transaction_began());
                 }
             })
-            .refresh_over::<HttpService<Body>>(server.clone());
+            .refresh_client::<HttpService<Body>>(server.clone());
         let builder = if begin.store {
             world.with(|state| state.kept.tokens = Some(tokens));
             builder.store(store.clone())
@@ -153,9 +153,10 @@ impl Life {
                 let refresh = world.login();
                 let tokens = world.tokens(refresh, tokens);
                 let credentials = self.credentials.clone();
-                self.change(Change::SetTokens(refresh), async move {
-                    credentials.set_tokens(tokens).await
-                });
+                self.change(
+                    Change::SetTokens(refresh),
+                    async move { credentials.log_in(tokens).await },
+                );
             }
             Op::SignOut => {
                 let credentials = self.credentials.clone();
@@ -165,7 +166,7 @@ impl Life {
                 let credentials = self.credentials.clone();
                 self.under_way.push(tokio::spawn(async move {
                     world.with(|state| state.model.refresh_now_began(mode));
-                    if let Err(error) = credentials.refresh_now(mode).await {
+                    if let Err(error) = credentials.refresh(mode).await {
                         world.with(|state| state.model.may_fail_with(&error));
                     }
                 }));
@@ -318,7 +319,7 @@ impl Life {
         world.with(|state| state.model.newest_is_stored("in the end", state.stored()));
         if world.with(|state| state.model.must_refresh(&state.api.alive)) {
             world.with(|state| state.model.refresh_now_began(RequestMode::Provider));
-            let refreshed = self.credentials.refresh_now(RequestMode::Provider);
+            let refreshed = self.credentials.refresh(RequestMode::Provider);
             let refreshed = tokio::time::timeout(LONGEST_END, refreshed).await;
             let done = matches!(refreshed, Ok(Ok(())));
             let why = format!("P2: no refresh is possible any more: {refreshed:?}");

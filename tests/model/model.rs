@@ -31,7 +31,7 @@ pub(crate) struct Model {
     current: BTreeSet<usize>,
     tokens: HashMap<String, Token>,
     slots: [Slot; 2],
-    /// `set_tokens` and `sign_out` that are under way.
+    /// `log_in` and `sign_out` that are under way.
     changes: usize,
     last_change: Option<Change>,
     signed_out: bool,

@@ -126,7 +126,7 @@ async fn p2_file_stopped_it_keeps_the_lock_and_the_others_go_on_with_what_they_h
         let server = FakeTeamUp::start().await;
         let shared = Shared::file();
         shared.seed(&server.issue_tokens(&[RequestMode::Provider])).await;
-        let plan = Plan::new(&server).refresh_timeout(Duration::from_millis(100));
+        let plan = Plan::new(&server).wait_timeout(Duration::from_millis(100));
         let mut stopped = Worker::start(NAME, &Plan::new(&server).stopping_at(step), &shared);
         let mut other = Worker::start(NAME, &plan, &shared);
 

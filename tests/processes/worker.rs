@@ -35,7 +35,7 @@ pub(crate) struct Plan {
     /// Alone, a worker that stands at a step does nothing else meanwhile; its lease is not renewed.
     threads: usize,
     lease_lifetime: Duration,
-    refresh_timeout: Duration,
+    wait_timeout: Duration,
 }
 
 impl Plan {
@@ -45,7 +45,7 @@ impl Plan {
             stop_at: None,
             threads: 2,
             lease_lifetime: HOUR,
-            refresh_timeout: Duration::from_secs(30),
+            wait_timeout: Duration::from_secs(30),
         }
     }
 
@@ -64,8 +64,8 @@ impl Plan {
         self
     }
 
-    pub(crate) fn refresh_timeout(mut self, limit: Duration) -> Self {
-        self.refresh_timeout = limit;
+    pub(crate) fn wait_timeout(mut self, limit: Duration) -> Self {
+        self.wait_timeout = limit;
         self
     }
 
@@ -77,12 +77,12 @@ impl Plan {
             self.stop_at.as_deref().unwrap_or("-"),
             self.threads,
             millis(self.lease_lifetime),
-            millis(self.refresh_timeout)
+            millis(self.wait_timeout)
         )
     }
 
     fn from_role(role: &str) -> Self {
-        let [api, stop_at, threads, lease_lifetime, refresh_timeout] =
+        let [api, stop_at, threads, lease_lifetime, wait_timeout] =
             *role.split(' ').collect::<Vec<_>>()
         else {
             panic!("`{role}` is no plan")
@@ -93,7 +93,7 @@ impl Plan {
             stop_at: (stop_at != "-").then(|| stop_at.to_owned()),
             threads: threads.parse().unwrap(),
             lease_lifetime: millis(lease_lifetime),
-            refresh_timeout: millis(refresh_timeout),
+            wait_timeout: millis(wait_timeout),
         }
     }
 }
@@ -222,11 +222,11 @@ async fn work(plan: Plan, place: OsString) {
     while let Some(order) = orders.recv().await {
         let answer = match order.as_str() {
             "request" => request(&api, &plan.api).await,
-            "refresh" => done(credentials.refresh_now(MODE).await),
+            "refresh" => done(credentials.refresh(MODE).await),
             "shut down" => done(credentials.shutdown().await),
             _ => {
                 let tokens = order.strip_prefix("log in ").expect("an order").as_bytes();
-                done(credentials.set_tokens(TokenSet::from_json(tokens).unwrap()).await)
+                done(credentials.log_in(TokenSet::from_json(tokens).unwrap()).await)
             }
         };
         say(&format!("{ANSWERED}{answer}"));
@@ -275,8 +275,8 @@ async fn credentials(
     let stop_in_save = std::sync::Arc::clone(&stop);
     let builder = Credentials::builder(MODE)
         .base_url(&plan.api)
-        .refresh_over(http_client)
-        .refresh_timeout(plan.refresh_timeout)
+        .refresh_client(http_client)
+        .wait_timeout(plan.wait_timeout)
         .at_each_step(move |step| stop(format!("{step:?}")));
     let builder = match place.to_str().filter(|place| place.starts_with("redis://")) {
         Some(url) => builder.store(redis_store(url.to_owned(), plan.lease_lifetime)),

@@ -18,7 +18,7 @@ async fn the_exchange_has_a_length_and_a_type() {
             .build()
             .await
             .unwrap();
-        credentials.refresh_now(MODE).await.unwrap();
+        credentials.refresh(MODE).await.unwrap();
         let journal = server.journal();
         let exchange = &journal.entries()[0];
         assert_eq!(exchange.header("content-type"), Some("application/json"));
@@ -37,7 +37,7 @@ async fn the_exchange_passes_through_the_layer() {
     let credentials = Credentials::builder(MODE)
         .base_url(server.base_url())
         .tokens(server.issue_tokens(&[]))
-        .refresh_over(stack.clone())
+        .refresh_client(stack.clone())
         .build()
         .await
         .unwrap();
@@ -61,11 +61,11 @@ async fn the_exchange_passes_through_the_middleware() {
     let credentials = Credentials::builder(MODE)
         .base_url(server.base_url())
         .tokens(tokens)
-        .refresh_over(ReqwestService::new(with_auth))
+        .refresh_client(ReqwestService::new(with_auth))
         .build()
         .await
         .unwrap();
-    credentials.refresh_now(MODE).await.unwrap();
+    credentials.refresh(MODE).await.unwrap();
     assert_eq!((server.exchanges(), server.rotations()), (1, 1), "{}", server.journal());
     assert!(server.journal().entries()[0].header("authorization").is_none());
 }
@@ -77,7 +77,7 @@ async fn a_server_that_is_not_there_is_a_transient_failure() {
     let tokens = server.issue_tokens(&[]);
     let credentials = credentials(&server, &client).tokens(tokens).build().await.unwrap();
     server.shutdown().await;
-    let error = credentials.refresh_now(MODE).await.unwrap_err();
+    let error = credentials.refresh(MODE).await.unwrap_err();
     assert!(error.is_transient() && !error.is_outcome_unknown(), "{error:?}");
 }
 
@@ -92,7 +92,7 @@ async fn p5_an_exchange_that_breaks_shows_no_token() {
     ];
     let credentials = credentials(&server, &client).tokens(tokens).build().await.unwrap();
     server.fail_every_refresh(Fault::drop_connection());
-    let error: Error = credentials.refresh_now(MODE).await.unwrap_err();
+    let error: Error = credentials.refresh(MODE).await.unwrap_err();
     assert!(error.is_outcome_unknown(), "{error:?}");
     let mut text = format!("{error:?} {credentials:?} {:?}", ReqwestService::new(client));
     let mut source: Option<&dyn std::error::Error> = Some(&error);

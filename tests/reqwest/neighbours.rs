@@ -93,12 +93,12 @@ async fn retry_does_not_repeat_a_401_nor_an_error_of_this_crate() {
     let response = api.get(server.url("/echo")).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     let reason = response.extensions().get::<Error>();
-    assert!(reason.is_some_and(Error::is_reauthorization_required));
+    assert!(reason.is_some_and(Error::is_login_required));
     assert_eq!((server.api_requests(), server.exchanges()), (1, 1));
 
     // By now it is known that there is no token to be had.
     let error = api.get(server.url("/echo")).send().await.unwrap_err();
-    assert!(within(&error).is_reauthorization_required());
+    assert!(within(&error).is_login_required());
     assert_eq!((server.api_requests(), server.exchanges()), (1, 1));
 }
 

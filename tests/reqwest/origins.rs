@@ -120,7 +120,7 @@ async fn p4_the_exchange_takes_the_refresh_token_to_no_other_origin() {
         let credentials = credentials(&server, &client).tokens(tokens).build().await.unwrap();
         let elsewhere = other.url("/auth/refresh_access_token");
         server.fail_every_refresh(Fault::redirect(status, &elsewhere));
-        let error = credentials.refresh_now(MODE).await.unwrap_err();
+        let error = credentials.refresh(MODE).await.unwrap_err();
         assert!(error.is_protocol(), "{status}: {error:?}");
         let journal = other.journal();
         for entry in journal.entries() {

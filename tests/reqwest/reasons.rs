@@ -20,7 +20,7 @@ async fn the_401_is_kept_whole_and_carries_the_reason() {
         server.expire_access_tokens();
         let response = api.send(get(&server, "one")).await.unwrap();
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{kind:?}");
-        assert!(reason(&response).is_some_and(Error::is_reauthorization_required), "{kind:?}");
+        assert!(reason(&response).is_some_and(Error::is_login_required), "{kind:?}");
         assert_eq!(response.url().as_str(), server.url("/echo"));
         let body: serde_json::Value = response.json().await.unwrap();
         assert_eq!(body["code"], "authentication_failed");
@@ -36,7 +36,7 @@ async fn where_nothing_could_be_sent_the_error_is_this_crates() {
         server.fail_every_refresh(refused());
         for call in 0..3 {
             let error = api.send(get(&server, call)).await.unwrap_err();
-            assert!(own(&error).is_reauthorization_required(), "{kind:?} {error:?}");
+            assert!(own(&error).is_login_required(), "{kind:?} {error:?}");
         }
         assert_eq!((server.api_requests(), server.exchanges()), (0, 1), "{kind:?}");
     }
@@ -52,7 +52,7 @@ async fn the_middlewares_error_holds_this_crates() {
     };
     let error = api.get(server.url("/echo")).send().await.unwrap_err();
     let reqwest_middleware::Error::Middleware(error) = error else { panic!("{error:?}") };
-    assert!(error.downcast_ref::<Error>().is_some_and(Error::is_reauthorization_required));
+    assert!(error.downcast_ref::<Error>().is_some_and(Error::is_login_required));
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ impl Api {
 /// Credentials in [`MODE`] whose exchange goes to `server`; the tokens are still to be chosen.
 pub(crate) fn credentials(server: &FakeTeamUp, client: &reqwest::Client) -> CredentialsBuilder {
     witness::watch();
-    Credentials::builder(MODE).base_url(server.base_url()).refresh_over(client.clone())
+    Credentials::builder(MODE).base_url(server.base_url()).refresh_client(client.clone())
 }
 
 /// `GET` of `/echo`, marked as the call of `caller`.

@@ -22,7 +22,7 @@ async fn p6_below_a_limit_of_one_is_enough_for_the_refresh_and_its_waiters() {
         let credentials = Credentials::builder(MODE)
             .base_url(server.base_url())
             .tokens(tokens)
-            .refresh_over(limited.clone())
+            .refresh_client(limited.clone())
             .build()
             .await
             .unwrap();

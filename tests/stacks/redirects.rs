@@ -117,7 +117,7 @@ async fn above_a_redirect_to_another_allowed_origin_goes_with_the_token() {
         .base_url(server.base_url())
         .allow_origin(other.origin())
         .tokens(server.issue_tokens(&[MODE]))
-        .refresh_over(client.clone())
+        .refresh_client(client.clone())
         .build()
         .await
         .unwrap();

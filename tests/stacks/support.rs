@@ -38,7 +38,7 @@ impl Setup {
         let credentials = Credentials::builder(MODE)
             .base_url(server.base_url())
             .tokens(tokens)
-            .refresh_over(client.clone())
+            .refresh_client(client.clone())
             .build()
             .await
             .unwrap();

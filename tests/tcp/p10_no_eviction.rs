@@ -83,13 +83,13 @@ async fn p10_while_the_token_is_valid_no_failure_of_the_endpoint_shows() {
             let crowd = Crowd::calling(100, &api, &server);
             assert_eq!(crowd.statuses().await, BTreeMap::from([(200, 100)]), "{fault:?}");
             // The refresh that they have started, or the memory of it.
-            let error = credentials.refresh_now(Provider).await.unwrap_err();
+            let error = credentials.refresh(Provider).await.unwrap_err();
             for number in 0..10 {
                 assert_eq!(status(&api, &server, number).await, 200, "{fault:?}");
             }
             assert_eq!((server.unauthorized(), server.rotations()), (0, 0), "{fault:?}");
 
-            if error.is_reauthorization_required() {
+            if error.is_login_required() {
                 continue;
             }
             // The endpoint is well again, and the failure forgotten: the next call renews.

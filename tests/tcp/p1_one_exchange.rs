@@ -31,7 +31,8 @@ async fn limited(
     tokens: TokenSet,
 ) -> Auth<ConcurrencyLimit<Http>> {
     let client = protocol.client();
-    let builder = credentials(server, &client).exchange_timeout(PATIENCE).refresh_timeout(PATIENCE);
+    let builder =
+        credentials(server, &client).refresh_request_timeout(PATIENCE).wait_timeout(PATIENCE);
     let credentials = builder.tokens(tokens).build().await.unwrap();
     layered(credentials, ServiceBuilder::new().concurrency_limit(limit).service(client))
 }

@@ -64,18 +64,18 @@ async fn p2_an_answer_lost_after_the_rotation_asks_for_a_new_login_and_no_more()
             server.fail_refresh(fault.clone());
             let answer = call(&api, get(&server, "/echo", "first")).await.unwrap();
             assert_eq!(answer.status, 401, "{protocol:?} {fault:?}");
-            assert!(answer.reason.unwrap().is_reauthorization_required(), "{fault:?}");
+            assert!(answer.reason.unwrap().is_login_required(), "{fault:?}");
             // The second try was made without knowing; from here on it is known.
             assert_eq!((server.exchanges(), server.double_spends()), (2, 1), "{fault:?}");
 
             let sent = server.api_requests();
             for caller in ["second", "third"] {
                 let error = refused(&api, &server, caller).await;
-                assert!(error.is_reauthorization_required(), "{fault:?}: {error}");
+                assert!(error.is_login_required(), "{fault:?}: {error}");
             }
             assert_eq!((server.exchanges(), server.api_requests()), (2, sent), "{fault:?}");
 
-            credentials.set_tokens(server.issue_tokens(&[])).await.unwrap();
+            credentials.log_in(server.issue_tokens(&[])).await.unwrap();
             assert_eq!(status(&api, &server, "after the login").await, 200, "{fault:?}");
             assert_eq!((server.exchanges(), server.double_spends()), (3, 1), "{fault:?}");
         }
@@ -123,7 +123,7 @@ async fn p2_a_rotation_whose_answer_comes_too_late_asks_for_a_new_login() {
     hold.release();
     for answer in crowd.outputs().await {
         assert_eq!(answer.status, 401);
-        assert!(answer.reason.unwrap().is_reauthorization_required());
+        assert!(answer.reason.unwrap().is_login_required());
     }
     assert_eq!((server.exchanges(), server.double_spends()), (2, 1));
 }
@@ -142,7 +142,7 @@ async fn p2_two_answers_lost_leave_the_outcome_unknown_until_the_next_refresh_fi
         let reason = answer.reason.unwrap();
         assert_eq!(answer.status, 401, "{protocol:?}");
         assert!(reason.is_outcome_unknown(), "{protocol:?}: {reason}");
-        assert!(!reason.is_reauthorization_required() && !reason.is_transient(), "{reason}");
+        assert!(!reason.is_login_required() && !reason.is_transient(), "{reason}");
         assert_eq!((server.exchanges(), server.rotations()), (2, 0), "{protocol:?}");
         // The refresh token was never spent, and the credential has not forgotten it.
         pass(FAILURE_MEMORY).await;

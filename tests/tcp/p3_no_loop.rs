@@ -36,7 +36,7 @@ async fn p3_a_server_that_answers_401_for_ever_gets_two_sends_and_then_one() {
             let answer = call(&api, get(&server, "/echo", number)).await.unwrap();
             assert_eq!(answer.status, 401);
             // Of the last send there is nothing to say; of the refused refresh there is.
-            let guarded = answer.reason.is_some_and(|reason| reason.is_storm_guard_open());
+            let guarded = answer.reason.is_some_and(|reason| reason.is_refresh_limited());
             assert_eq!(guarded, number >= GUARDED_EXCHANGES, "{protocol:?} {number}");
         }
         assert_eq!(server.rotations(), GUARDED_EXCHANGES, "{protocol:?}");
@@ -81,7 +81,7 @@ async fn p3_the_endpoint_answering_401_for_ever_is_asked_once() {
     server.expire_access_tokens();
     server.fail_every_refresh(Fault::unauthorized());
     let answer = call(&api, get(&server, "/echo", "first")).await.unwrap();
-    assert!(answer.status == 401 && answer.reason.unwrap().is_reauthorization_required());
+    assert!(answer.status == 401 && answer.reason.unwrap().is_login_required());
     for number in 0..10 {
         call(&api, get(&server, "/echo", number)).await.unwrap_err();
     }

@@ -75,10 +75,10 @@ async fn suffer(protocol: Protocol, fault: Fault, elsewhere: &FakeTeamUp) {
     pass(Duration::from_secs(301)).await;
     server.fail_refresh(fault);
     said += &ask("broken again").await;
-    said += &credentials.refresh_now(Customer).await.err().map_or_else(String::new, |e| words(&e));
+    said += &credentials.refresh(Customer).await.err().map_or_else(String::new, |e| words(&e));
 
     // A new login, an API that is never content, a way elsewhere, and the end.
-    credentials.set_tokens(server.issue_tokens(&RequestMode::ALL)).await.unwrap();
+    credentials.log_in(server.issue_tokens(&RequestMode::ALL)).await.unwrap();
     server.clear_faults();
     server.fail_every_api(Fault::unauthorized());
     for _ in 0..6 {

@@ -20,7 +20,7 @@ async fn p6_a_limit_of_one_shared_with_the_exchange_lets_everybody_through() {
     for protocol in Protocol::BOTH {
         let server = FakeTeamUp::start().await;
         let limited = ServiceBuilder::new().concurrency_limit(1).service(protocol.client());
-        let builder = credentials(&server, &protocol.client()).refresh_over(limited.clone());
+        let builder = credentials(&server, &protocol.client()).refresh_client(limited.clone());
         let credentials = builder.tokens(expired_tokens(&server)).build().await.unwrap();
         let api = layered(credentials, limited);
         // Due, then rejected: the one place is free for the exchange both times.
@@ -62,7 +62,7 @@ async fn p6_401s_that_fill_an_http2_connection_leave_an_exchange_on_another_free
 async fn connections_for(size: usize) -> u64 {
     let server = FakeTeamUp::start().await;
     let client = Protocol::Http1.client();
-    let builder = credentials(&server, &client).storm_guard(100, Duration::from_secs(1));
+    let builder = credentials(&server, &client).refresh_limit(100, Duration::from_secs(1));
     let tokens = server.issue_tokens(&[Provider]);
     let api = layered(builder.tokens(tokens).build().await.unwrap(), client);
     let body = Bytes::from(vec![b'x'; size]);

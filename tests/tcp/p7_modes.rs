@@ -101,7 +101,7 @@ async fn p7_a_rotation_that_revokes_the_tokens_before_it_troubles_nobody() {
         let hold = server.hold_api();
         let crowd = round(&api, &server, "one");
         hold.arrived(SIZE).await;
-        credentials.refresh_now(Customer).await.unwrap();
+        credentials.refresh(Customer).await.unwrap();
         hold.release();
         assert_eq!(crowd.statuses().await, BTreeMap::from([(200, SIZE)]), "{protocol:?}");
         // Their 401s find the new token there and cost no exchange.
@@ -111,8 +111,8 @@ async fn p7_a_rotation_that_revokes_the_tokens_before_it_troubles_nobody() {
         let hold = server.hold_api();
         let crowd = round(&api, &server, "both");
         hold.arrived(SIZE).await;
-        credentials.refresh_now(Provider).await.unwrap();
-        credentials.refresh_now(Customer).await.unwrap();
+        credentials.refresh(Provider).await.unwrap();
+        credentials.refresh(Customer).await.unwrap();
         hold.release();
         assert_eq!(crowd.statuses().await, BTreeMap::from([(200, SIZE)]), "{protocol:?}");
         assert_eq!((rotations(&server), server.repeats()), ([2, 1], SIZE * 3 / 2), "{protocol:?}");

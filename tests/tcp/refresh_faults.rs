@@ -38,7 +38,7 @@ impl Class {
             (error.is_transient(), Transient),
             (error.is_protocol(), NoProtocol),
             (error.is_outcome_unknown(), Unknown),
-            (error.is_reauthorization_required(), Reauthorization),
+            (error.is_login_required(), Reauthorization),
         ];
         let classes: Vec<Class> = all.into_iter().filter_map(|(is, c)| is.then_some(c)).collect();
         assert_eq!(classes.len(), 1, "{error:?} is {classes:?}");
@@ -161,7 +161,7 @@ impl Row {
         pass(FAILURE_MEMORY).await;
         if self.class == Reauthorization {
             let error = call(api, get(server, "/echo", "later")).await.unwrap_err();
-            assert!(error.downcast::<Error>().unwrap().is_reauthorization_required(), "{self}");
+            assert!(error.downcast::<Error>().unwrap().is_login_required(), "{self}");
         } else {
             assert_eq!(status(api, server, "later").await, 200, "{self}");
         }

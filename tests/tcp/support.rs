@@ -57,7 +57,7 @@ pub(crate) fn credentials(server: &FakeTeamUp, client: &Http) -> CredentialsBuil
     witness::watch();
     Credentials::builder(RequestMode::Provider)
         .base_url(server.base_url())
-        .refresh_over(client.clone())
+        .refresh_client(client.clone())
 }
 
 /// The layer with credentials of `tokens` around `client`, which carries the exchange too.

@@ -9,32 +9,36 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::in_every_order;
-use crate::credentials::cell::{Cell, Copied, Snapshot};
 use crate::credentials::completion::{Outcome, Wait};
 use crate::credentials::desk::{Answer, Desk, Reason};
-use crate::credentials::memory::StormGuard;
+use crate::credentials::memory::RefreshLimit;
+use crate::credentials::snapshot::{LocalSnapshot, Snapshot, SnapshotCell};
 use crate::credentials::windows::Windows;
 use crate::headers::{AuthScheme, RequestMode};
 use crate::token::{AccessToken, Moment, RefreshToken, TokenSet};
 
 const NOW: Moment = Moment { monotonic: 10_000, wall: 1_000_000_000 };
-const GUARD: StormGuard = StormGuard { limit: 5, window: Duration::from_secs(30) };
+const GUARD: RefreshLimit = RefreshLimit { limit: 5, window: Duration::from_secs(30) };
 const MODE: RequestMode = RequestMode::Provider;
 
 /// A desk and a cell, and how many exchanges its driver has made.
 #[derive(Clone)]
-struct Scene(Arc<(Desk, Cell, AtomicUsize)>);
+struct Scene(Arc<(Desk, SnapshotCell, AtomicUsize)>);
 
 impl Scene {
     fn new() -> Self {
-        Scene(Arc::new((Desk::default(), Cell::new(Snapshot::empty(None)), AtomicUsize::new(0))))
+        Scene(Arc::new((
+            Desk::default(),
+            SnapshotCell::new(Snapshot::empty(None)),
+            AtomicUsize::new(0),
+        )))
     }
 
     fn desk(&self) -> &Desk {
         &self.0.0
     }
 
-    fn cell(&self) -> &Cell {
+    fn cell(&self) -> &SnapshotCell {
         &self.0.1
     }
 
@@ -200,7 +204,7 @@ fn p10_the_copy_of_a_service_follows_what_is_published_in_every_order() {
                 writer.cell().store(next);
             }
         });
-        let mut copied = Copied::of(scene.cell());
+        let mut copied = LocalSnapshot::of(scene.cell());
         let mut before = copied.newest(scene.cell()).slot(MODE).generation;
         for _ in 0..2 {
             let generation = copied.newest(scene.cell()).slot(MODE).generation;

@@ -95,7 +95,7 @@ fn p7_requests_of_both_modes_while_tokens_are_published() {
     in_many_orders("publish while loading", || {
         let (world, credentials, client) = begin();
         let asked = credentials.clone();
-        let asked = thread::spawn(move || block_on(asked.refresh_now(Customer)));
+        let asked = thread::spawn(move || block_on(asked.refresh(Customer)));
         let customer = at_once(&client, async |client| send_as(&client, Customer).await);
         for _ in 0..2 {
             assert_eq!(block_on(send(&client)).unwrap(), StatusCode::OK);
@@ -158,7 +158,7 @@ fn p2_new_tokens_set_while_refreshing_win() {
             state.alive.insert("set-provider".to_owned(), (Provider, 100));
         });
         let caller = at_once(&client, async |client| send(&client).await);
-        let set = block_on(credentials.set_tokens(tokens));
+        let set = block_on(credentials.log_in(tokens));
         if let Err(error) = set {
             assert!(failing > 0 && error.is_store(), "{error}");
         }
@@ -183,7 +183,7 @@ fn p2_an_exchange_that_fails_or_is_lost_leaves_the_others_with_the_same_answer()
         for status in statuses {
             match status {
                 Ok(status) => assert_eq!(status == StatusCode::OK, !lost),
-                Err(error) => assert!(lost && ours(&error).is_reauthorization_required()),
+                Err(error) => assert!(lost && ours(&error).is_login_required()),
             }
         }
         // Tried again once after the outcome that was unknown, and refused then.

@@ -82,9 +82,9 @@ async fn the_request_says_what_teamup_documents_and_is_marked_as_an_exchange() {
 async fn a_format_that_was_chosen_stands_in_the_query_and_in_accept() {
     for (format, query, accept) in [
         (None, None, "application/json"),
-        (Some(AnswerFormat::Json), Some("format=json"), "application/json"),
+        (Some(ResponseFormat::Json), Some("format=json"), "application/json"),
         #[cfg(feature = "xml")]
-        (Some(AnswerFormat::Xml), Some("format=xml"), "application/xml"),
+        (Some(ResponseFormat::Xml), Some("format=xml"), "application/xml"),
     ] {
         let (transport, seen) = granting();
         let base = Uri::from_static("https://goteamup.com/api/v2/");

@@ -41,7 +41,7 @@ pub(crate) fn builder(server: &Server) -> CredentialsBuilder {
     Credentials::builder(Provider)
         .base_url(BASE)
         .clock(Clock::tokio())
-        .refresh_over::<HttpService<Body>>(checked(server))
+        .refresh_client::<HttpService<Body>>(checked(server))
 }
 
 /// Credentials whose access tokens have expired, or were never there.

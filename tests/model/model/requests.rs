@@ -195,11 +195,11 @@ impl Model {
         }
         let cause = if error.is_shut_down() {
             self.shutdown != Shutdown::No
-        } else if error.is_reauthorization_required() {
+        } else if error.is_login_required() {
             self.signed_out
                 || self.changes > 0
                 || self.logins.iter().any(|login| login.refused.is_some())
-        } else if error.is_storm_guard_open() {
+        } else if error.is_refresh_limited() {
             self.mints.len() >= 4
         } else if error.is_store() {
             self.store_failures > 0

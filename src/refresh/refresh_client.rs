@@ -16,22 +16,22 @@ use crate::error::BoxError;
 /// after them: with the feature `reqwest`, a `reqwest::Client` can be handed over as it is.
 ///
 /// `Kind` keeps the implementations apart. It is inferred, save for a service that takes bodies of
-/// any type: name one with `refresh_over::<HttpService<Full<Bytes>>>(service)`.
+/// any type: name one with `refresh_client::<HttpService<Full<Bytes>>>(service)`.
 ///
 /// A function that sets credentials up over whatever client it is given:
 ///
 /// ```
-/// use tower_teamup_auth::refresh::ExchangeClient;
+/// use tower_teamup_auth::refresh::RefreshClient;
 /// use tower_teamup_auth::{Credentials, Error, RequestMode, TokenSet};
 ///
 /// async fn connect<Kind>(
-///     client: impl ExchangeClient<Kind>,
+///     client: impl RefreshClient<Kind>,
 ///     tokens: TokenSet,
 /// ) -> Result<Credentials, Error> {
-///     Credentials::builder(RequestMode::Provider).tokens(tokens).refresh_over(client).build().await
+///     Credentials::builder(RequestMode::Provider).tokens(tokens).refresh_client(client).build().await
 /// }
 /// ```
-pub trait ExchangeClient<Kind> {
+pub trait RefreshClient<Kind> {
     /// What the exchange's request is sent as.
     type RequestBody: From<Bytes> + Send + 'static;
 
@@ -52,7 +52,7 @@ pub trait ExchangeClient<Kind> {
     fn into_service(self) -> Self::Service;
 }
 
-/// The [kind](ExchangeClient) of a tower service as it is, whose requests carry `B`.
+/// The [kind](RefreshClient) of a tower service as it is, whose requests carry `B`.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -68,12 +68,12 @@ pub trait ExchangeClient<Kind> {
 /// }
 ///
 /// let builder = Credentials::builder(RequestMode::Provider)
-///     .refresh_over::<HttpService<Full<Bytes>>>(service_fn(send));
+///     .refresh_client::<HttpService<Full<Bytes>>>(service_fn(send));
 /// ```
 #[derive(Debug)]
 pub struct HttpService<B>(PhantomData<fn(B)>);
 
-impl<S, B, R> ExchangeClient<HttpService<B>> for S
+impl<S, B, R> RefreshClient<HttpService<B>> for S
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,

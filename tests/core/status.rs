@@ -1,10 +1,10 @@
-//! What `Credentials::state` and its subscribers are told.
+//! What `Credentials::status` and its subscribers are told.
 
 use std::time::Duration;
 
 use http::StatusCode;
 use tokio_test::{assert_pending, assert_ready, task};
-use tower_teamup_auth::state::{State, Token};
+use tower_teamup_auth::status::{Status, Token};
 use tower_teamup_auth::{Credentials, RequestMode, TokenSet};
 
 use crate::support::exchanges::Exchange;
@@ -17,7 +17,7 @@ fn ahead(began: std::time::SystemTime) -> Duration {
     began.duration_since(wall_time()).unwrap_or_default()
 }
 
-fn is_ready(state: &State, mode: RequestMode) -> bool {
+fn is_ready(state: &Status, mode: RequestMode) -> bool {
     matches!(state.token(mode), Token::Ready { .. })
 }
 
@@ -30,7 +30,7 @@ async fn state_tells_until_when_each_mode_is_ready() {
         None,
     );
     let credentials = builder(&server).tokens(tokens.clone()).build().await.unwrap();
-    let state = credentials.state();
+    let state = credentials.status();
     assert!(state.is_ready() && state.is_healthy() && !state.is_refreshing());
     assert!(state.failure().is_none() && state.unsaved().is_none() && !state.is_shut_down());
     let apart = |one: std::time::SystemTime, other: std::time::SystemTime| {
@@ -41,7 +41,7 @@ async fn state_tells_until_when_each_mode_is_ready() {
     assert!(matches!(state.token(Customer), Token::Ready { until: None, .. }));
 
     tokio::time::sleep(Duration::from_secs(1001)).await;
-    let state = credentials.state();
+    let state = credentials.status();
     assert!(!state.is_ready() && state.is_healthy(), "a refresh will do");
     assert_eq!(state.ready_until(), None);
     let Token::Expired { since, .. } = state.token(Provider) else { panic!("{state}") };
@@ -49,16 +49,16 @@ async fn state_tells_until_when_each_mode_is_ready() {
     assert!(is_ready(&state, Customer));
 
     let bare = builder(&server).tokens(server.bare_tokens()).build().await.unwrap();
-    assert_eq!(bare.state().token(Provider), Token::Missing);
-    bare.refresh_now(Provider).await.unwrap();
-    assert!(bare.state().is_ready());
-    assert_eq!(bare.state().token(Customer), Token::Missing);
+    assert_eq!(bare.status().token(Provider), Token::Missing);
+    bare.refresh(Provider).await.unwrap();
+    assert!(bare.status().is_ready());
+    assert_eq!(bare.status().token(Customer), Token::Missing);
 }
 
 #[tokio::test(start_paused = true)]
 async fn state_of_an_m2m_token_is_ready_without_an_end() {
     let credentials = Credentials::m2m("s3cret".parse().unwrap()).build().await.unwrap();
-    let state = credentials.state();
+    let state = credentials.status();
     assert!(state.is_ready() && state.is_healthy());
     assert_eq!(state.ready_until(), None);
     assert_eq!(state.token(Customer), Token::Missing);
@@ -71,24 +71,24 @@ async fn failing_is_told_with_its_beginning_and_its_latest_reason_until_a_refres
     let credentials =
         builder(&server).tokens(server.good_tokens(Some(1000))).build().await.unwrap();
     server.every_exchange(Exchange::Refused);
-    assert!(credentials.refresh_now(Provider).await.unwrap_err().is_transient());
-    let state = credentials.state();
+    assert!(credentials.refresh(Provider).await.unwrap_err().is_transient());
+    let state = credentials.status();
     let since = state.failure().unwrap().since();
     assert!(state.is_healthy() && state.is_ready(), "its token is valid: {state}");
     assert!(state.to_string().contains("; failing since "), "{state}");
 
     tokio::time::sleep(Duration::from_secs(1000)).await;
     server.every_exchange(Exchange::json(404, "{}"));
-    assert!(credentials.refresh_now(Provider).await.unwrap_err().is_protocol());
-    let state = credentials.state();
+    assert!(credentials.refresh(Provider).await.unwrap_err().is_protocol());
+    let state = credentials.status();
     assert_eq!(state.failure().unwrap().since(), since);
     assert!(state.failure().unwrap().error().is_protocol());
     assert!(!state.is_ready() && !state.is_healthy(), "{state}");
 
     server.every_exchange(Exchange::Granted);
     tokio::time::sleep(Duration::from_secs(10)).await;
-    credentials.refresh_now(Provider).await.unwrap();
-    assert!(credentials.state().failure().is_none() && credentials.state().is_healthy());
+    credentials.refresh(Provider).await.unwrap();
+    assert!(credentials.status().failure().is_none() && credentials.status().is_healthy());
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,8 +97,8 @@ async fn what_another_process_has_refreshed_ends_the_failing() {
     let store = Store::with_tokens(server.expired_tokens());
     let credentials = builder(&server).store(store.clone()).build().await.unwrap();
     server.every_exchange(Exchange::Refused);
-    credentials.refresh_now(Provider).await.unwrap_err();
-    assert!(credentials.state().failure().is_some());
+    credentials.refresh(Provider).await.unwrap_err();
+    assert!(credentials.status().failure().is_some());
 
     // The other process got through.
     let theirs = format!(
@@ -107,8 +107,8 @@ async fn what_another_process_has_refreshed_ends_the_failing() {
     );
     store.put(Some(TokenSet::from_json(theirs.as_bytes()).unwrap()));
     tokio::time::sleep(Duration::from_secs(10)).await;
-    credentials.refresh_now(Provider).await.unwrap();
-    let state = credentials.state();
+    credentials.refresh(Provider).await.unwrap();
+    let state = credentials.status();
     assert!(state.is_ready() && state.failure().is_none(), "{state}");
 }
 
@@ -118,20 +118,20 @@ async fn re_authorization_is_told_until_new_tokens_are_set() {
     let credentials = expired(&server).await;
     server.every_exchange(Exchange::rejected(400));
     tokio::time::sleep(Duration::from_secs(100)).await;
-    credentials.refresh_now(Provider).await.unwrap_err();
-    let state = credentials.state();
-    assert!(state.is_reauthorization_required() && !state.is_healthy());
+    credentials.refresh(Provider).await.unwrap_err();
+    let state = credentials.status();
+    assert!(state.is_login_required() && !state.is_healthy());
     let failure = state.failure().unwrap();
     assert_eq!(failure.error().api_error().unwrap().code, "invalid_grant");
     assert!(ahead(failure.since()) >= Duration::from_secs(99));
 
-    credentials.set_tokens(server.good_tokens(None)).await.unwrap();
-    let state = credentials.state();
-    assert!(!state.is_reauthorization_required() && state.is_ready() && state.is_healthy());
+    credentials.log_in(server.good_tokens(None)).await.unwrap();
+    let state = credentials.status();
+    assert!(!state.is_login_required() && state.is_ready() && state.is_healthy());
 
     credentials.sign_out().await.unwrap();
-    let state = credentials.state();
-    assert!(state.is_reauthorization_required() && !state.is_ready() && !state.is_healthy());
+    let state = credentials.status();
+    assert!(state.is_login_required() && !state.is_ready() && !state.is_healthy());
     assert_eq!(state.token(Provider), Token::Missing);
 }
 
@@ -142,8 +142,8 @@ async fn unsaved_tokens_are_told_until_the_store_has_them() {
     let credentials = builder(&server).store(store.clone()).build().await.unwrap();
     store.faults(Op::Save, [Fault::Fails; 3]);
     let mut changes = credentials.subscribe();
-    credentials.refresh_now(Provider).await.unwrap();
-    let state = credentials.state();
+    credentials.refresh(Provider).await.unwrap();
+    let state = credentials.status();
     assert!(state.is_ready() && state.is_healthy(), "the new token is in use: {state}");
     let unsaved = state.unsaved().expect("not in the store").clone();
     assert!(unsaved.error().is_store());
@@ -152,13 +152,14 @@ async fn unsaved_tokens_are_told_until_the_store_has_them() {
 
     // The third write fails too, the fourth succeeds. No refresh is needed to tell.
     let mut last = None;
-    while last.as_ref().is_none_or(|state: &State| !state.is_ready() || state.unsaved().is_some()) {
+    while last.as_ref().is_none_or(|state: &Status| !state.is_ready() || state.unsaved().is_some())
+    {
         last = changes.next().await;
-        if let Some(later) = last.as_ref().and_then(State::unsaved) {
+        if let Some(later) = last.as_ref().and_then(Status::unsaved) {
             assert_eq!(later.since(), unsaved.since());
         }
     }
-    let state = credentials.state();
+    let state = credentials.status();
     assert!(state.unsaved().is_none() && state.failure().is_none(), "{state}");
     assert_eq!(store.refresh_token(), server.live_refresh_token());
 }
@@ -169,10 +170,10 @@ async fn a_login_that_could_not_be_saved_is_told_too_and_signing_out_ends_it() {
     let store = Store::with_tokens(server.expired_tokens());
     let credentials = builder(&server).store(store.clone()).build().await.unwrap();
     store.faults(Op::Save, [Fault::Fails; 100]);
-    credentials.set_tokens(server.good_tokens(None)).await.unwrap_err();
-    assert!(credentials.state().unsaved().is_some() && credentials.state().is_ready());
+    credentials.log_in(server.good_tokens(None)).await.unwrap_err();
+    assert!(credentials.status().unsaved().is_some() && credentials.status().is_ready());
     credentials.sign_out().await.unwrap();
-    assert!(credentials.state().unsaved().is_none());
+    assert!(credentials.status().unsaved().is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,7 +187,7 @@ async fn shutdown_is_told_and_is_healthy_for_as_long_as_the_token_is_valid() {
     let state = changes.next().await.unwrap();
     assert!(state.is_shut_down() && state.is_healthy());
     tokio::time::sleep(Duration::from_secs(1000)).await;
-    assert!(!credentials.state().is_healthy());
+    assert!(!credentials.status().is_healthy());
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,7 +209,7 @@ async fn a_subscriber_sees_each_step_of_a_refresh_and_nothing_twice() {
 
     server.exchanges().open();
     let mut states = Vec::new();
-    while states.last().is_none_or(|state: &State| state.is_refreshing()) {
+    while states.last().is_none_or(|state: &Status| state.is_refreshing()) {
         states.push(changes.next().await.unwrap());
     }
     assert_eq!(request.await.unwrap(), StatusCode::OK);
@@ -232,11 +233,11 @@ async fn a_subscriber_who_was_away_misses_what_lies_between_and_never_the_newest
     changes.next().await.unwrap();
     for _ in 0..100 {
         credentials.sign_out().await.unwrap();
-        credentials.set_tokens(server.bare_tokens()).await.unwrap();
+        credentials.log_in(server.bare_tokens()).await.unwrap();
     }
     credentials.sign_out().await.unwrap();
     let state = assert_ready!(task::spawn(changes.next()).poll()).unwrap();
-    assert!(state.is_reauthorization_required());
+    assert!(state.is_login_required());
     assert_pending!(task::spawn(changes.next()).poll());
 }
 
@@ -246,14 +247,14 @@ async fn no_change_is_lost_between_threads() {
     let credentials = good(&server).await;
     for round in 0..200 {
         let mut changes = credentials.subscribe();
-        assert!(!changes.next().await.unwrap().is_reauthorization_required(), "round {round}");
+        assert!(!changes.next().await.unwrap().is_login_required(), "round {round}");
         let signing_out = tokio::spawn({
             let credentials = credentials.clone();
             async move { credentials.sign_out().await }
         });
-        while !changes.next().await.unwrap().is_reauthorization_required() {}
+        while !changes.next().await.unwrap().is_login_required() {}
         signing_out.await.unwrap().unwrap();
-        credentials.set_tokens(server.bare_tokens()).await.unwrap();
+        credentials.log_in(server.bare_tokens()).await.unwrap();
     }
 }
 
@@ -265,7 +266,7 @@ async fn a_dropped_wait_for_a_change_leaves_the_change_for_the_next() {
     changes.next().await.unwrap();
     assert_pending!(task::spawn(changes.next()).poll());
     credentials.sign_out().await.unwrap();
-    assert!(changes.next().await.unwrap().is_reauthorization_required());
+    assert!(changes.next().await.unwrap().is_login_required());
 }
 
 #[tokio::test(start_paused = true)]
@@ -292,9 +293,9 @@ async fn p5_no_state_shows_a_secret() {
     store.faults(Op::Save, [Fault::Fails; 3]);
     server.next_exchanges([Exchange::Quoted, Exchange::Quoted, Exchange::Quoted]);
     for _ in 0..3 {
-        credentials.refresh_now(Provider).await.ok();
+        credentials.refresh(Provider).await.ok();
         tokio::time::sleep(Duration::from_secs(60)).await;
-        let state = credentials.state();
+        let state = credentials.status();
         shown += &format!("{state} {state:?} {state:#?} {changes:?} {:?}", changes.next().await);
     }
     assert!(shown.contains("failing since") && !shown.contains(SECRET), "{shown}");

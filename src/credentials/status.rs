@@ -1,7 +1,7 @@
 //! How a credential is, for a program that shows it, checks it or waits for it.
 //!
-//! [`Credentials::state`] tells how things are now; [`Credentials::subscribe`] hands out each new
-//! [`State`] as it comes.
+//! [`Credentials::status`] tells how things are now; [`Credentials::subscribe`] hands out each new
+//! [`Status`] as it comes.
 //!
 //! ```
 //! use tower_teamup_auth::Credentials;
@@ -11,7 +11,7 @@
 //!     let mut changes = credentials.subscribe();
 //!     drop(credentials); // a subscription keeps no credential alive
 //!     while let Some(state) = changes.next().await {
-//!         show(if state.is_reauthorization_required() {
+//!         show(if state.is_login_required() {
 //!             Some("Please log in to TeamUp again.".to_owned())
 //!         } else if let Some(unsaved) = state.unsaved() {
 //!             Some(format!("The login can't be saved: {}", unsaved.error()))
@@ -32,13 +32,13 @@ use std::time::SystemTime;
 
 use tokio::sync::watch;
 
-use super::{Credentials, Inner, Slot};
+use super::{Credentials, Inner, ModeTokens};
 use crate::error::Error;
 use crate::headers::RequestMode;
 use crate::observe::Chain;
 use crate::token::Moment;
 
-/// How a credential is at one moment. [`Credentials::state`] makes it.
+/// How a credential is at one moment. [`Credentials::status`] makes it.
 ///
 /// ```
 /// use http::StatusCode;
@@ -46,7 +46,7 @@ use crate::token::Moment;
 ///
 /// /// `GET /healthz`
 /// fn healthz(credentials: &Credentials) -> (StatusCode, String) {
-///     let state = credentials.state();
+///     let state = credentials.status();
 ///     let status = match state.is_healthy() {
 ///         true => StatusCode::OK,
 ///         false => StatusCode::SERVICE_UNAVAILABLE,
@@ -57,23 +57,23 @@ use crate::token::Moment;
 ///
 /// `Display` is one line for a log or a health check. Neither it nor `Debug` shows a secret.
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct Status {
     mode: RequestMode,
     customer: Token,
     provider: Token,
     refreshing: bool,
-    failure: Option<Trouble>,
-    unsaved: Option<Trouble>,
+    failure: Option<Failure>,
+    unsaved: Option<Failure>,
     shut_down: bool,
 }
 
 /// What a credential has for requests of one mode.
 ///
 /// ```
-/// use tower_teamup_auth::state::{State, Token};
+/// use tower_teamup_auth::status::{Status, Token};
 /// use tower_teamup_auth::RequestMode;
 ///
-/// fn in_words(state: &State, mode: RequestMode) -> &'static str {
+/// fn in_words(state: &Status, mode: RequestMode) -> &'static str {
 ///     match state.token(mode) {
 ///         Token::Ready { until: Some(_), .. } => "ready for a while",
 ///         Token::Ready { .. } => "ready",
@@ -102,7 +102,7 @@ pub enum Token {
 
 /// Something that went wrong and has not been put right yet.
 #[derive(Clone, Debug)]
-pub struct Trouble {
+pub struct Failure {
     since: SystemTime,
     error: Error,
 }
@@ -119,11 +119,11 @@ pub struct Trouble {
 /// # let teamup = FakeTeamUp::start().await;
 /// # let http_client: tower_teamup_auth::client::HyperClient = tower_teamup_auth::client::hyper_client();
 /// # let credentials = tower_teamup_auth::Credentials::builder(tower_teamup_auth::RequestMode::Provider)
-/// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_over(http_client).build().await?;
+/// #     .base_url(teamup.base_url()).tokens(teamup.issue_tokens(&[])).refresh_client(http_client).build().await?;
 /// let mut changes = credentials.subscribe();
-/// assert!(!changes.next().await.unwrap().is_reauthorization_required()); // as it is now
+/// assert!(!changes.next().await.unwrap().is_login_required()); // as it is now
 /// credentials.sign_out().await?;
-/// while !changes.next().await.unwrap().is_reauthorization_required() {} // and as it becomes
+/// while !changes.next().await.unwrap().is_login_required() {} // and as it becomes
 /// drop(credentials);
 /// assert!(changes.next().await.is_none());
 /// # Ok(())
@@ -133,7 +133,7 @@ pub struct Changes {
     credentials: Weak<Inner>,
     signals: watch::Receiver<()>,
     /// What was handed out last.
-    last: Option<State>,
+    last: Option<Status>,
 }
 
 impl Credentials {
@@ -156,23 +156,23 @@ impl Credentials {
     /// );
     /// let credentials = Credentials::builder(RequestMode::Provider)
     ///     .tokens(tokens)
-    ///     .refresh_over(http_client)
+    ///     .refresh_client(http_client)
     ///     .build()
     ///     .await?;
     ///
-    /// assert!(credentials.state().is_ready());
+    /// assert!(credentials.status().is_ready());
     /// credentials.sign_out().await?;
-    /// assert!(credentials.state().is_reauthorization_required());
+    /// assert!(credentials.status().is_login_required());
     /// # Ok::<(), BoxError>(())
     /// # })?;
     /// # Ok::<(), BoxError>(())
     /// ```
-    pub fn state(&self) -> State {
+    pub fn status(&self) -> Status {
         let view = self.inner.desk.view();
         // Not before: a refresh that the view has seen the end of is in the cell by now.
         let snapshot = self.snapshot();
         let now = self.now();
-        State {
+        Status {
             mode: self.inner.settings.mode,
             customer: Token::of(snapshot.slot(RequestMode::Customer), now),
             provider: Token::of(snapshot.slot(RequestMode::Provider), now),
@@ -183,7 +183,7 @@ impl Credentials {
         }
     }
 
-    /// The [states](State) of this credential from now on, the present one first.
+    /// The [states](Status) of this credential from now on, the present one first.
     ///
     /// A subscriber costs this credential a few hundred bytes, and no task and no timer.
     ///
@@ -206,12 +206,12 @@ impl Credentials {
     }
 }
 
-impl State {
+impl Status {
     /// Would a request in the credential's own mode be sent at once, with a token that is valid as
     /// far as is known?
     ///
     /// It is not before the first token of that mode has been minted: to warm up, call
-    /// [`Credentials::refresh_now`].
+    /// [`Credentials::refresh`].
     pub fn is_ready(&self) -> bool {
         matches!(self.token(self.mode), Token::Ready { .. })
     }
@@ -222,7 +222,7 @@ impl State {
     /// It can while a token is valid, whatever else goes wrong. Without one it can if the last
     /// refresh, if there was any, succeeded, and the credential is not shut down.
     pub fn is_healthy(&self) -> bool {
-        !self.is_reauthorization_required()
+        !self.is_login_required()
             && (self.is_ready() || (self.failure.is_none() && !self.shut_down))
     }
 
@@ -252,22 +252,22 @@ impl State {
     /// in another process, or new tokens were set. Requests go on while their token is valid.
     ///
     /// A 401 to a token that was just minted is no failure of the refresh: the
-    /// [storm guard](crate::CredentialsBuilder::storm_guard) shows in the 401 itself.
-    pub fn failure(&self) -> Option<&Trouble> {
+    /// [storm guard](crate::CredentialsBuilder::refresh_limit) shows in the 401 itself.
+    pub fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
     }
 
     /// Has the user to authorize the program again? No refresh is tried until then; see
-    /// [`Error::is_reauthorization_required`]. [`failure`](State::failure) tells why: the refresh
+    /// [`Error::is_login_required`]. [`failure`](Status::failure) tells why: the refresh
     /// token was refused, or the user has signed out.
-    pub fn is_reauthorization_required(&self) -> bool {
-        self.failure.as_ref().is_some_and(|failure| failure.error.is_reauthorization_required())
+    pub fn is_login_required(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.error.is_login_required())
     }
 
     /// Why the newest tokens are not in the store, and since when. They are used all the same, the
     /// write is repeated, and no refresh starts before it has succeeded. Let the process run: it
     /// holds the only copy.
-    pub fn unsaved(&self) -> Option<&Trouble> {
+    pub fn unsaved(&self) -> Option<&Failure> {
         self.unsaved.as_ref()
     }
 
@@ -277,8 +277,8 @@ impl State {
     }
 
     /// Would telling the two apart tell anybody anything?
-    fn is_same(&self, other: &State) -> bool {
-        let same = |one: &Option<Trouble>, other: &Option<Trouble>| match (one, other) {
+    fn is_same(&self, other: &Status) -> bool {
+        let same = |one: &Option<Failure>, other: &Option<Failure>| match (one, other) {
             (Some(one), Some(other)) => one.since == other.since && one.error.is(&other.error),
             (None, None) => true,
             _ => false,
@@ -292,7 +292,7 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let date = httpdate::fmt_http_date;
         match self.token(self.mode) {
@@ -308,10 +308,10 @@ impl fmt::Display for State {
         if self.refreshing {
             f.write_str("; refreshing")?;
         }
-        if let Some(Trouble { since, error }) = &self.failure {
+        if let Some(Failure { since, error }) = &self.failure {
             write!(f, "; failing since {}: {}", date(*since), Chain(error))?;
         }
-        if let Some(Trouble { since, error }) = &self.unsaved {
+        if let Some(Failure { since, error }) = &self.unsaved {
             write!(f, "; newest tokens unsaved since {}: {}", date(*since), Chain(error))?;
         }
         if self.shut_down {
@@ -322,7 +322,7 @@ impl fmt::Display for State {
 }
 
 impl Token {
-    fn of(slot: &Slot, now: Moment) -> Self {
+    fn of(slot: &ModeTokens, now: Moment) -> Self {
         match &slot.held {
             None => Token::Missing,
             Some(held) => {
@@ -337,9 +337,9 @@ impl Token {
     }
 }
 
-impl Trouble {
+impl Failure {
     pub(super) fn new(error: Error, since: SystemTime) -> Self {
-        Trouble { since, error }
+        Failure { since, error }
     }
 
     /// The same trouble, and `error` as the latest that is known of it.
@@ -365,12 +365,12 @@ impl Changes {
     /// # Cancel safety
     ///
     /// A future that is dropped has handed out nothing: the next one does.
-    pub async fn next(&mut self) -> Option<State> {
+    pub async fn next(&mut self) -> Option<Status> {
         loop {
             if self.last.is_some() {
                 self.signals.changed().await.ok()?;
             }
-            let state = Credentials { inner: self.credentials.upgrade()? }.state();
+            let state = Credentials { inner: self.credentials.upgrade()? }.status();
             if !self.last.as_ref().is_some_and(|last| last.is_same(&state)) {
                 self.last = Some(state.clone());
                 return Some(state);
@@ -405,8 +405,8 @@ impl Watched {
 /// What the desk knows of a state.
 pub(crate) struct View {
     pub(crate) refreshing: bool,
-    pub(crate) failure: Option<Trouble>,
-    pub(crate) unsaved: Option<Trouble>,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) unsaved: Option<Failure>,
     pub(crate) closed: bool,
 }
 
@@ -416,8 +416,8 @@ mod tests {
 
     use super::*;
 
-    fn calm() -> State {
-        State {
+    fn calm() -> Status {
+        Status {
             mode: RequestMode::Provider,
             customer: Token::Missing,
             provider: Token::Ready { until: None },
@@ -431,22 +431,22 @@ mod tests {
     #[test]
     fn whatever_a_state_tells_makes_it_another() {
         let began = UNIX_EPOCH + Duration::from_secs(1000);
-        let trouble = Trouble::new(Error::timed_out(), began);
+        let trouble = Failure::new(Error::timed_out(), began);
         let mut goes_on = trouble.clone();
         goes_on.goes_on(Error::timed_out());
-        let later = Trouble { since: began + Duration::from_secs(1), ..trouble.clone() };
+        let later = Failure { since: began + Duration::from_secs(1), ..trouble.clone() };
         let states = [
             calm(),
-            State { customer: Token::Ready { until: None }, ..calm() },
-            State { provider: Token::Ready { until: Some(began) }, ..calm() },
-            State { refreshing: true, ..calm() },
-            State { shut_down: true, ..calm() },
-            State { failure: Some(trouble.clone()), ..calm() },
-            State { failure: Some(goes_on.clone()), ..calm() },
-            State { failure: Some(later.clone()), ..calm() },
-            State { unsaved: Some(trouble), ..calm() },
-            State { unsaved: Some(goes_on), ..calm() },
-            State { unsaved: Some(later), ..calm() },
+            Status { customer: Token::Ready { until: None }, ..calm() },
+            Status { provider: Token::Ready { until: Some(began) }, ..calm() },
+            Status { refreshing: true, ..calm() },
+            Status { shut_down: true, ..calm() },
+            Status { failure: Some(trouble.clone()), ..calm() },
+            Status { failure: Some(goes_on.clone()), ..calm() },
+            Status { failure: Some(later.clone()), ..calm() },
+            Status { unsaved: Some(trouble), ..calm() },
+            Status { unsaved: Some(goes_on), ..calm() },
+            Status { unsaved: Some(later), ..calm() },
         ];
         for (at, state) in states.iter().enumerate() {
             for (other_at, other) in states.iter().enumerate() {

@@ -15,7 +15,7 @@ use crate::token::{AccessToken, IssuedToken, Moment, TokenSet};
 /// Holds the newest [`Snapshot`]. Any number of threads load it; only the holder of the ledger
 /// stores into it.
 #[derive(Debug)]
-pub(crate) struct Cell {
+pub(crate) struct SnapshotCell {
     newest: ArcSwap<Snapshot>,
     /// Counts the snapshots. Whoever keeps a copy of one sees here, without loading, whether it is
     /// still the newest.
@@ -26,24 +26,24 @@ pub(crate) struct Cell {
 /// Immutable: what a request took stays what it took.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
-    customer: Slot,
-    provider: Slot,
-    /// The business that the credentials name on their requests.
-    business: Option<HeaderValue>,
+    customer: ModeTokens,
+    provider: ModeTokens,
+    /// The provider_id that the credentials name on their requests.
+    provider_id: Option<HeaderValue>,
 }
 
 /// What one mode has.
 #[derive(Clone, Debug)]
-pub(crate) struct Slot {
+pub(crate) struct ModeTokens {
     /// Which token this is: every other token that ever was in this slot, and the lack of one
     /// before and after it, has another generation.
     pub(crate) generation: Generation,
-    pub(crate) held: Option<Held>,
+    pub(crate) held: Option<ReadyToken>,
 }
 
 /// An access token, ready to be sent.
 #[derive(Clone)]
-pub(crate) struct Held {
+pub(crate) struct ReadyToken {
     /// The whole value, scheme included, marked sensitive.
     pub(crate) authorization: HeaderValue,
     pub(crate) deadlines: Deadlines,
@@ -83,18 +83,18 @@ impl fmt::Debug for Generation {
 
 /// What a request may do with the slot of its mode.
 #[derive(Debug)]
-pub(crate) enum Verdict<'a> {
+pub(crate) enum Freshness<'a> {
     /// Send with this token.
-    Fresh(&'a Held),
+    Fresh(&'a ReadyToken),
     /// Send with this token, and let a refresh start beside it.
-    Advised(&'a Held),
+    RefreshSoon(&'a ReadyToken),
     /// Wait for a token first: there is none, or it has expired.
-    Due,
+    Expired,
 }
 
-impl Cell {
+impl SnapshotCell {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Cell { newest: ArcSwap::from_pointee(snapshot), serial: AtomicU64::new(0) }
+        SnapshotCell { newest: ArcSwap::from_pointee(snapshot), serial: AtomicU64::new(0) }
     }
 
     pub(crate) fn load(&self) -> Guard<Arc<Snapshot>> {
@@ -114,20 +114,20 @@ impl Cell {
 }
 
 /// A snapshot that one service keeps for itself.
-pub(crate) struct Copied {
+pub(crate) struct LocalSnapshot {
     serial: u64,
     snapshot: Snapshot,
 }
 
-impl Copied {
-    pub(crate) fn of(cell: &Cell) -> Self {
+impl LocalSnapshot {
+    pub(crate) fn of(cell: &SnapshotCell) -> Self {
         let serial = cell.serial();
-        Copied { serial, snapshot: cell.load().copied() }
+        LocalSnapshot { serial, snapshot: cell.load().copied() }
     }
 
     /// The newest snapshot of `cell`, which is the one that it was copied from.
     #[inline]
-    pub(crate) fn newest(&mut self, cell: &Cell) -> &Snapshot {
+    pub(crate) fn newest(&mut self, cell: &SnapshotCell) -> &Snapshot {
         if self.serial != cell.serial() {
             self.renew(cell);
         }
@@ -135,27 +135,27 @@ impl Copied {
     }
 
     #[cold]
-    fn renew(&mut self, cell: &Cell) {
-        *self = Copied::of(cell);
+    fn renew(&mut self, cell: &SnapshotCell) {
+        *self = LocalSnapshot::of(cell);
     }
 }
 
 impl Snapshot {
     /// The snapshot of a credential that has no token yet.
     pub(crate) fn empty(provider_id: Option<ProviderId>) -> Self {
-        let slot = |mode| Slot { generation: Generation::first(mode), held: None };
+        let slot = |mode| ModeTokens { generation: Generation::first(mode), held: None };
         Snapshot {
             customer: slot(RequestMode::Customer),
             provider: slot(RequestMode::Provider),
-            business: provider_id.map(ProviderId::header_value),
+            provider_id: provider_id.map(ProviderId::header_value),
         }
     }
 
     /// The snapshot of an M2M token, which acts in provider mode and has no known end.
     pub(crate) fn with_m2m(mut self, token: &AccessToken, scheme: AuthScheme) -> Self {
-        self.provider = Slot {
+        self.provider = ModeTokens {
             generation: self.provider.generation.next(),
-            held: Some(Held {
+            held: Some(ReadyToken {
                 authorization: authorization(scheme, token),
                 deadlines: Deadlines::UNKNOWN,
             }),
@@ -166,9 +166,9 @@ impl Snapshot {
     /// A copy that shares nothing with this one: not even the counts of references to its header
     /// values, which threads that use one value wrest from each other with each request.
     fn copied(&self) -> Self {
-        let slot = |slot: &Slot| Slot {
+        let slot = |slot: &ModeTokens| ModeTokens {
             generation: slot.generation,
-            held: slot.held.as_ref().map(|held| Held {
+            held: slot.held.as_ref().map(|held| ReadyToken {
                 authorization: copied(&held.authorization),
                 deadlines: held.deadlines,
             }),
@@ -176,24 +176,24 @@ impl Snapshot {
         Snapshot {
             customer: slot(&self.customer),
             provider: slot(&self.provider),
-            business: self.business.as_ref().map(copied),
+            provider_id: self.provider_id.as_ref().map(copied),
         }
     }
 
     #[inline]
-    pub(crate) fn business(&self) -> Option<&HeaderValue> {
-        self.business.as_ref()
+    pub(crate) fn provider_id(&self) -> Option<&HeaderValue> {
+        self.provider_id.as_ref()
     }
 
     #[inline]
-    pub(crate) fn slot(&self, mode: RequestMode) -> &Slot {
+    pub(crate) fn slot(&self, mode: RequestMode) -> &ModeTokens {
         match mode {
             RequestMode::Customer => &self.customer,
             RequestMode::Provider => &self.provider,
         }
     }
 
-    fn slot_mut(&mut self, mode: RequestMode) -> &mut Slot {
+    fn slot_mut(&mut self, mode: RequestMode) -> &mut ModeTokens {
         match mode {
             RequestMode::Customer => &mut self.customer,
             RequestMode::Provider => &mut self.provider,
@@ -228,19 +228,19 @@ impl Snapshot {
     }
 }
 
-impl Slot {
+impl ModeTokens {
     #[inline]
-    pub(crate) fn verdict(&self, now: Moment) -> Verdict<'_> {
+    pub(crate) fn freshness(&self, now: Moment) -> Freshness<'_> {
         match &self.held {
-            Some(held) if !now.has_reached(held.deadlines.advised) => Verdict::Fresh(held),
-            Some(held) if !now.has_reached(held.deadlines.due) => Verdict::Advised(held),
-            _ => Verdict::Due,
+            Some(held) if !now.has_reached(held.deadlines.advised) => Freshness::Fresh(held),
+            Some(held) if !now.has_reached(held.deadlines.due) => Freshness::RefreshSoon(held),
+            _ => Freshness::Expired,
         }
     }
 
     /// The token to send when no newer one can be had: one that at least one of the two clocks
     /// believes in. When they disagree, one of them was set; the API knows better than we do.
-    pub(crate) fn last_resort(&self, now: Moment) -> Option<&Held> {
+    pub(crate) fn last_resort(&self, now: Moment) -> Option<&ReadyToken> {
         self.held.as_ref().filter(|held| {
             let due = held.deadlines.due;
             now.monotonic < due.monotonic || now.wall < due.wall
@@ -254,7 +254,7 @@ impl Slot {
         windows: &Windows,
         now: Moment,
     ) {
-        let next = issued.map(|issued| Held {
+        let next = issued.map(|issued| ReadyToken {
             authorization: authorization(scheme, &issued.token),
             deadlines: windows.deadlines(issued, now),
         });
@@ -284,9 +284,9 @@ fn authorization(scheme: AuthScheme, token: &AccessToken) -> HeaderValue {
     value
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for ReadyToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").field("deadlines", &self.deadlines).finish_non_exhaustive()
+        f.debug_struct("ReadyToken").field("deadlines", &self.deadlines).finish_non_exhaustive()
     }
 }
 
@@ -321,17 +321,20 @@ mod tests {
     fn fresh_then_advised_then_due() {
         let snapshot = published("a", Some(1000));
         let slot = snapshot.slot(RequestMode::Provider);
-        assert!(matches!(slot.verdict(NOW), Verdict::Fresh(_)));
-        assert!(matches!(slot.verdict(NOW.plus(Duration::from_secs(800))), Verdict::Advised(_)));
-        assert!(matches!(slot.verdict(NOW.plus(Duration::from_secs(1000))), Verdict::Due));
-        assert!(matches!(snapshot.slot(RequestMode::Customer).verdict(NOW), Verdict::Due));
+        assert!(matches!(slot.freshness(NOW), Freshness::Fresh(_)));
+        assert!(matches!(
+            slot.freshness(NOW.plus(Duration::from_secs(800))),
+            Freshness::RefreshSoon(_)
+        ));
+        assert!(matches!(slot.freshness(NOW.plus(Duration::from_secs(1000))), Freshness::Expired));
+        assert!(matches!(snapshot.slot(RequestMode::Customer).freshness(NOW), Freshness::Expired));
     }
 
     #[test]
     fn a_token_without_known_expiry_is_always_fresh() {
         let snapshot = published("a", None);
         let far = NOW.plus(Duration::from_secs(1 << 40));
-        assert!(matches!(snapshot.slot(RequestMode::Provider).verdict(far), Verdict::Fresh(_)));
+        assert!(matches!(snapshot.slot(RequestMode::Provider).freshness(far), Freshness::Fresh(_)));
     }
 
     #[test]
@@ -359,15 +362,15 @@ mod tests {
         let snapshot = published("a", Some(1000));
         let slot = snapshot.slot(RequestMode::Provider);
         let jumped = Moment { wall: NOW.wall + 3_600_000, ..NOW };
-        assert!(matches!(slot.verdict(jumped), Verdict::Due));
+        assert!(matches!(slot.freshness(jumped), Freshness::Expired));
         assert!(slot.last_resort(jumped).is_some());
         assert!(slot.last_resort(NOW.plus(Duration::from_secs(1000))).is_none());
     }
 
     #[test]
     fn p10_the_copy_of_a_service_is_renewed_with_each_publication_and_only_then() {
-        let cell = Cell::new(Snapshot::empty(None));
-        let mut copied = Copied::of(&cell);
+        let cell = SnapshotCell::new(Snapshot::empty(None));
+        let mut copied = LocalSnapshot::of(&cell);
         let token = |snapshot: &Snapshot| {
             let held = snapshot.slot(RequestMode::Provider).held.as_ref();
             held.map(|held| held.authorization.as_bytes().as_ptr())
@@ -390,7 +393,7 @@ mod tests {
         let shown = format!("{snapshot:?}");
         assert!(!shown.contains("s3cret"), "{shown}");
         assert!(shown.contains("provider:1"), "{shown}");
-        assert!(shown.contains("Held { deadlines"), "{shown}");
+        assert!(shown.contains("ReadyToken { deadlines"), "{shown}");
         let held = snapshot.slot(RequestMode::Provider).held.as_ref().unwrap();
         assert!(held.authorization.is_sensitive());
         assert_eq!(held.authorization, "Bearer s3cret");
