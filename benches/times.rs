@@ -1,7 +1,7 @@
 //! How long a request takes through the layer, and without it.
 //!
 //! ```text
-//! cargo bench --bench times
+//! cargo bench -p benches --bench times
 //! ```
 //!
 //! What the clock says on a shared machine moves by a quarter and more: compare within one run. The

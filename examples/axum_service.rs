@@ -2,7 +2,7 @@
 //! credential for each, in a bounded cache.
 //!
 //! ```text
-//! cargo run --example axum_service
+//! cargo run -p examples --example axum_service
 //! ```
 //!
 //! Serves `/events` to its users and `/healthz` to whoever watches it, against a TeamUp-like server

@@ -1,7 +1,7 @@
 //! A token store of one's own: SQLite.
 //!
 //! ```text
-//! cargo run --example custom_store
+//! cargo run -p examples --example custom_store
 //! ```
 //!
 //! A store does three things: it loads, it saves by compare-and-set, and it grants the exclusive

@@ -1,7 +1,7 @@
 //! Pages through `/events` of the real TeamUp API, over hyper-util with rustls.
 //!
 //! ```text
-//! TEAMUP_TOKEN_FILE=teamup-tokens.json cargo run --example events
+//! TEAMUP_TOKEN_FILE=teamup-tokens.json cargo run -p examples --example events
 //! ```
 //!
 //! Teaches: the paved road against the real service, and where the rotated refresh token goes: back to

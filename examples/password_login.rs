@@ -2,8 +2,8 @@
 //! applications that hold a key for it. The two-factor question is answered.
 //!
 //! ```text
-//! cargo run --example password_login -- --fake    # against a fake TeamUp, which asks for two factors
-//! cargo run --example password_login              # against the real service; see the usage
+//! cargo run -p examples --example password_login -- --fake    # against a fake TeamUp, which asks for two factors
+//! cargo run -p examples --example password_login              # against the real service; see the usage
 //! ```
 //!
 //! Where you can choose, let the person log in at TeamUp instead, as the example `login` does: then
@@ -134,7 +134,7 @@ async fn run(
     };
     let state = keep::tokens(&login.base_url, mode, tokens, &file).await?;
     println!("Logged in: {state}.\nThe tokens are in {}.", file.display());
-    println!("Next: TEAMUP_TOKEN_FILE={} cargo run --example events", file.display());
+    println!("Next: TEAMUP_TOKEN_FILE={} cargo run -p examples --example events", file.display());
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //! `poll_ready`, and a banner that follows the credential's state.
 //!
 //! ```text
-//! cargo run --example readiness
+//! cargo run -p examples --example readiness
 //! ```
 //!
 //! The layer itself is ready as soon as the client below it is: a request may wait for a refresh, and

@@ -2,7 +2,7 @@
 //! notice nothing.
 //!
 //! ```text
-//! cargo run --example reqwest
+//! cargo run -p examples --example reqwest
 //! ```
 //!
 //! Starts a TeamUp-like server on loopback and prints what it saw at each step. Exits 0 only if

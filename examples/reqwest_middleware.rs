@@ -1,7 +1,7 @@
 //! reqwest-middleware: the same work as a middleware, beside reqwest-retry, in both modes at once.
 //!
 //! ```text
-//! cargo run --example reqwest_middleware
+//! cargo run -p examples --example reqwest_middleware
 //! ```
 //!
 //! Starts a TeamUp-like server on loopback and prints what it saw at each step. Exits 0 only if

@@ -1,7 +1,7 @@
 //! Streams that are sent through an expiry: a short one is repeated, a long one is not.
 //!
 //! ```text
-//! cargo run --example uploads
+//! cargo run -p examples --example uploads
 //! ```
 //!
 //! Teaches: `ReplayBodyLayer` in front of `AuthLayer`, what its cap means, and what to do with the

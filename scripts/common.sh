@@ -64,6 +64,13 @@ need_tool() {
     fi
 }
 
+# heavy_tests: what is built from here on includes the unit tests that need a model checker or a property
+# tester. Every gate that builds the tests and examples of the whole workspace uses it, so that no
+# dependency is built twice.
+heavy_tests() {
+    [[ ${RUSTFLAGS:-} == *heavy_tests* ]] || export RUSTFLAGS="${RUSTFLAGS:+$RUSTFLAGS }--cfg heavy_tests"
+}
+
 # copy_tree NAME: prints the path of a fresh copy of the tree, for gates that rewrite the manifest.
 # The path is the same each time, so that what was built of the dependencies is found again.
 copy_tree() {
@@ -74,8 +81,6 @@ copy_tree() {
         while IFS= read -r -d '' file; do
             [[ ! -e $file ]] || printf '%s\0' "$file"
         done | tar -c --null -T - | tar -x -C "$copy"
-    # The copy lies below the crate; without a workspace of its own cargo would look above it.
-    grep -q '^\[workspace\]' "$copy/Cargo.toml" || printf '\n[workspace]\n' >>"$copy/Cargo.toml"
     printf '%s\n' "$copy"
 }
 

@@ -24,7 +24,7 @@ fn is_of_a_promise(name: &str) -> bool {
 
 #[test]
 fn every_test_that_the_guarantees_name_exists_and_every_promise_names_some() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut code = String::new();
     sources(&root.join("src"), &mut code);
     sources(&root.join("tests"), &mut code);
@@ -39,5 +39,32 @@ fn every_test_that_the_guarantees_name_exists_and_every_promise_names_some() {
         let row =
             page.lines().find(|line| line.starts_with(&format!("//! | P{promise} |"))).unwrap();
         assert!(row.contains(&format!("`p{promise}_")), "{row}");
+    }
+}
+
+/// A test that has no entry is never built, and nobody would miss it.
+#[test]
+fn every_test_and_example_has_an_entry_in_its_manifest() {
+    for member in ["tests", "examples"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(member);
+        let mut manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        // The quick start belongs to the crate.
+        manifest += &fs::read_to_string(folder.join("../Cargo.toml")).unwrap();
+        let mut found = 0;
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let target = if path.join("main.rs").exists() { path.join("main.rs") } else { path };
+            if target.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let within = target.strip_prefix(&folder).unwrap().display().to_string();
+            found += 1;
+            assert!(
+                manifest.contains(&format!("path = \"{within}\""))
+                    || manifest.contains(&format!("path = \"{member}/{within}\"")),
+                "{member}/{within} has no entry in {member}/Cargo.toml"
+            );
+        }
+        assert!(found > 5, "{found} in {member}");
     }
 }

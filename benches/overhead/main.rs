@@ -1,6 +1,6 @@
 //! What a request costs on its way through the layer.
 //!
-//! `cargo bench --bench overhead` measures everything and ends in lines that a program can read:
+//! `cargo bench -p benches --bench overhead` measures everything and ends in lines that a program can read:
 //! `metric=NAME value=V goal=G unit=U`. With `-- --repeatable` it measures only what comes to the
 //! same in every run: instructions, heap operations, sizes. What the clock says is noisy and given
 //! as a ratio within the run.

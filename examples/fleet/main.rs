@@ -1,7 +1,7 @@
 //! A fleet: twenty processes share the tokens of one credential, first in a file, then in Redis.
 //!
 //! ```text
-//! cargo run --example fleet
+//! cargo run -p examples --example fleet
 //! ```
 //!
 //! Five times their access token expires for all of them at once, by the clock or because the
@@ -37,7 +37,7 @@ async fn main() -> std::process::ExitCode {
             worker::run(&base_url, &store).await.map(|()| ExitCode::SUCCESS)
         }
         _ => {
-            eprintln!("usage: cargo run --example fleet");
+            eprintln!("usage: cargo run -p examples --example fleet");
             return ExitCode::from(2);
         }
     };

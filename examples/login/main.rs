@@ -2,9 +2,9 @@
 //! redirect.
 //!
 //! ```text
-//! cargo run --example login -- --fake             # against a fake TeamUp; you are the person
-//! cargo run --example login -- --fake --approve   # the same, and the example plays the person
-//! cargo run --example login                       # against the real service; see the usage
+//! cargo run -p examples --example login -- --fake             # against a fake TeamUp; you are the person
+//! cargo run -p examples --example login -- --fake --approve   # the same, and the example plays the person
+//! cargo run -p examples --example login                       # against the real service; see the usage
 //! ```
 //!
 //! Prints the address of the page where the person approves, opens it where there is a browser,
@@ -119,7 +119,7 @@ async fn log_in(
     let keep = async |tokens: TokenSet| {
         let state = keep::tokens(base_url, mode, tokens, &file).await?;
         println!("Logged in: {state}.\nThe tokens are in {}.", file.display());
-        Ok(format!("TEAMUP_TOKEN_FILE={} cargo run --example events", file.display()))
+        Ok(format!("TEAMUP_TOKEN_FILE={} cargo run -p examples --example events", file.display()))
     };
     let next = login.finish(keep).await?;
     println!("Next: {next}");

@@ -1,7 +1,7 @@
 //! A soak: credentials under load and under fire, over real TCP, for as long as you like.
 //!
 //! ```text
-//! cargo run --release --example soak -- --seconds 60
+//! cargo run --release -p examples --example soak -- --seconds 60
 //! ```
 //!
 //! Two TeamUp-like servers on loopback mint tokens that live for a second and expire them early at
@@ -43,7 +43,7 @@ use crate::account::{Account, Verdict};
 use crate::log::Log;
 use crate::world::World;
 
-const USAGE: &str = "usage: cargo run --release --example soak -- --seconds N";
+const USAGE: &str = "usage: cargo run --release -p examples --example soak -- --seconds N";
 
 fn main() -> ExitCode {
     let end = seconds().and_then(|seconds| {

@@ -9,7 +9,7 @@
 //! [`crate::sync::explored`] says what the checker sees and what it takes as given. A longer run:
 //!
 //! ```sh
-//! INTERLEAVINGS=100000 cargo test --lib interleavings -- --nocapture
+//! RUSTFLAGS="--cfg heavy_tests" INTERLEAVINGS=100000 cargo test --lib interleavings -- --nocapture
 //! ```
 
 mod desk;

@@ -18,7 +18,7 @@ mod builder;
 mod completion;
 mod desk;
 mod driver;
-#[cfg(test)]
+#[cfg(all(test, heavy_tests))]
 mod interleavings;
 mod ledger;
 mod memory;

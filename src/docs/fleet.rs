@@ -20,7 +20,7 @@
 //! # }
 //! ```
 //!
-//! `cargo run --example fleet` shows twenty processes on one file and on one Redis, whose tokens
+//! `cargo run -p examples --example fleet` shows twenty processes on one file and on one Redis, whose tokens
 //! expire for all of them at once: one exchange for each expiry, and every request is answered.
 //!
 //! # Which store

@@ -40,8 +40,8 @@
 //!
 //! | run | what it was |
 //! | --- | --- |
-//! | `cargo test --test model`, with every run of the tests | 1,000 histories, some 30,000 steps and 20,000 requests |
-//! | `MODEL_HISTORIES=10000 cargo test --test model -- --nocapture` | 10,000 histories, 301,204 steps, 209,405 requests, 38,547 exchanges, 1032 days of their time; passed |
+//! | `cargo test -p tests --test model`, with every run of the tests | 1,000 histories, some 30,000 steps and 20,000 requests |
+//! | `MODEL_HISTORIES=10000 cargo test -p tests --test model -- --nocapture` | 10,000 histories, 301,204 steps, 209,405 requests, 38,547 exchanges, 1032 days of their time; passed |
 //!
 //! Not shown by it: the model follows what it sees, so where two changes of the tokens overlap either
 //! order passes. With an inner stack of limited room, the order of tokens and the "at once" of P10 are not
@@ -67,7 +67,7 @@
 //! Eight scenes of the whole credential (`p2_no_refresh_starts_while_the_last_pair_is_unsaved` and
 //! `p2_new_tokens_set_while_refreshing_win` among them), its endpoint and its store scripted, are run in
 //! orders drawn by lot, half of them with few preemptions: 3,000 for each scene with the tests, 20,000 for
-//! each (160,000 in all) with `INTERLEAVINGS=20000 cargo test --lib interleavings -- --nocapture`.
+//! each (160,000 in all) with `RUSTFLAGS="--cfg heavy_tests" INTERLEAVINGS=20000 cargo test --lib interleavings -- --nocapture`.
 //!
 //! Not shown by them: the algorithms of arc-swap and of Tokio's mutex, whose operations are one step each;
 //! memory orders weaker than sequential consistency; limits of time, which the model lets pass. Of 14
@@ -94,7 +94,7 @@
 //!
 //! # The soak
 //!
-//! `cargo run --release --example soak -- --seconds 60` lets 224 callers of 14 credentials loose on
+//! `cargo run --release -p examples --example soak -- --seconds 60` lets 224 callers of 14 credentials loose on
 //! two fake servers over real TCP, HTTP/1.1 and HTTP/2, without a store, with one in memory and in
 //! files, two credentials to a file among them. Tokens live for a second and are expired earlier at
 //! random. Connections drop before and after the rotation, answers are late, 5xx, 429, garbage, cut

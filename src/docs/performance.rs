@@ -147,9 +147,9 @@
 //! # To repeat it
 //!
 //! ```text
-//! cargo bench --bench overhead                  # all of the above, in lines that a program can read
-//! cargo bench --bench overhead -- --repeatable  # only what comes to the same in every run
-//! cargo bench --bench times                     # the same requests on the clock, with divan
+//! cargo bench -p benches --bench overhead                  # all of the above, in lines that a program can read
+//! cargo bench -p benches --bench overhead -- --repeatable  # only what comes to the same in every run
+//! cargo bench -p benches --bench times                     # the same requests on the clock, with divan
 //! scripts/overhead                              # what repeats, compared with the accepted figures
 //! cargo run --release --manifest-path benches/peers/Cargo.toml   # the table of the others
 //! ```

@@ -139,6 +139,7 @@ impl StdError for Scrubbed {}
 
 #[cfg(test)]
 mod tests {
+    #[cfg(heavy_tests)]
     use proptest::prelude::*;
 
     use super::*;
@@ -240,6 +241,7 @@ mod tests {
         assert!(silent.source().unwrap().is::<std::io::Error>());
     }
 
+    #[cfg(heavy_tests)]
     proptest! {
         #[test]
         fn p5_no_text_keeps_the_token_or_panics(

@@ -20,7 +20,7 @@ use tower_teamup_auth::{Credentials, RequestMode, TokenSet};
 use crate::browser::Browser;
 use crate::flow::{Application, Login};
 
-const NEXT: &str = "cargo run --example events # & <then>?";
+const NEXT: &str = "cargo run -p examples --example events # & <then>?";
 
 /// A login that waits for a person, and the browser in which the test plays that person.
 struct Visit {

@@ -9,7 +9,7 @@
 //! A share of the histories runs with every `cargo test`; all of them with
 //!
 //! ```sh
-//! MODEL_HISTORIES=10000 cargo test --test model -- --nocapture
+//! MODEL_HISTORIES=10000 cargo test -p tests --test model -- --nocapture
 //! ```
 //!
 //! What fails is kept in `regressions/histories.txt`, and tried first from then on.
@@ -33,8 +33,7 @@ use crate::time::Stopwatch;
 /// How many histories run where `MODEL_HISTORIES` says nothing.
 const SHARE: u32 = 1000;
 
-const REGRESSIONS: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/model/regressions/histories.txt");
+const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/model/regressions/histories.txt");
 
 #[derive(Clone, Debug)]
 pub(crate) struct History {

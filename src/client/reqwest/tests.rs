@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use futures_util::stream;
 use http::{StatusCode, Version};
-use http_body_util::{Empty, Full};
+use http_body::Frame;
+use http_body_util::{Empty, Full, StreamBody};
 use tokio_test::{assert_pending, assert_ready_ok};
 use tower::{ServiceExt, service_fn};
 
@@ -99,8 +100,8 @@ fn p9_a_body_in_memory_can_be_sent_again_and_a_stream_can_not() {
     assert_eq!(memory.try_clone().unwrap().as_bytes(), memory.as_bytes());
     assert!(Body::default().try_clone().is_some());
 
-    let chunks = stream::iter([Ok::<_, Infallible>("in a stream")]);
-    assert!(Body::wrap_stream(chunks).try_clone().is_none());
+    let chunks = stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from("in a stream")))]);
+    assert!(Body::wrap(StreamBody::new(chunks)).try_clone().is_none());
     assert!(Body::wrap(Full::<Bytes>::from("hidden")).try_clone().is_none());
 
     let once = Body::from(SendOnce::new(Empty::<Bytes>::new()));
