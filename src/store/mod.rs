@@ -97,7 +97,7 @@ pub use key::EncryptionKey;
 #[cfg(all(any(unix, windows), feature = "keyring"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "keyring")))]
 pub use keyring::KeyringStore;
-pub use memory::MemoryStore;
+pub use memory::{MemoryLease, MemoryStore};
 pub(crate) use seal::Seal;
 
 use crate::token::TokenSet;

@@ -102,6 +102,7 @@
 
 mod answer;
 mod builder;
+pub mod conformance;
 mod control;
 mod entry;
 mod families;
