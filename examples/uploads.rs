@@ -72,10 +72,10 @@ async fn main() -> Result<ExitCode, BoxError> {
         statuses.len(),
         statuses.iter().filter(|status| **status == StatusCode::OK).count(),
         statuses.iter().filter(|status| **status == StatusCode::UNAUTHORIZED).count(),
-        journal.exchanges(),
+        journal.refresh_requests(),
     );
     let expected = [StatusCode::OK, StatusCode::UNAUTHORIZED, StatusCode::OK];
-    let good = statuses == expected && whole && journal.exchanges() == 2;
+    let good = statuses == expected && whole && journal.refresh_requests() == 2;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 use tower_layer::Layer;
 use tower_teamup_auth::client::{HyperClient, hyper_client};
 use tower_teamup_auth::refresh::{RefreshEncoding, ResponseFormat};
-use tower_teamup_auth::testing::{Exchange, FakeTeamUp, Fault};
+use tower_teamup_auth::testing::{FakeTeamUp, Fault, RefreshOutcome};
 use tower_teamup_auth::{AuthLayer, Credentials, RequestMode, TokenSet};
 
 const ENCODINGS: [(RefreshEncoding, &str); 3] = [
@@ -69,9 +69,13 @@ async fn every_form_of_the_request_and_of_the_answer_mints_the_token_of_its_mode
 
                     let journal = server.journal();
                     let exchange =
-                        journal.entries().iter().rfind(|entry| entry.exchange().is_some());
+                        journal.entries().iter().rfind(|entry| entry.refresh_outcome().is_some());
                     let exchange = exchange.expect(&case);
-                    assert_eq!(exchange.exchange(), Some(Exchange::Rotated(mode)), "{case}");
+                    assert_eq!(
+                        exchange.refresh_outcome(),
+                        Some(RefreshOutcome::Rotated(mode)),
+                        "{case}"
+                    );
                     assert_eq!(exchange.query(), query, "{case}");
                     assert_eq!(exchange.path(), "/api/v2/auth/refresh_access_token", "{case}");
                     let sent_as = exchange.header("content-type").expect(&case);
@@ -80,7 +84,10 @@ async fn every_form_of_the_request_and_of_the_answer_mints_the_token_of_its_mode
             }
         }
     }
-    assert_eq!(server.rejected_exchanges() + server.double_spends() + server.unauthorized(), 0);
+    assert_eq!(
+        server.rejected_refresh_requests() + server.double_spends() + server.unauthorized(),
+        0
+    );
 }
 
 #[tokio::test]

@@ -270,7 +270,7 @@ async fn tokens_of_another_process_are_told_as_adopted() {
     }
     assert_eq!(heard.counted("teamup_auth_adoptions_total{}"), 1);
     let rotated = "teamup_auth_exchanges_total{mode=provider,outcome=rotated}";
-    assert_eq!((heard.counted(rotated), server.exchanges()), (1, 1));
+    assert_eq!((heard.counted(rotated), server.refresh_requests()), (1, 1));
 }
 
 #[tokio::test]

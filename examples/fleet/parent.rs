@@ -141,13 +141,14 @@ impl Account<'_> {
         name: &str,
         expected_exchanges: usize,
     ) -> anyhow::Result<()> {
-        let (exchanges, unauthorized) = (self.server.exchanges(), self.server.unauthorized());
+        let (exchanges, unauthorized) =
+            (self.server.refresh_requests(), self.server.unauthorized());
         let answers = fleet.order(name).await?;
         let mut ok = 0;
         for answer in &answers {
             ok += answer.parse::<usize>().with_context(|| format!("it said {answer:?}"))?;
         }
-        let exchanges = self.server.exchanges() - exchanges;
+        let exchanges = self.server.refresh_requests() - exchanges;
         let unauthorized = self.server.unauthorized() - unauthorized;
         let sent = answers.len() * REQUESTS;
         println!(
@@ -161,11 +162,11 @@ impl Account<'_> {
     /// All of it is the server's own account.
     fn last_line(&self) -> bool {
         let journal = self.server.journal();
-        let rejected = journal.rejected_exchanges() + journal.double_spends();
+        let rejected = journal.rejected_refresh_requests() + journal.double_spends();
         println!(
             "processes={PROCESSES} expiries={EXPIRIES} exchanges={} rejected={rejected} \
              unauthorized_to_caller={}",
-            journal.exchanges(),
+            journal.refresh_requests(),
             journal.unauthorized_to_caller(),
         );
         self.all_well && rejected == 0 && journal.unauthorized_to_caller() == 0

@@ -41,7 +41,7 @@ impl<'a> Account<'a> {
         for (count, what) in grouped(new) {
             println!("    server saw {count:>4} × {what}");
         }
-        let refreshes = new.iter().filter(|entry| entry.exchange().is_some()).count();
+        let refreshes = new.iter().filter(|entry| entry.refresh_outcome().is_some()).count();
         println!(
             "    callers: {} asked, {ok} answered 200; refreshes: {refreshes}\n",
             answers.len()
@@ -60,7 +60,7 @@ impl<'a> Account<'a> {
             journal.api_requests(),
             self.ok,
             journal.rotations(),
-            journal.repeats(),
+            journal.retries(),
             journal.unauthorized_to_caller(),
         );
         let good = self.as_expected
@@ -77,7 +77,7 @@ fn grouped(entries: &[Entry]) -> Vec<(usize, String)> {
     for entry in entries {
         let status = entry.status().map_or("no answer".to_owned(), |status| status.to_string());
         let (method, path) = (entry.method(), entry.path());
-        let mut what = match (entry.exchange(), entry.mode()) {
+        let mut what = match (entry.refresh_outcome(), entry.mode()) {
             (Some(exchange), _) => format!("{method} {path} {status}: {exchange:?}"),
             (None, mode) => {
                 let size = entry.body().map_or(0, |body| body.size());
@@ -85,7 +85,7 @@ fn grouped(entries: &[Entry]) -> Vec<(usize, String)> {
                 format!("{method} {path}{body} in {} mode {status}", mode.unwrap_or("no"))
             }
         };
-        if entry.is_repeat() {
+        if entry.is_retry() {
             what += ", repeated with the new token";
         }
         match groups.iter_mut().find(|(_, known)| *known == what) {

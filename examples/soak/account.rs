@@ -57,7 +57,7 @@ impl Account {
     }
 
     pub(crate) fn line(&self, world: &World, log: &Log) -> String {
-        let exchanges = world.steady.exchanges() + world.lossy.exchanges();
+        let exchanges = world.steady.refresh_requests() + world.lossy.refresh_requests();
         let repeated = log.repeats();
         format!(
             "sent {} answered 200: {} repeated {repeated} exchanges {exchanges} given up {} \
@@ -90,19 +90,20 @@ impl Verdict {
         while [&steady, &lossy, &elsewhere]
             .iter()
             .zip(servers)
-            .any(|(seen, server)| seen.entries < server.api_requests() + server.exchanges())
+            .any(|(seen, server)| seen.entries < server.api_requests() + server.refresh_requests())
         {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             [steady, lossy, elsewhere] = audits.map(|audit| audit.seen());
         }
 
-        let rejected = world.steady.rejected_exchanges() + world.lossy.rejected_exchanges();
+        let rejected =
+            world.steady.rejected_refresh_requests() + world.lossy.rejected_refresh_requests();
         // A login is explained by an answer that was lost, and by nothing else.
         let unexplained = lost.logins.saturating_sub(lossy.unknowing) + lost.steady_logins;
         let lost_tokens = lost.credentials + unexplained + rejected;
         let double_spent = steady.knowing + steady.unknowing + lossy.knowing;
         let leaked = elsewhere.with_a_token + log.leaks();
-        let exchanges = world.steady.exchanges() + world.lossy.exchanges();
+        let exchanges = world.steady.refresh_requests() + world.lossy.refresh_requests();
         let repeated = log.repeats();
         let count = |end| account.count(end);
         let [allocated, held, tasks] = account.taken.each_ref().map(|[first, last]| {

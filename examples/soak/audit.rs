@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
 use tokio::task::JoinHandle;
-use tower_teamup_auth::testing::{Entry, Exchange, FakeTeamUp};
+use tower_teamup_auth::testing::{Entry, FakeTeamUp, RefreshOutcome};
 
 use crate::log::holds_a_token;
 
@@ -69,16 +69,17 @@ impl Seen {
         let values = entry.headers().values().map(|value| value.as_bytes());
         let body = entry.body().map(|body| body.bytes().as_ref());
         self.with_a_token += usize::from(values.chain(body).any(holds_a_token));
-        let (Some(exchange), Some(token)) = (entry.exchange(), entry.token_fingerprint()) else {
+        let (Some(exchange), Some(token)) = (entry.refresh_outcome(), entry.token_fingerprint())
+        else {
             return;
         };
         match exchange {
-            Exchange::Rotated(_) => {
+            RefreshOutcome::Rotated(_) => {
                 let told = reached_the_client(entry);
                 self.lost_answers += usize::from(!told);
                 self.spent.insert(token, Knowledge::of(told));
             }
-            Exchange::DoubleSpent => {
+            RefreshOutcome::DoubleSpent => {
                 // A fault can take the refusal's place; then the client is still in the dark.
                 let told = entry.status() == Some(StatusCode::BAD_REQUEST);
                 if self.spent.insert(token, Knowledge::of(told)) == Some(Knowledge::InTheDark) {

@@ -265,9 +265,9 @@ impl FakeTeamUp {
         self.shared().lock().journal.connections()
     }
 
-    /// See [`Journal::exchanges`].
-    pub fn exchanges(&self) -> usize {
-        self.shared().lock().journal.exchanges()
+    /// See [`Journal::refresh_requests`].
+    pub fn refresh_requests(&self) -> usize {
+        self.shared().lock().journal.refresh_requests()
     }
 
     /// See [`Journal::rotations`].
@@ -280,9 +280,9 @@ impl FakeTeamUp {
         self.shared().lock().journal.rotations_of(mode)
     }
 
-    /// See [`Journal::rejected_exchanges`].
-    pub fn rejected_exchanges(&self) -> usize {
-        self.shared().lock().journal.rejected_exchanges()
+    /// See [`Journal::rejected_refresh_requests`].
+    pub fn rejected_refresh_requests(&self) -> usize {
+        self.shared().lock().journal.rejected_refresh_requests()
     }
 
     /// See [`Journal::double_spends`].
@@ -310,9 +310,9 @@ impl FakeTeamUp {
         self.shared().lock().journal.unauthorized_to_caller()
     }
 
-    /// See [`Journal::repeats`].
-    pub fn repeats(&self) -> usize {
-        self.shared().lock().journal.repeats()
+    /// See [`Journal::retries`].
+    pub fn retries(&self) -> usize {
+        self.shared().lock().journal.retries()
     }
 }
 

@@ -31,7 +31,7 @@ pub const CALLER: HeaderName = HeaderName::from_static("x-caller");
 /// What came of a refresh exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Exchange {
+pub enum RefreshOutcome {
     /// An access token for this mode was minted and the refresh token rotated, whether or not the
     /// client got to know.
     Rotated(RequestMode),
@@ -124,7 +124,7 @@ pub struct Entry {
     pub(super) route: Route,
     pub(super) body: Option<Arc<Received>>,
     pub(super) refresh_token: Option<Arc<str>>,
-    pub(super) exchange: Option<Exchange>,
+    pub(super) exchange: Option<RefreshOutcome>,
     pub(super) authorized: bool,
     pub(super) refusal: Option<Refusal>,
     pub(super) fault: Option<&'static str>,
@@ -220,7 +220,7 @@ impl Entry {
     }
 
     /// What came of it, if it was an exchange and is decided.
-    pub fn exchange(&self) -> Option<Exchange> {
+    pub fn refresh_outcome(&self) -> Option<RefreshOutcome> {
         self.exchange
     }
 
@@ -240,7 +240,7 @@ impl Entry {
     }
 
     /// Is it the next request of a [`CALLER`] whose request before this one was answered 401?
-    pub fn is_repeat(&self) -> bool {
+    pub fn is_retry(&self) -> bool {
         self.repeat
     }
 
@@ -306,10 +306,10 @@ impl fmt::Display for Entry {
         }
         if let Some(exchange) = self.exchange {
             match exchange {
-                Exchange::Rotated(mode) => write!(f, " rotated, for {mode} mode")?,
-                Exchange::Rejected => f.write_str(" rejected")?,
-                Exchange::DoubleSpent => f.write_str(" spent before: family killed")?,
-                Exchange::Faulted => f.write_str(" not rotated")?,
+                RefreshOutcome::Rotated(mode) => write!(f, " rotated, for {mode} mode")?,
+                RefreshOutcome::Rejected => f.write_str(" rejected")?,
+                RefreshOutcome::DoubleSpent => f.write_str(" spent before: family killed")?,
+                RefreshOutcome::Faulted => f.write_str(" not rotated")?,
             }
         }
         if let Some(refusal) = self.refusal {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use tokio::sync::watch;
 
-use super::entry::{Entry, Exchange};
+use super::entry::{Entry, RefreshOutcome};
 use super::shared::Shared;
 use crate::headers::RequestMode;
 
@@ -52,14 +52,14 @@ pub struct Journal {
 struct Counts {
     answers: BTreeMap<u16, usize>,
     connections: u64,
-    exchanges: usize,
+    refresh_requests: usize,
     rotations: [usize; 2],
-    rejected_exchanges: usize,
+    rejected_refresh_requests: usize,
     double_spends: usize,
     api_requests: usize,
     authorized: usize,
     unauthorized: usize,
-    repeats: usize,
+    retries: usize,
 }
 
 impl Journal {
@@ -75,8 +75,8 @@ impl Journal {
     }
 
     /// How many exchanges have arrived, whatever came of them.
-    pub fn exchanges(&self) -> usize {
-        self.counts.exchanges
+    pub fn refresh_requests(&self) -> usize {
+        self.counts.refresh_requests
     }
 
     /// How many exchanges rotated the refresh token, in either mode.
@@ -90,8 +90,8 @@ impl Journal {
     }
 
     /// How many exchanges were refused, those that spent a token twice not counted.
-    pub fn rejected_exchanges(&self) -> usize {
-        self.counts.rejected_exchanges
+    pub fn rejected_refresh_requests(&self) -> usize {
+        self.counts.rejected_refresh_requests
     }
 
     /// How many exchanges brought a refresh token that had been spent before.
@@ -116,8 +116,8 @@ impl Journal {
 
     /// How many API requests were the repeat of one that was answered 401, by their
     /// [`CALLER`](super::CALLER).
-    pub fn repeats(&self) -> usize {
-        self.counts.repeats
+    pub fn retries(&self) -> usize {
+        self.counts.retries
     }
 
     /// How many 401s of API requests stand unrepeated, so that a caller may have seen them: one
@@ -156,12 +156,12 @@ impl Journal {
         let place = self.gone + self.entries.len();
         entry.number = place + 1;
         if entry.route == super::Route::Refresh {
-            self.counts.exchanges += 1;
+            self.counts.refresh_requests += 1;
         } else if entry.route.is_api() {
             self.counts.api_requests += 1;
             // One 401, one repeat: the mark is used up.
             entry.repeat = entry.caller().is_some_and(|caller| self.callers.remove(caller));
-            self.counts.repeats += usize::from(entry.repeat);
+            self.counts.retries += usize::from(entry.repeat);
         }
         self.entries.push(entry);
         place
@@ -193,13 +193,13 @@ impl Journal {
         self.counts.authorized += 1;
     }
 
-    pub(super) fn settle(&mut self, place: usize, exchange: Exchange) {
+    pub(super) fn settle(&mut self, place: usize, exchange: RefreshOutcome) {
         self.entry(place).exchange = Some(exchange);
         match exchange {
-            Exchange::Rotated(mode) => self.counts.rotations[index(mode)] += 1,
-            Exchange::Rejected => self.counts.rejected_exchanges += 1,
-            Exchange::DoubleSpent => self.counts.double_spends += 1,
-            Exchange::Faulted => {}
+            RefreshOutcome::Rotated(mode) => self.counts.rotations[index(mode)] += 1,
+            RefreshOutcome::Rejected => self.counts.rejected_refresh_requests += 1,
+            RefreshOutcome::DoubleSpent => self.counts.double_spends += 1,
+            RefreshOutcome::Faulted => {}
         }
     }
 
@@ -223,7 +223,7 @@ impl Journal {
         }
         self.finished.push_back(place);
         if unsettled {
-            self.settle(place, Exchange::Faulted);
+            self.settle(place, RefreshOutcome::Faulted);
         }
     }
 }

@@ -120,7 +120,7 @@ mod settings;
 mod shared;
 
 pub use builder::FakeTeamUpBuilder;
-pub use entry::{CALLER, Entry, Exchange, Received, Refusal};
+pub use entry::{CALLER, Entry, Received, RefreshOutcome, Refusal};
 pub use faults::Fault;
 pub use hold::Hold;
 pub use journal::{Journal, Subscription};

@@ -257,7 +257,7 @@ async fn a_caller_that_asks_too_often_is_told_when_to_come_back() {
     assert_eq!(limited.json()["code"], "throttled");
     let pause: u64 = limited.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=60).contains(&pause));
-    assert_eq!((server.rotations(), server.rejected_exchanges()), (2, 0));
+    assert_eq!((server.rotations(), server.rejected_refresh_requests()), (2, 0));
     server.advance(Duration::from_secs(pause));
     assert_eq!(client.exchange(&server, &refresh_token, "customer").await.status, 200);
     assert_eq!(client.get(&server, "/echo", token, Customer).await.status, 200);
@@ -278,15 +278,15 @@ async fn the_journal_tells_repeats_from_new_calls() {
     assert_eq!(server.unauthorized_to_caller(), 1);
     assert_eq!(call("b", good).await, 200);
     assert_eq!(call("a", good).await, 200);
-    assert_eq!((server.repeats(), server.unauthorized_to_caller()), (1, 0));
+    assert_eq!((server.retries(), server.unauthorized_to_caller()), (1, 0));
     assert_eq!(call("a", good).await, 200);
     assert_eq!(call("c", "old").await, 401);
     assert_eq!(call("c", "old").await, 401);
-    assert_eq!((server.repeats(), server.unauthorized_to_caller()), (2, 1));
+    assert_eq!((server.retries(), server.unauthorized_to_caller()), (2, 1));
     client.get(&server, "/echo", "old", Customer).await;
-    assert_eq!((server.repeats(), server.unauthorized_to_caller()), (2, 2));
+    assert_eq!((server.retries(), server.unauthorized_to_caller()), (2, 2));
     let repeats: Vec<_> =
-        server.journal().entries().iter().filter(|e| e.is_repeat()).map(|e| e.number()).collect();
+        server.journal().entries().iter().filter(|e| e.is_retry()).map(|e| e.number()).collect();
     assert_eq!(repeats, [3, 6]);
 }
 

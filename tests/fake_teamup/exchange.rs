@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Request, StatusCode};
 use serde_json::json;
 use tower_teamup_auth::RequestMode::{Customer, Provider};
-use tower_teamup_auth::testing::{Exchange, FakeTeamUp, Route};
+use tower_teamup_auth::testing::{FakeTeamUp, RefreshOutcome, Route};
 
 use crate::client::{Client, exchange, full};
 
@@ -30,11 +30,11 @@ async fn rotates_the_refresh_token_and_binds_the_access_token_to_the_mode() {
 
     let again = client.exchange(&server, &answer.text("refresh_token"), "customer").await;
     assert_eq!(again.status, 200);
-    assert_eq!((server.exchanges(), server.rotations()), (2, 2));
+    assert_eq!((server.refresh_requests(), server.rotations()), (2, 2));
     assert_eq!((server.rotations_of(Customer), server.rotations_of(Provider)), (1, 1));
     let journal = server.journal();
     let entry = &journal.entries()[0];
-    assert_eq!(entry.exchange(), Some(Exchange::Rotated(Provider)));
+    assert_eq!(entry.refresh_outcome(), Some(RefreshOutcome::Rotated(Provider)));
     assert!(entry.carried_refresh_token(tokens.refresh_token()));
 }
 
@@ -61,12 +61,12 @@ async fn a_spent_refresh_token_kills_its_family_and_no_other() {
     let reused = client.exchange(&server, spent, "provider").await;
     assert_eq!(reused.status, 400);
     assert_eq!(reused.json()["code"], "invalid_grant");
-    assert_eq!((server.double_spends(), server.rejected_exchanges()), (1, 0));
+    assert_eq!((server.double_spends(), server.rejected_refresh_requests()), (1, 0));
 
     // The newest refresh token and every access token of the family are dead.
     let newest = client.exchange(&server, &rotated.text("refresh_token"), "provider").await;
     assert_eq!(newest.status, 400);
-    assert_eq!((server.double_spends(), server.rejected_exchanges()), (1, 1));
+    assert_eq!((server.double_spends(), server.rejected_refresh_requests()), (1, 1));
     let minted = rotated.text("access_token");
     assert_eq!(client.get(&server, "/events", &minted, Provider).await.status, 401);
     let old = tokens.access_token(Customer).unwrap().expose();
@@ -105,7 +105,7 @@ async fn says_in_teamups_form_what_is_wrong_with_a_request() {
         assert!(error["field_errors"][field][0].is_string(), "{body}: {error}");
         assert_eq!(error["field_errors"].as_object().unwrap().len(), 1, "{body}: {error}");
     }
-    assert_eq!(server.rejected_exchanges(), server.exchanges());
+    assert_eq!(server.rejected_refresh_requests(), server.refresh_requests());
     assert_eq!(server.rotations(), 0);
 }
 
@@ -128,13 +128,13 @@ async fn refuses_other_methods_forms_and_paths() {
     assert_eq!((garbled.status.as_u16(), garbled.text("code").as_str()), (400, "parse_error"));
     let large = client.answer(post(&place).body(full(vec![b' '; 65 * 1024])).unwrap()).await;
     assert_eq!(large.status, 413);
-    assert_eq!(server.exchanges(), 5);
+    assert_eq!(server.refresh_requests(), 5);
 
     // What the endpoint's page writes is no place of the server.
     let doubled = server.url("//auth/refresh_access_token");
     let doubled = client.answer(post(&doubled).body(body()).unwrap()).await;
     assert_eq!(doubled.status, 404);
-    assert_eq!(server.exchanges(), 5);
+    assert_eq!(server.refresh_requests(), 5);
     assert_eq!(server.journal().entries()[5].route(), Route::Unknown);
 
     // None of these spent the token.
@@ -186,7 +186,7 @@ async fn refresh_tokens_expire_and_are_refused_with_the_status_asked_for() {
     assert_eq!(expired.status, 401);
     let unknown = client.exchange(&server, "never-issued", "customer").await;
     assert_eq!(unknown.status, 401);
-    assert_eq!(server.rejected_exchanges(), 2);
+    assert_eq!(server.rejected_refresh_requests(), 2);
 }
 
 #[tokio::test]

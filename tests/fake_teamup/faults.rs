@@ -8,7 +8,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::mpsc;
 use tower_teamup_auth::RequestMode::Customer;
-use tower_teamup_auth::testing::{Exchange, FakeTeamUp, Fault};
+use tower_teamup_auth::testing::{FakeTeamUp, Fault, RefreshOutcome};
 
 use crate::client::{Body, Client, exchange, get};
 
@@ -42,9 +42,12 @@ async fn queued_faults_meet_exchanges_in_order_and_standing_ones_until_cleared()
     assert_eq!(client.get(&server, "/echo", "old", Customer).await.status, 401);
     server.clear_faults();
     assert_eq!(client.exchange(&server, &token, "customer").await.status, 200);
-    assert_eq!((server.exchanges(), server.rotations(), server.rejected_exchanges()), (6, 1, 0));
+    assert_eq!(
+        (server.refresh_requests(), server.rotations(), server.rejected_refresh_requests()),
+        (6, 1, 0)
+    );
     let journal = server.journal();
-    assert_eq!(journal.entries()[0].exchange(), Some(Exchange::Faulted));
+    assert_eq!(journal.entries()[0].refresh_outcome(), Some(RefreshOutcome::Faulted));
     assert_eq!(journal.entries()[0].fault(), Some("status"));
 }
 
@@ -114,16 +117,19 @@ async fn a_dropped_connection_has_rotated_or_has_not_as_told() {
 
         server.fail_refresh(Fault::drop_connection());
         client.send(exchange(&server, body.clone())).await.unwrap_err();
-        assert_eq!((server.exchanges(), server.rotations()), (1, 0));
+        assert_eq!((server.refresh_requests(), server.rotations()), (1, 0));
         assert!(server.journal().entries()[1].is_aborted());
-        assert_eq!(server.journal().entries()[1].exchange(), Some(Exchange::Faulted));
+        assert_eq!(server.journal().entries()[1].refresh_outcome(), Some(RefreshOutcome::Faulted));
 
         client.get(&server, "/echo", "old", Customer).await;
         server.fail_refresh(Fault::drop_connection().after_rotation());
         client.send(exchange(&server, body.clone())).await.unwrap_err();
-        assert_eq!((server.exchanges(), server.rotations()), (2, 1));
+        assert_eq!((server.refresh_requests(), server.rotations()), (2, 1));
         assert!(server.journal().entries()[3].is_aborted());
-        assert_eq!(server.journal().entries()[3].exchange(), Some(Exchange::Rotated(Customer)));
+        assert_eq!(
+            server.journal().entries()[3].refresh_outcome(),
+            Some(RefreshOutcome::Rotated(Customer))
+        );
 
         client.exchange(&server, &token, "customer").await;
         assert_eq!(server.double_spends(), 1);
@@ -207,7 +213,7 @@ async fn held_exchanges_arrive_together_and_are_let_go_one_by_one() {
             })
             .collect();
         hold.arrived(3).await;
-        assert_eq!((server.exchanges(), server.rotations(), hold.count()), (3, 0, 3));
+        assert_eq!((server.refresh_requests(), server.rotations(), hold.count()), (3, 0, 3));
         hold.let_through(1);
         server.wait_for(|journal| journal.rotations() == 1).await;
         assert_eq!(server.journal().under_way(), 2);
@@ -236,7 +242,10 @@ async fn a_held_answer_has_done_its_work_and_a_client_that_leaves_shows() {
         leaving.abort();
         server.wait_for(|journal| journal.under_way() == 0).await;
         assert!(server.journal().entries()[0].is_aborted());
-        assert_eq!(server.journal().entries()[0].exchange(), Some(Exchange::Rotated(Customer)));
+        assert_eq!(
+            server.journal().entries()[0].refresh_outcome(),
+            Some(RefreshOutcome::Rotated(Customer))
+        );
     }
 }
 
@@ -269,7 +278,7 @@ async fn delays_are_of_tokios_time() {
         let (client, server) = (client.clone(), server.clone());
         tokio::spawn(async move { client.exchange(&server, &token, "customer").await.status })
     };
-    server.wait_for(|journal| journal.exchanges() == 1).await;
+    server.wait_for(|journal| journal.refresh_requests() == 1).await;
     tokio::time::sleep(Duration::from_secs(3599)).await;
     assert_eq!((server.journal().under_way(), server.rotations()), (1, 0));
     assert_eq!(call.await.unwrap(), 200);

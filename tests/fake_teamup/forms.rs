@@ -122,7 +122,7 @@ async fn every_form_is_validated_alike() {
     let boundless = "multipart/form-data";
     let answer = send(&client, &server, "", boundless, &[("refresh_token", "r")]).await;
     assert_eq!((answer.status.as_u16(), answer.text("code").as_str()), (400, "parse_error"));
-    assert_eq!(server.rejected_exchanges(), 13);
+    assert_eq!(server.rejected_refresh_requests(), 13);
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn a_format_that_accept_rules_out_is_refused_before_anything_is_spent() {
         let answer = client.answer(request(query, accept)).await;
         assert_eq!((answer.status.as_u16(), answer.text("code").as_str()), (406, "not_acceptable"));
     }
-    assert_eq!((server.rotations(), server.rejected_exchanges()), (0, 2));
+    assert_eq!((server.rotations(), server.rejected_refresh_requests()), (0, 2));
     let answer = client.answer(request("", "application/xml, */*;q=0.1")).await;
     assert_eq!(answer.header("content-type"), Some("application/xml; charset=utf-8"));
     assert_eq!(server.rotations(), 1);

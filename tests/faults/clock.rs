@@ -41,13 +41,13 @@ async fn ahead_with_the_endpoint_up_it_costs_one_refresh() {
         scene.goes_on().await;
     }
     assert!(scene.log.says("refresh succeeded"), "{}", scene.log.text());
-    assert_eq!((scene.server.exchanges(), scene.server.unauthorized()), (1, 0));
+    assert_eq!((scene.server.refresh_requests(), scene.server.unauthorized()), (1, 0));
     assert_eq!(kept(&store).await.revision(), 1);
 
     // And the clock is set right again.
     clock.shift_wall_back(HOUR);
     scene.goes_on().await;
-    assert_eq!((scene.server.exchanges(), scene.server.unauthorized()), (1, 0));
+    assert_eq!((scene.server.refresh_requests(), scene.server.unauthorized()), (1, 0));
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn back_with_the_endpoint_up_the_token_is_renewed_by_the_other_clock() {
     let Shifted { scene, clock, store, _folder } = set_up().await;
     clock.shift_wall_back(HOUR);
     scene.goes_on().await;
-    assert_eq!(scene.server.exchanges(), 0, "{}", scene.server.journal());
+    assert_eq!(scene.server.refresh_requests(), 0, "{}", scene.server.journal());
 
     // Half an hour passes on the clock that nobody can set.
     scene.server.advance(HALF_AN_HOUR);
@@ -80,11 +80,11 @@ async fn back_with_the_endpoint_up_the_token_is_renewed_by_the_other_clock() {
     tokio::time::advance(HALF_AN_HOUR).await;
     tokio::time::resume();
     scene.goes_on().await;
-    assert_eq!((scene.server.exchanges(), scene.server.unauthorized()), (1, 0));
+    assert_eq!((scene.server.refresh_requests(), scene.server.unauthorized()), (1, 0));
     assert!(scene.log.says("refresh succeeded"), "{}", scene.log.text());
     assert_eq!(kept(&store).await.revision(), 1);
     scene.goes_on().await;
-    assert_eq!(scene.server.exchanges(), 1, "{}", scene.server.journal());
+    assert_eq!(scene.server.refresh_requests(), 1, "{}", scene.server.journal());
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn back_with_the_endpoint_down_nothing_is_missed_while_the_token_is_good()
     scene.server.fail_every_refresh(Fault::status(StatusCode::SERVICE_UNAVAILABLE));
     clock.shift_wall_back(HOUR);
     scene.goes_on().await;
-    assert_eq!(scene.server.exchanges(), 0, "{}", scene.server.journal());
+    assert_eq!(scene.server.refresh_requests(), 0, "{}", scene.server.journal());
 
     scene.server.expire_access_tokens();
     assert_eq!(scene.request().await.unwrap(), StatusCode::UNAUTHORIZED);

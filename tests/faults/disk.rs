@@ -65,7 +65,7 @@ async fn can_not_save(
     assert!(error.is_store() && format!("{error:?}").contains("free space"), "{error:?}");
     scene.goes_on().await;
     scene.log.until_it_says("newest tokens still not saved").await;
-    assert_eq!(scene.server.exchanges(), 1, "{}", scene.server.journal());
+    assert_eq!(scene.server.refresh_requests(), 1, "{}", scene.server.journal());
     assert_eq!(kept(&store).await, old);
     assert!(!scene.log.says(SAVED));
 

@@ -38,7 +38,7 @@ async fn a_login_at_one_process_reaches_the_others_without_a_word_to_the_endpoin
         fails_at_once(&scene).await;
         looked.await.unwrap();
     }
-    assert_eq!(scene.server.exchanges(), 1, "{}", scene.server.journal());
+    assert_eq!(scene.server.refresh_requests(), 1, "{}", scene.server.journal());
 
     other.log_in(scene.server.issue_tokens(&[MODE])).await.unwrap();
     let looks = store.loads().get();
@@ -49,7 +49,7 @@ async fn a_login_at_one_process_reaches_the_others_without_a_word_to_the_endpoin
     fails_at_once(&scene).await;
     scene.log.until_it_says(FOUND).await;
     scene.goes_on().await;
-    assert_eq!(scene.server.exchanges(), 1, "{}", scene.server.journal());
+    assert_eq!(scene.server.refresh_requests(), 1, "{}", scene.server.journal());
     scene.credentials.refresh(MODE).await.unwrap();
     scene.goes_on().await;
 }

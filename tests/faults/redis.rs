@@ -32,12 +32,12 @@ async fn gone_before_the_exchange_nothing_is_spent() {
         assert!(scene.can_not_refresh().await.is_store());
         assert!(scene.log.says("refresh failed error=the token store could not be used"));
         scene.goes_on().await;
-        assert_eq!(scene.server.exchanges(), 0, "{}", scene.server.journal());
+        assert_eq!(scene.server.refresh_requests(), 0, "{}", scene.server.journal());
 
         redis.restart();
         scene.can_refresh_again().await;
         scene.goes_on().await;
-        assert_eq!(scene.server.exchanges(), 1, "{}", scene.server.journal());
+        assert_eq!(scene.server.refresh_requests(), 1, "{}", scene.server.journal());
         scene.an_heir_can_carry_on(store(&redis)).await;
     }
 }
@@ -55,7 +55,7 @@ async fn gone_once_the_lock_is_had_nothing_is_spent() {
 
     assert!(scene.can_not_refresh().await.is_store());
     scene.goes_on().await;
-    assert_eq!(scene.server.exchanges(), 0, "{}", scene.server.journal());
+    assert_eq!(scene.server.refresh_requests(), 0, "{}", scene.server.journal());
 
     redis.lock().unwrap().restart();
     scene.can_refresh_again().await;
@@ -84,7 +84,7 @@ async fn p2_gone_during_or_after_the_exchange_the_newest_pair_is_used_and_saved_
         let error = scene.can_not_refresh().await.to_string();
         assert!(error.contains("have not reached the token store yet"), "{error}");
         scene.goes_on().await;
-        assert_eq!(scene.server.exchanges(), 1, "{}", scene.server.journal());
+        assert_eq!(scene.server.refresh_requests(), 1, "{}", scene.server.journal());
         assert!(!scene.log.says(SAVED));
 
         redis.lock().unwrap().restart();

@@ -80,9 +80,9 @@ impl Scene {
     /// refresh, and this one adopts what it gets.
     pub(crate) async fn an_heir_can_carry_on(&self, store: impl TokenStore) {
         let heir = credentials(&self.server, |builder| builder.store(store)).await.unwrap();
-        let (api, exchanges) = (layered(&heir), self.server.exchanges());
+        let (api, exchanges) = (layered(&heir), self.server.refresh_requests());
         assert_eq!(request(&api, &self.server).await.unwrap(), StatusCode::OK);
-        assert_eq!(self.server.exchanges(), exchanges, "{}", self.server.journal());
+        assert_eq!(self.server.refresh_requests(), exchanges, "{}", self.server.journal());
         heir.refresh(MODE).await.unwrap();
         self.server.expire_access_tokens();
         heir.refresh(MODE).await.unwrap();
@@ -91,7 +91,7 @@ impl Scene {
 
         self.goes_on().await;
         assert!(self.log.says("tokens adopted"), "{}", self.log.text());
-        assert_eq!(self.server.exchanges(), exchanges + 2, "{}", self.server.journal());
+        assert_eq!(self.server.refresh_requests(), exchanges + 2, "{}", self.server.journal());
         assert_eq!(self.server.double_spends(), 0, "{}", self.server.journal());
         self.credentials.shutdown().await.unwrap();
     }

@@ -37,13 +37,13 @@ async fn nobody_spends_the_old_refresh_token<S: TokenStore + Clone>(shared: S) {
     });
     store.failures().more(3).await;
     assert!(!waiting.is_finished());
-    assert_eq!(scene.server.exchanges(), 1, "{}", scene.server.journal());
+    assert_eq!(scene.server.refresh_requests(), 1, "{}", scene.server.journal());
 
     store.mend();
     scene.log.until_it_says(SAVED).await;
     waiting.await.unwrap().unwrap();
     scene.goes_on().await;
-    assert_eq!(scene.server.exchanges(), 1, "{}", scene.server.journal());
+    assert_eq!(scene.server.refresh_requests(), 1, "{}", scene.server.journal());
     other.shutdown().await.unwrap();
     scene.an_heir_can_carry_on(shared).await;
 }
@@ -91,7 +91,7 @@ async fn tokens_that_were_set_and_not_saved_are_saved_before_the_next_refresh() 
     assert!(scene.log.says(UNSAVED), "{}", scene.log.text());
     scene.goes_on().await;
     assert!(scene.can_not_refresh().await.is_store());
-    assert_eq!(scene.server.exchanges(), 0, "{}", scene.server.journal());
+    assert_eq!(scene.server.refresh_requests(), 0, "{}", scene.server.journal());
 
     store.mend();
     scene.can_refresh_again().await;

@@ -84,20 +84,20 @@ async fn killed_at(test: &str, step: &str, has: Has, shared: &Shared) {
     shared.outlive_the_dead();
 
     // Another process carries on, with the token that is still good.
-    let exchanges = server.exchanges();
+    let exchanges = server.refresh_requests();
     let mut next = Worker::start(test, &plan, shared);
     assert_eq!(next.request(), "200", "{step}");
-    assert_eq!(server.exchanges(), exchanges, "{step}: it had no reason to refresh");
+    assert_eq!(server.refresh_requests(), exchanges, "{step}: it had no reason to refresh");
 
     server.expire_access_tokens();
     if has == Has::RotatedOnly {
         says_that_a_login_is_needed(&server, &mut next);
         assert_eq!(next.log_in(&server.issue_tokens(&[RequestMode::Provider])), "done", "{step}");
     }
-    let (exchanges, rotations) = (server.exchanges(), server.rotations());
+    let (exchanges, rotations) = (server.refresh_requests(), server.rotations());
     if has != Has::RotatedOnly {
         assert_eq!(next.request(), "200", "{step}: {}", next.log());
-        assert_eq!((server.exchanges(), server.rotations()), (exchanges + 1, rotations + 1));
+        assert_eq!((server.refresh_requests(), server.rotations()), (exchanges + 1, rotations + 1));
     }
     assert_eq!(next.refresh(), "done", "{step}: {}", next.log());
     assert_eq!(next.request(), "200", "{step}");
@@ -106,23 +106,23 @@ async fn killed_at(test: &str, step: &str, has: Has, shared: &Shared) {
     assert_eq!(server.double_spends(), usize::from(has == Has::RotatedOnly), "{step}");
 
     // And what it leaves behind is good for the one after it.
-    let exchanges = server.exchanges();
+    let exchanges = server.refresh_requests();
     let mut heir = Worker::start(test, &plan, shared);
     assert_eq!(heir.request(), "200", "{step}");
     assert_eq!(heir.refresh(), "done", "{step}");
-    assert_eq!(server.exchanges(), exchanges + 1, "{step}");
+    assert_eq!(server.refresh_requests(), exchanges + 1, "{step}");
     heir.ends();
 }
 
 /// Nobody can know the refresh token that died with its process: that is said at the first refresh,
 /// in clear words, and the endpoint is not asked again.
 fn says_that_a_login_is_needed(server: &FakeTeamUp, next: &mut Worker) {
-    let exchanges = server.exchanges();
+    let exchanges = server.refresh_requests();
     for _ in 0..3 {
         let answer = next.request();
         assert!(answer.contains("re-authorization is required"), "{answer}");
         assert!(answer.contains("let the user log in again"), "{answer}");
-        assert_eq!(server.exchanges(), exchanges + 1, "{answer}");
+        assert_eq!(server.refresh_requests(), exchanges + 1, "{answer}");
     }
     assert!(next.has_told_of("re-authorization is required"), "{}", next.log());
     assert!(!next.has_told_of("is tried again"), "{}", next.log());

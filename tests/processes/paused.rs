@@ -49,7 +49,7 @@ async fn p2_redis_stopped_before_its_exchange_it_starts_over_and_adopts() {
         assert!(stopped.has_told_of("the lease was lost before the exchange"), "{}", stopped.log());
         assert!(stopped.has_told_of("tokens adopted"), "{}", stopped.log());
 
-        assert_eq!(server.exchanges(), 1, "{}", server.journal());
+        assert_eq!(server.refresh_requests(), 1, "{}", server.journal());
         goes_on(&server, &shared, [stopped, other]).await;
         assert_eq!(server.double_spends(), 0, "{}", server.journal());
     }
@@ -142,7 +142,7 @@ async fn p2_file_stopped_it_keeps_the_lock_and_the_others_go_on_with_what_they_h
         // The failure is remembered for a moment.
         until("the other one has what the first one got", || other.refresh() == "done");
         assert!(other.has_told_of("tokens adopted"), "{}", other.log());
-        assert_eq!(server.exchanges(), 1, "{step}: {}", server.journal());
+        assert_eq!(server.refresh_requests(), 1, "{step}: {}", server.journal());
         goes_on(&server, &shared, [stopped, other]).await;
         assert_eq!(server.double_spends(), 0, "{step}: {}", server.journal());
     }

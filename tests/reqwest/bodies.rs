@@ -72,9 +72,9 @@ async fn p9_a_stream_is_sent_once_and_the_next_request_finds_the_new_token() {
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{kind:?}");
         assert!(reason(&response).is_none(), "the token was renewed: {kind:?}");
         assert_eq!(arrived(&server).len(), 1, "{kind:?}");
-        assert_eq!((server.exchanges(), server.rotations()), (1, 1));
+        assert_eq!((server.refresh_requests(), server.rotations()), (1, 1));
         assert_eq!(api.status(get(&server, "next")).await, StatusCode::OK);
-        assert_eq!((server.exchanges(), server.unauthorized()), (1, 1), "{kind:?}");
+        assert_eq!((server.refresh_requests(), server.unauthorized()), (1, 1), "{kind:?}");
     }
 }
 
@@ -118,7 +118,11 @@ async fn p3_one_repeat_at_most() {
             let response = api.send(get(&server, call)).await.unwrap();
             assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
             assert!(reason(&response).is_none());
-            assert_eq!((server.api_requests(), server.exchanges()), (2 * call, call), "{kind:?}");
+            assert_eq!(
+                (server.api_requests(), server.refresh_requests()),
+                (2 * call, call),
+                "{kind:?}"
+            );
         }
     }
 }

@@ -87,7 +87,7 @@ async fn p7_modes_and_tokens_match_through_expiries_and_repeats() {
             hold.release();
             assert!(calls.join_all().await.iter().all(|status| *status == StatusCode::OK));
         }
-        assert_eq!((server.repeats(), server.rotations()), (2 * 40, 2 * 2), "{kind:?}");
+        assert_eq!((server.retries(), server.rotations()), (2 * 40, 2 * 2), "{kind:?}");
         // A mode that is not the token's would have been refused for that.
         let journal = server.journal();
         let mut refusals = journal.entries().iter().filter_map(Entry::refusal);
@@ -138,9 +138,10 @@ async fn a_repeat_after_401_uses_the_credentials_that_the_request_brought() {
         request.extensions_mut().insert(user);
         assert_eq!(api.status(request).await, StatusCode::OK, "{kind:?}");
         let journal = server.journal();
-        let exchange = journal.entries().iter().find(|entry| entry.exchange().is_some()).unwrap();
+        let exchange =
+            journal.entries().iter().find(|entry| entry.refresh_outcome().is_some()).unwrap();
         assert!(exchange.carried_refresh_token(&refresh_token), "{kind:?} {journal}");
-        assert_eq!((server.exchanges(), server.repeats()), (1, 1));
+        assert_eq!((server.refresh_requests(), server.retries()), (1, 1));
     }
 }
 

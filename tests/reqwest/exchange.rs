@@ -44,7 +44,7 @@ async fn the_exchange_passes_through_the_layer() {
     let mut request = get(&server, "one");
     request.extensions_mut().insert(credentials);
     assert_eq!(stack.oneshot(request).await.unwrap().status(), StatusCode::OK);
-    assert_eq!((server.exchanges(), server.api_requests()), (1, 1));
+    assert_eq!((server.refresh_requests(), server.api_requests()), (1, 1));
     assert!(server.journal().entries()[0].header("authorization").is_none());
 }
 
@@ -66,7 +66,7 @@ async fn the_exchange_passes_through_the_middleware() {
         .await
         .unwrap();
     credentials.refresh(MODE).await.unwrap();
-    assert_eq!((server.exchanges(), server.rotations()), (1, 1), "{}", server.journal());
+    assert_eq!((server.refresh_requests(), server.rotations()), (1, 1), "{}", server.journal());
     assert!(server.journal().entries()[0].header("authorization").is_none());
 }
 

@@ -65,7 +65,7 @@ async fn retry_above_takes_the_newest_token_for_each_attempt() {
     // 401, its repeat fails, so the call is tried again: 401, and its repeat succeeds.
     assert_eq!(status(&api, &server).await, StatusCode::OK);
     assert_eq!(answers(&server), [401, 503, 401, 200]);
-    assert_eq!((server.exchanges(), server.rotations()), (2, 2));
+    assert_eq!((server.refresh_requests(), server.rotations()), (2, 2));
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn retry_below_tries_each_send_again() {
     server.fail_api(Fault::status(StatusCode::BAD_GATEWAY));
     assert_eq!(status(&api, &server).await, StatusCode::OK);
     assert_eq!(answers(&server), [502, 401, 502, 200]);
-    assert_eq!((server.exchanges(), server.rotations()), (1, 1));
+    assert_eq!((server.refresh_requests(), server.rotations()), (1, 1));
 }
 
 #[tokio::test]
@@ -94,12 +94,12 @@ async fn retry_does_not_repeat_a_401_nor_an_error_of_this_crate() {
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     let reason = response.extensions().get::<Error>();
     assert!(reason.is_some_and(Error::is_login_required));
-    assert_eq!((server.api_requests(), server.exchanges()), (1, 1));
+    assert_eq!((server.api_requests(), server.refresh_requests()), (1, 1));
 
     // By now it is known that there is no token to be had.
     let error = api.get(server.url("/echo")).send().await.unwrap_err();
     assert!(within(&error).is_login_required());
-    assert_eq!((server.api_requests(), server.exchanges()), (1, 1));
+    assert_eq!((server.api_requests(), server.refresh_requests()), (1, 1));
 }
 
 /// This crate's error, in reqwest-retry's wrapping.

@@ -29,7 +29,7 @@ async fn p4_a_request_to_another_origin_passes_without_a_token() {
         let (server, other) = (FakeTeamUp::start().await, FakeTeamUp::start().await);
         let api = kind.api(&server, server.issue_tokens(&[MODE])).await;
         assert_eq!(api.status(get(&other, "stray")).await, StatusCode::UNAUTHORIZED);
-        assert_eq!((server.exchanges(), other.exchanges()), (0, 0), "{kind:?}");
+        assert_eq!((server.refresh_requests(), other.refresh_requests()), (0, 0), "{kind:?}");
         let journal = other.journal();
         assert_eq!(journal.entries().len(), 1);
         assert!(journal.entries()[0].header(REQUEST_MODE).is_none());
@@ -73,7 +73,7 @@ async fn p4_the_repeat_is_not_redirected_to_another_origin_either() {
         server.fail_api(Fault::unauthorized());
         server.fail_api(Fault::redirect(StatusCode::FOUND, &other.url("/echo")));
         assert_eq!(api.status(get(&server, "repeated")).await, StatusCode::FOUND, "{kind:?}");
-        assert_eq!((server.api_requests(), server.exchanges()), (2, 1));
+        assert_eq!((server.api_requests(), server.refresh_requests()), (2, 1));
         assert_eq!(other.api_requests(), 0, "{kind:?}");
     }
 }
@@ -103,7 +103,7 @@ async fn a_401_that_another_origin_gave_after_a_redirect_is_not_about_the_token(
         let response = api.send(get(&server, "redirected")).await.unwrap();
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{kind:?}");
         assert!(reason(&response).is_none());
-        assert_eq!((server.exchanges(), server.api_requests()), (0, 1), "{kind:?}");
+        assert_eq!((server.refresh_requests(), server.api_requests()), (0, 1), "{kind:?}");
         saw_no_token(&other);
     }
 }

@@ -24,7 +24,7 @@ async fn the_401_is_kept_whole_and_carries_the_reason() {
         assert_eq!(response.url().as_str(), server.url("/echo"));
         let body: serde_json::Value = response.json().await.unwrap();
         assert_eq!(body["code"], "authentication_failed");
-        assert_eq!((server.api_requests(), server.exchanges()), (1, 1));
+        assert_eq!((server.api_requests(), server.refresh_requests()), (1, 1));
     }
 }
 
@@ -38,7 +38,7 @@ async fn where_nothing_could_be_sent_the_error_is_this_crates() {
             let error = api.send(get(&server, call)).await.unwrap_err();
             assert!(own(&error).is_login_required(), "{kind:?} {error:?}");
         }
-        assert_eq!((server.api_requests(), server.exchanges()), (0, 1), "{kind:?}");
+        assert_eq!((server.api_requests(), server.refresh_requests()), (0, 1), "{kind:?}");
     }
 }
 
@@ -67,7 +67,7 @@ async fn an_m2m_token_is_not_renewed() {
         let response = api.send(get(&server, "revoked")).await.unwrap();
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{kind:?}");
         assert!(reason(&response).is_some_and(Error::is_invalid_request), "{kind:?}");
-        assert_eq!((server.api_requests(), server.exchanges()), (2, 0));
+        assert_eq!((server.api_requests(), server.refresh_requests()), (2, 0));
     }
 }
 
@@ -127,6 +127,6 @@ async fn p2_a_dropped_caller_loses_no_token() {
         assert!(call.await.unwrap_err().is_cancelled());
         hold.release();
         assert_eq!(api.status(get(&server, "next")).await, StatusCode::OK, "{kind:?}");
-        assert_eq!((server.exchanges(), server.rotations()), (1, 1), "{kind:?}");
+        assert_eq!((server.refresh_requests(), server.rotations()), (1, 1), "{kind:?}");
     }
 }

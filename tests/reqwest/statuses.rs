@@ -14,7 +14,7 @@ async fn delivered(fault: Fault, status: u16) {
         let response = api.send(get(&server, "one")).await.unwrap();
         assert_eq!(response.status(), status, "{kind:?}");
         assert!(reason(&response).is_none(), "{kind:?}");
-        assert_eq!((server.api_requests(), server.exchanges()), (1, 0), "{kind:?}");
+        assert_eq!((server.api_requests(), server.refresh_requests()), (1, 0), "{kind:?}");
     }
 }
 
@@ -25,8 +25,8 @@ async fn renewed(fault: Fault) {
         let api = kind.api(&server, server.issue_tokens(&[MODE])).await;
         server.fail_api(fault.clone());
         assert_eq!(api.status(get(&server, "one")).await, StatusCode::OK, "{kind:?}");
-        assert_eq!((server.api_requests(), server.exchanges()), (2, 1), "{kind:?}");
-        assert_eq!((server.repeats(), server.unauthorized_to_caller()), (1, 0), "{kind:?}");
+        assert_eq!((server.api_requests(), server.refresh_requests()), (2, 1), "{kind:?}");
+        assert_eq!((server.retries(), server.unauthorized_to_caller()), (1, 0), "{kind:?}");
     }
 }
 

@@ -62,8 +62,8 @@ async fn storm_of_401s(kind: Kind, protocol: Protocol) {
     server.wait_for(|journal| journal.unauthorized() == CALLERS).await;
     hold.release();
     all_are_answered(calls).await;
-    assert_eq!((server.exchanges(), server.rotations()), (1, 1));
-    assert_eq!((server.repeats(), server.unauthorized_to_caller()), (CALLERS, 0));
+    assert_eq!((server.refresh_requests(), server.rotations()), (1, 1));
+    assert_eq!((server.retries(), server.unauthorized_to_caller()), (CALLERS, 0));
     assert_eq!(server.api_requests(), 2 * CALLERS);
     only_over(&server, protocol);
 }
@@ -77,7 +77,7 @@ async fn storm_without_a_token(kind: Kind, protocol: Protocol) {
     assert_eq!(server.api_requests(), 0);
     hold.release();
     all_are_answered(calls).await;
-    assert_eq!((server.exchanges(), server.rotations()), (1, 1));
+    assert_eq!((server.refresh_requests(), server.rotations()), (1, 1));
     assert_eq!((server.api_requests(), server.unauthorized()), (CALLERS, 0));
     only_over(&server, protocol);
 }

@@ -29,7 +29,7 @@ macro_rules! waiting_requests_block_nobody {
         for status in without_deadlock(waiting.join_all()).await {
             assert_eq!(status, StatusCode::OK);
         }
-        assert_eq!($setup.server.exchanges(), 1);
+        assert_eq!($setup.server.refresh_requests(), 1);
     };
 }
 

@@ -28,7 +28,7 @@ async fn p6_below_a_limit_of_one_is_enough_for_the_refresh_and_its_waiters() {
             .unwrap();
         let api = AuthLayer::new(credentials).layer(limited);
         server.expire_access_tokens();
-        let exchanges = server.exchanges();
+        let exchanges = server.refresh_requests();
         let mut calls = JoinSet::new();
         for caller in 0..CALLERS {
             calls.spawn(status(api.clone(), get(&server, format!("{exchanges}-{caller}"))));
@@ -36,7 +36,7 @@ async fn p6_below_a_limit_of_one_is_enough_for_the_refresh_and_its_waiters() {
         for status in without_deadlock(calls.join_all()).await {
             assert_eq!(status, StatusCode::OK);
         }
-        assert_eq!(server.exchanges(), exchanges + 1);
+        assert_eq!(server.refresh_requests(), exchanges + 1);
         assert_eq!(server.unauthorized_to_caller(), 0);
     }
 }
@@ -64,7 +64,7 @@ async fn above_a_concurrency_limit_counts_calls() {
     for status in without_deadlock(calls.join_all()).await {
         assert_eq!(status, StatusCode::OK);
     }
-    assert_eq!(setup.server.exchanges(), 1);
+    assert_eq!(setup.server.refresh_requests(), 1);
     assert_eq!(setup.server.unauthorized_to_caller(), 0);
     setup.survives_an_expiry(api).await;
 }

@@ -45,7 +45,7 @@ async fn p4_above_follow_redirect_judges_every_hop() {
     assert_eq!(hops(&other), [hop("/echo/one", false), hop("/echo/two", false)]);
     assert!(other.journal().entries().iter().all(|entry| entry.mode().is_none()));
     // The 401 of a request without a token of ours is no reason to refresh.
-    assert_eq!(setup.server.exchanges(), 0);
+    assert_eq!(setup.server.refresh_requests(), 0);
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn within_the_origin_each_hop_has_the_token_and_the_mode_of_the_request() 
         assert_eq!(hops(&setup.server), expected);
         let journal = setup.server.journal();
         assert!(journal.entries().iter().all(|entry| entry.mode() == Some("customer")));
-        assert_eq!(setup.server.exchanges(), 0);
+        assert_eq!(setup.server.refresh_requests(), 0);
     }
 }
 
@@ -105,7 +105,7 @@ async fn a_401_at_the_end_of_a_redirect_is_repeated() {
             status(stack.service(setup.client.clone()), request).await
         };
         assert_eq!((status, setup.answers()), (StatusCode::OK, expected));
-        assert_eq!(setup.server.exchanges(), 1);
+        assert_eq!(setup.server.refresh_requests(), 1);
     }
 }
 

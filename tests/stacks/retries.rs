@@ -48,7 +48,7 @@ async fn above_retry_begins_anew_with_the_newest_token() {
     setup.server.fail_api(Fault::unauthorized());
     assert_eq!(status(api.clone(), setup.get("tried again")).await, StatusCode::OK);
     assert_eq!(setup.answers(), [401, 503, 401, 200]);
-    assert_eq!(setup.server.exchanges(), 2);
+    assert_eq!(setup.server.refresh_requests(), 2);
     setup.survives_an_expiry(api).await;
 }
 
@@ -64,7 +64,7 @@ async fn below_retry_tries_each_send_again() {
     setup.server.fail_api(unavailable());
     assert_eq!(status(api.clone(), setup.get("tried again")).await, StatusCode::OK);
     assert_eq!(setup.answers(), [503, 401, 503, 200]);
-    assert_eq!(setup.server.exchanges(), 1);
+    assert_eq!(setup.server.refresh_requests(), 1);
     setup.survives_an_expiry(api).await;
 }
 
@@ -99,5 +99,5 @@ async fn p3_above_retry_of_401s_ends() {
     setup.server.fail_every_api(Fault::unauthorized());
     assert_eq!(status(api, setup.get("refused")).await, StatusCode::UNAUTHORIZED);
     assert_eq!(setup.answers(), [401; 6]);
-    assert_eq!(setup.server.exchanges(), 3);
+    assert_eq!(setup.server.refresh_requests(), 3);
 }

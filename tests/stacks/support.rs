@@ -73,10 +73,10 @@ impl Setup {
         S::Error: Into<BoxError>,
     {
         self.server.expire_access_tokens();
-        let (answers, exchanges) = (self.answers().len(), self.server.exchanges());
+        let (answers, exchanges) = (self.answers().len(), self.server.refresh_requests());
         assert_eq!(status(api, self.get("an expiry")).await, StatusCode::OK);
         assert_eq!(self.answers()[answers..], [401, 200], "{}", self.server.journal());
-        assert_eq!(self.server.exchanges(), exchanges + 1);
+        assert_eq!(self.server.refresh_requests(), exchanges + 1);
         assert_eq!(self.server.unauthorized_to_caller(), 0);
     }
 }

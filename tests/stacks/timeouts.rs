@@ -36,7 +36,7 @@ async fn p2_above_towers_timeout_ends_the_call_and_the_refresh_goes_on() {
     assert!(error.is::<Elapsed>(), "{error:?}");
     hold.release();
     assert_eq!(call(api, setup.get("next")).await.unwrap().status(), StatusCode::OK);
-    assert_eq!((setup.server.exchanges(), setup.server.rotations()), (1, 1));
+    assert_eq!((setup.server.refresh_requests(), setup.server.rotations()), (1, 1));
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn p2_above_tower_https_timeout_answers_and_the_refresh_goes_on() {
     assert_eq!(waiting.await.unwrap().unwrap().status(), StatusCode::GATEWAY_TIMEOUT);
     hold.release();
     assert_eq!(call(api, setup.get("next")).await.unwrap().status(), StatusCode::OK);
-    assert_eq!((setup.server.exchanges(), setup.server.rotations()), (1, 1));
+    assert_eq!((setup.server.refresh_requests(), setup.server.rotations()), (1, 1));
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn below_tower_https_timeout_times_each_send_and_not_the_refresh() {
     slow.arrived(1).await;
     pass(TOO_LONG).await;
     assert_eq!(waiting.await.unwrap().unwrap().status(), StatusCode::GATEWAY_TIMEOUT);
-    assert_eq!(setup.server.exchanges(), 1);
+    assert_eq!(setup.server.refresh_requests(), 1);
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ async fn in_the_window(protocol: Protocol) -> (FakeTeamUp, Auth<Http>, Credentia
     let credentials = builder.build().await.unwrap();
     let api = layered(credentials.clone(), protocol.client());
     assert_eq!(status(&api, &server, "fresh").await, 200);
-    assert_eq!(server.exchanges(), 0);
+    assert_eq!(server.refresh_requests(), 0);
     pass(ADVISED).await;
     (server, api, credentials)
 }
@@ -48,7 +48,7 @@ async fn p10_an_advised_refresh_runs_beside_the_requests() {
         hold.arrived(1).await;
         hold.release();
         server.wait_for(|journal| journal.rotations() == 1).await;
-        assert_eq!((server.exchanges(), server.unauthorized()), (1, 0), "{protocol:?}");
+        assert_eq!((server.refresh_requests(), server.unauthorized()), (1, 0), "{protocol:?}");
     }
 }
 
@@ -61,7 +61,7 @@ async fn p10_an_endpoint_that_is_unavailable_for_a_moment_shows_to_nobody() {
         assert_eq!(crowd.statuses().await, BTreeMap::from([(200, 100)]), "{protocol:?}");
         // The refresh goes on by itself.
         server.wait_for(|journal| journal.rotations() == 1).await;
-        assert_eq!((server.exchanges(), server.unauthorized()), (3, 0), "{protocol:?}");
+        assert_eq!((server.refresh_requests(), server.unauthorized()), (3, 0), "{protocol:?}");
     }
 }
 

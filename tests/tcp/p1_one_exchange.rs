@@ -46,10 +46,10 @@ async fn p1_ten_thousand_callers_on_an_expired_token_cost_one_exchange() {
         let crowd = Crowd::calling(size, &api, &server);
         crowd.asked().await;
         hold.arrived(1).await;
-        assert_eq!((server.api_requests(), server.exchanges()), (0, 1), "{protocol:?}");
+        assert_eq!((server.api_requests(), server.refresh_requests()), (0, 1), "{protocol:?}");
         hold.release();
         assert_eq!(crowd.statuses().await, BTreeMap::from([(200, size)]), "{protocol:?}");
-        assert_eq!((server.exchanges(), server.rotations()), (1, 1), "{protocol:?}");
+        assert_eq!((server.refresh_requests(), server.rotations()), (1, 1), "{protocol:?}");
         assert_eq!((server.api_requests(), server.unauthorized()), (size, 0), "{protocol:?}");
     }
 }
@@ -64,11 +64,11 @@ async fn p1_ten_thousand_401s_cost_one_exchange_and_no_caller_sees_one() {
         let hold = server.hold_refresh();
         let crowd = Crowd::calling(size, &api, &server);
         server.wait_for(|journal| journal.unauthorized() == size).await;
-        assert_eq!((server.exchanges(), server.rotations()), (1, 0), "{protocol:?}");
+        assert_eq!((server.refresh_requests(), server.rotations()), (1, 0), "{protocol:?}");
         hold.release();
         assert_eq!(crowd.statuses().await, BTreeMap::from([(200, size)]), "{protocol:?}");
-        assert_eq!((server.exchanges(), server.rotations()), (1, 1), "{protocol:?}");
-        assert_eq!((server.repeats(), server.unauthorized_to_caller()), (size, 0), "{protocol:?}");
+        assert_eq!((server.refresh_requests(), server.rotations()), (1, 1), "{protocol:?}");
+        assert_eq!((server.retries(), server.unauthorized_to_caller()), (size, 0), "{protocol:?}");
         assert_eq!(server.api_requests(), 1 + 2 * size, "{protocol:?}");
     }
 }
@@ -89,7 +89,7 @@ async fn p1_401s_that_come_after_the_rotation_cost_no_exchange() {
         assert_eq!((server.unauthorized(), server.rotations()), (1, 1), "{protocol:?}");
         hold.release();
         assert_eq!(crowd.statuses().await, BTreeMap::from([(200, SIZE)]), "{protocol:?}");
-        assert_eq!((server.exchanges(), server.repeats()), (1, SIZE), "{protocol:?}");
+        assert_eq!((server.refresh_requests(), server.retries()), (1, SIZE), "{protocol:?}");
     }
 }
 
@@ -115,6 +115,6 @@ async fn p1_a_failed_exchange_is_shared_by_all_and_not_repeated_by_each() {
         }
         // A newcomer is answered from memory.
         assert_eq!(status(&api, &server, "newcomer").await, 401);
-        assert_eq!((server.exchanges(), server.repeats()), (1, 0), "{protocol:?}");
+        assert_eq!((server.refresh_requests(), server.retries()), (1, 0), "{protocol:?}");
     }
 }

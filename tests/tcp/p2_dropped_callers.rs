@@ -60,7 +60,11 @@ async fn p2_callers_dropped_during_the_exchange_leave_the_rotated_token_behind()
         // Nobody waits for it, and it is finished all the same.
         server.wait_for(|journal| journal.rotations() == 1 && journal.under_way() == 0).await;
         assert_eq!(status(&api, &server, "next").await, 200, "{protocol:?} {need:?}");
-        assert_eq!((server.exchanges(), server.rotations()), (1, 1), "{protocol:?} {need:?}");
+        assert_eq!(
+            (server.refresh_requests(), server.rotations()),
+            (1, 1),
+            "{protocol:?} {need:?}"
+        );
 
         server.expire_access_tokens();
         assert_eq!(status(&api, &server, "later").await, 200, "{protocol:?} {need:?}");
@@ -82,10 +86,14 @@ async fn p2_the_first_waiter_may_be_dropped_at_every_await_point() {
             let api = api(&server, &protocol.client(), need.tokens(&server)).await;
             let first = dropped_after(polls, status(&api, &server, "first")).await;
             assert_eq!(status(&api, &server, "second").await, 200, "{protocol:?} {need:?} {polls}");
-            assert_eq!((server.exchanges(), server.rotations()), (1, 1), "{need:?} {polls}");
+            assert_eq!((server.refresh_requests(), server.rotations()), (1, 1), "{need:?} {polls}");
             server.expire_access_tokens();
             assert_eq!(status(&api, &server, "third").await, 200, "{protocol:?} {need:?} {polls}");
-            assert_eq!((server.exchanges(), server.double_spends()), (2, 0), "{need:?} {polls}");
+            assert_eq!(
+                (server.refresh_requests(), server.double_spends()),
+                (2, 0),
+                "{need:?} {polls}"
+            );
             if let Some(status) = first {
                 assert_eq!(status, 200);
                 assert!(polls > 2, "there was hardly anything to wait for");
@@ -134,7 +142,7 @@ async fn p2_a_caller_that_times_out_leaves_the_refresh_running() {
         hold.release();
         server.wait_for(|journal| journal.rotations() == 1 && journal.under_way() == 0).await;
         assert_eq!(status(&layered(credentials, client), &server, "patient").await, 200);
-        assert_eq!((server.exchanges(), server.double_spends()), (1, 0), "{need:?}");
+        assert_eq!((server.refresh_requests(), server.double_spends()), (1, 0), "{need:?}");
     }
 }
 
@@ -170,5 +178,5 @@ async fn p2_a_runtime_that_ends_during_the_exchange_leaves_nobody_waiting() {
     let fresh = layered(credentials, Protocol::Http1.client());
     let answer = call(&fresh, get(&server, "/echo", "next")).await.unwrap();
     assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!((server.exchanges(), server.rotations(), server.double_spends()), (2, 1, 0));
+    assert_eq!((server.refresh_requests(), server.rotations(), server.double_spends()), (2, 1, 0));
 }

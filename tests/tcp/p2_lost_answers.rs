@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tower_teamup_auth::RequestMode::Provider;
-use tower_teamup_auth::testing::{Exchange, FakeTeamUp, Fault};
+use tower_teamup_auth::testing::{FakeTeamUp, Fault, RefreshOutcome};
 use tower_teamup_auth::token::Clock;
 use tower_teamup_auth::{Auth, Credentials, Error};
 
@@ -50,7 +50,7 @@ async fn p2_a_connection_lost_before_the_rotation_costs_one_more_try() {
         server.fail_refresh(Fault::drop_connection());
         let crowd = Crowd::calling(20, &api, &server);
         assert_eq!(crowd.statuses().await, BTreeMap::from([(200, 20)]), "{protocol:?}");
-        assert_eq!((server.exchanges(), server.rotations()), (2, 1), "{protocol:?}");
+        assert_eq!((server.refresh_requests(), server.rotations()), (2, 1), "{protocol:?}");
         assert_eq!((server.double_spends(), server.unauthorized_to_caller()), (0, 0));
     }
 }
@@ -66,18 +66,18 @@ async fn p2_an_answer_lost_after_the_rotation_asks_for_a_new_login_and_no_more()
             assert_eq!(answer.status, 401, "{protocol:?} {fault:?}");
             assert!(answer.reason.unwrap().is_login_required(), "{fault:?}");
             // The second try was made without knowing; from here on it is known.
-            assert_eq!((server.exchanges(), server.double_spends()), (2, 1), "{fault:?}");
+            assert_eq!((server.refresh_requests(), server.double_spends()), (2, 1), "{fault:?}");
 
             let sent = server.api_requests();
             for caller in ["second", "third"] {
                 let error = refused(&api, &server, caller).await;
                 assert!(error.is_login_required(), "{fault:?}: {error}");
             }
-            assert_eq!((server.exchanges(), server.api_requests()), (2, sent), "{fault:?}");
+            assert_eq!((server.refresh_requests(), server.api_requests()), (2, sent), "{fault:?}");
 
             credentials.log_in(server.issue_tokens(&[])).await.unwrap();
             assert_eq!(status(&api, &server, "after the login").await, 200, "{fault:?}");
-            assert_eq!((server.exchanges(), server.double_spends()), (3, 1), "{fault:?}");
+            assert_eq!((server.refresh_requests(), server.double_spends()), (3, 1), "{fault:?}");
         }
     }
 }
@@ -100,8 +100,8 @@ async fn p2_an_exchange_that_is_not_answered_in_time_costs_one_more_try() {
         hold.arrived(2).await;
         hold.release();
         assert_eq!(crowd.statuses().await, BTreeMap::from([(200, 20)]), "{protocol:?}");
-        assert_eq!(server.journal().entries()[0].exchange(), Some(Exchange::Faulted));
-        assert_eq!((server.exchanges(), server.rotations()), (2, 1), "{protocol:?}");
+        assert_eq!(server.journal().entries()[0].refresh_outcome(), Some(RefreshOutcome::Faulted));
+        assert_eq!((server.refresh_requests(), server.rotations()), (2, 1), "{protocol:?}");
         assert_eq!((server.double_spends(), server.unauthorized()), (0, 0), "{protocol:?}");
     }
 }
@@ -125,7 +125,7 @@ async fn p2_a_rotation_whose_answer_comes_too_late_asks_for_a_new_login() {
         assert_eq!(answer.status, 401);
         assert!(answer.reason.unwrap().is_login_required());
     }
-    assert_eq!((server.exchanges(), server.double_spends()), (2, 1));
+    assert_eq!((server.refresh_requests(), server.double_spends()), (2, 1));
 }
 
 #[tokio::test]
@@ -143,10 +143,10 @@ async fn p2_two_answers_lost_leave_the_outcome_unknown_until_the_next_refresh_fi
         assert_eq!(answer.status, 401, "{protocol:?}");
         assert!(reason.is_outcome_unknown(), "{protocol:?}: {reason}");
         assert!(!reason.is_login_required() && !reason.is_transient(), "{reason}");
-        assert_eq!((server.exchanges(), server.rotations()), (2, 0), "{protocol:?}");
+        assert_eq!((server.refresh_requests(), server.rotations()), (2, 0), "{protocol:?}");
         // The refresh token was never spent, and the credential has not forgotten it.
         pass(FAILURE_MEMORY).await;
         assert_eq!(status(&api, &server, "next").await, 200, "{protocol:?}");
-        assert_eq!((server.exchanges(), server.double_spends()), (3, 0), "{protocol:?}");
+        assert_eq!((server.refresh_requests(), server.double_spends()), (3, 0), "{protocol:?}");
     }
 }

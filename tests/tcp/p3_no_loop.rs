@@ -85,5 +85,5 @@ async fn p3_the_endpoint_answering_401_for_ever_is_asked_once() {
     for number in 0..10 {
         call(&api, get(&server, "/echo", number)).await.unwrap_err();
     }
-    assert_eq!((server.exchanges(), server.api_requests()), (1, 1));
+    assert_eq!((server.refresh_requests(), server.api_requests()), (1, 1));
 }

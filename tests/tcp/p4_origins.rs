@@ -52,7 +52,7 @@ async fn p4_another_port_gets_no_token_and_its_401_no_refresh() {
         hold.release();
         assert_eq!(waiting.await.unwrap(), 200, "{protocol:?}");
         assert_saw_no_token(&other, 2);
-        assert_eq!((ours.exchanges(), other.exchanges()), (1, 0), "{protocol:?}");
+        assert_eq!((ours.refresh_requests(), other.refresh_requests()), (1, 0), "{protocol:?}");
     }
 }
 
@@ -112,14 +112,18 @@ async fn p4_a_redirect_layer_outside_carries_no_token_to_another_host_on_either_
             ours.fail_api(away.clone());
             assert_eq!(status(&api, &ours, "repeat").await, 401, "{protocol:?} {code}");
             assert_saw_no_token(&other, 2);
-            assert_eq!((ours.exchanges(), ours.repeats()), (1, 1), "{protocol:?} {code}");
+            assert_eq!((ours.refresh_requests(), ours.retries()), (1, 1), "{protocol:?} {code}");
 
             // There and back again: the token is for the way home alone.
             ours.fail_api(away);
             other.fail_api(Fault::redirect(code, &ours.url("/echo/home")));
             assert_eq!(status(&api, &ours, "back").await, 200, "{protocol:?} {code}");
             assert_saw_no_token(&other, 3);
-            assert_eq!((ours.exchanges(), other.exchanges()), (1, 0), "{protocol:?} {code}");
+            assert_eq!(
+                (ours.refresh_requests(), other.refresh_requests()),
+                (1, 0),
+                "{protocol:?} {code}"
+            );
         }
     }
 }
@@ -133,7 +137,7 @@ async fn p4_a_next_url_to_elsewhere_carries_no_token() {
         // The first page is itself a repeat.
         ours.expire_access_tokens();
         let page = call(&api, get(&ours, "/events", "page 1")).await.unwrap();
-        assert_eq!((page.status, ours.repeats()), (StatusCode::OK, 1), "{protocol:?}");
+        assert_eq!((page.status, ours.retries()), (StatusCode::OK, 1), "{protocol:?}");
         let page: serde_json::Value = serde_json::from_slice(&page.body).unwrap();
         let next = page["next"].as_str().unwrap();
         assert!(next.starts_with(other.origin()), "{next}");
@@ -154,7 +158,7 @@ async fn p4_an_origin_allowed_by_name_gets_the_token() {
     // The other server did not issue it, so this says no more than who was given what.
     status(&api, &other, "allowed").await;
     assert!(other.journal().entries()[0].carried_token(&token));
-    assert_eq!(other.exchanges(), 0);
+    assert_eq!(other.refresh_requests(), 0);
 }
 
 #[tokio::test]

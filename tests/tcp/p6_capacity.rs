@@ -29,7 +29,7 @@ async fn p6_a_limit_of_one_shared_with_the_exchange_lets_everybody_through() {
         server.expire_access_tokens();
         let crowd = Crowd::calling(SIZE, &api, &server);
         assert_eq!(crowd.statuses().await, BTreeMap::from([(200, SIZE)]), "{protocol:?}");
-        assert_eq!((server.exchanges(), server.rotations()), (2, 2), "{protocol:?}");
+        assert_eq!((server.refresh_requests(), server.rotations()), (2, 2), "{protocol:?}");
         assert_eq!(server.unauthorized_to_caller(), 0, "{protocol:?}");
     }
 }
@@ -55,7 +55,7 @@ async fn p6_401s_that_fill_an_http2_connection_leave_an_exchange_on_another_free
     server.wait_for(|journal| journal.unauthorized() == SIZE).await;
     hold.release();
     assert_eq!(crowd.statuses().await, BTreeMap::from([(200, SIZE)]));
-    assert_eq!((server.exchanges(), server.rotations(), server.repeats()), (1, 1, SIZE));
+    assert_eq!((server.refresh_requests(), server.rotations(), server.retries()), (1, 1, SIZE));
 }
 
 /// How many connections a number of 401s with a body of so many bytes cost, one after the other.
@@ -70,7 +70,7 @@ async fn connections_for(size: usize) -> u64 {
         server.fail_api(Fault::unauthorized().body("text/plain", body.clone()));
         assert_eq!(status(&api, &server, number).await, 200);
     }
-    assert_eq!((server.unauthorized() as u64, server.repeats() as u64), (ROUNDS, ROUNDS));
+    assert_eq!((server.unauthorized() as u64, server.retries() as u64), (ROUNDS, ROUNDS));
     server.connections()
 }
 

@@ -72,7 +72,7 @@ async fn p7_a_hundred_requests_in_both_modes_while_tokens_expire() {
         server.expire_access_tokens();
         hold.release();
         assert_eq!(crowd.statuses().await, all, "{protocol:?}");
-        assert_eq!((rotations(&server), server.repeats()), ([2, 2], SIZE), "{protocol:?}");
+        assert_eq!((rotations(&server), server.retries()), ([2, 2], SIZE), "{protocol:?}");
 
         // One expires: the other mode's requests are not troubled.
         let hold = server.hold_api();
@@ -81,7 +81,7 @@ async fn p7_a_hundred_requests_in_both_modes_while_tokens_expire() {
         server.expire_access_tokens_of(Customer);
         hold.release();
         assert_eq!(crowd.statuses().await, all, "{protocol:?}");
-        assert_eq!((rotations(&server), server.repeats()), ([3, 2], SIZE * 3 / 2), "{protocol:?}");
+        assert_eq!((rotations(&server), server.retries()), ([3, 2], SIZE * 3 / 2), "{protocol:?}");
 
         assert_matched(&server);
         assert_eq!((server.double_spends(), server.unauthorized_to_caller()), (0, 0));
@@ -105,7 +105,7 @@ async fn p7_a_rotation_that_revokes_the_tokens_before_it_troubles_nobody() {
         hold.release();
         assert_eq!(crowd.statuses().await, BTreeMap::from([(200, SIZE)]), "{protocol:?}");
         // Their 401s find the new token there and cost no exchange.
-        assert_eq!((rotations(&server), server.repeats()), ([1, 0], SIZE / 2), "{protocol:?}");
+        assert_eq!((rotations(&server), server.retries()), ([1, 0], SIZE / 2), "{protocol:?}");
 
         // Each mode's refresh spends the refresh token that the other's has brought.
         let hold = server.hold_api();
@@ -115,7 +115,7 @@ async fn p7_a_rotation_that_revokes_the_tokens_before_it_troubles_nobody() {
         credentials.refresh(Customer).await.unwrap();
         hold.release();
         assert_eq!(crowd.statuses().await, BTreeMap::from([(200, SIZE)]), "{protocol:?}");
-        assert_eq!((rotations(&server), server.repeats()), ([2, 1], SIZE * 3 / 2), "{protocol:?}");
+        assert_eq!((rotations(&server), server.retries()), ([2, 1], SIZE * 3 / 2), "{protocol:?}");
 
         assert_matched(&server);
         assert_eq!((server.double_spends(), server.unauthorized_to_caller()), (0, 0));

@@ -63,11 +63,11 @@ async fn p9_a_body_that_may_be_sent_once_is_sent_once_and_the_next_call_finds_th
         assert_eq!((answer.status, uploads(&server).len()), (StatusCode::UNAUTHORIZED, 1));
         assert!(answer.headers.contains_key("www-authenticate"), "the 401 is the API's own");
         assert_eq!(uploads(&server)[0].body().unwrap().size(), 10_000, "{protocol:?}");
-        assert_eq!((server.exchanges(), server.rotations()), (1, 1), "{protocol:?}");
+        assert_eq!((server.refresh_requests(), server.rotations()), (1, 1), "{protocol:?}");
 
         let answer = upload(&api, &server, "second", body()).await;
         assert_eq!((answer.status, uploads(&server).len()), (StatusCode::OK, 2), "{protocol:?}");
-        assert_eq!((server.exchanges(), server.repeats()), (1, 0), "{protocol:?}");
+        assert_eq!((server.refresh_requests(), server.retries()), (1, 0), "{protocol:?}");
     }
 }
 
@@ -94,10 +94,7 @@ async fn p9_a_body_in_memory_arrives_twice_byte_by_byte_alike() {
             let [first, second] = &uploads(&server)[..] else {
                 panic!("{}", server.journal());
             };
-            assert_eq!(
-                (first.status(), second.is_repeat()),
-                (Some(StatusCode::UNAUTHORIZED), true)
-            );
+            assert_eq!((first.status(), second.is_retry()), (Some(StatusCode::UNAUTHORIZED), true));
             let second = second.body().unwrap();
             assert_eq!((second.size(), second.bytes()), (10_000, &sent), "{protocol:?} {early}");
             match first.body() {
@@ -117,7 +114,7 @@ async fn p9_a_body_still_being_sent_when_the_401_comes_is_not_sent_again() {
         let (more, body) = open_body();
         let answer = upload(&api, &server, "open", body).await;
         assert_eq!((answer.status, uploads(&server).len()), (StatusCode::UNAUTHORIZED, 1));
-        assert_eq!((server.rotations(), server.repeats()), (1, 0), "{protocol:?}");
+        assert_eq!((server.rotations(), server.retries()), (1, 0), "{protocol:?}");
         drop(more);
 
         // A boxed body that ends is sent whole, and once.
@@ -126,7 +123,7 @@ async fn p9_a_body_still_being_sent_when_the_401_comes_is_not_sent_again() {
         let answer = upload(&api, &server, "whole", body).await;
         assert_eq!(answer.status, 200, "{protocol:?}");
         assert_eq!(uploads(&server)[1].body().unwrap().bytes(), "beginning");
-        assert_eq!((uploads(&server).len(), server.exchanges()), (2, 1), "{protocol:?}");
+        assert_eq!((uploads(&server).len(), server.refresh_requests()), (2, 1), "{protocol:?}");
     }
 }
 

@@ -148,7 +148,7 @@ impl Row {
         assert!(words.contains(self.said), "{self}: {words}");
         assert!(!words.contains("a proxy says"), "{self}: {words}");
         let seen = Seen {
-            exchanges: server.exchanges(),
+            exchanges: server.refresh_requests(),
             rotations: server.rotations(),
             double_spends: server.double_spends(),
         };
@@ -188,7 +188,7 @@ async fn after_a_401_the_caller_gets_that_401_and_the_reason() {
         assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Bearer error=\"invalid_token\"");
         assert!(answer.body.starts_with(b"{\"code\":\"authentication_failed\""), "{row}");
         row.check(&server, &answer.reason.expect("the reason stands in the extensions"));
-        assert_eq!((server.api_requests(), server.repeats()), (1, 0), "{row}");
+        assert_eq!((server.api_requests(), server.retries()), (1, 0), "{row}");
         row.check_recovery(&server, &api).await;
     }
     assert_eq!(elsewhere.journal().entries().len(), 0, "a redirect was followed");
@@ -267,7 +267,7 @@ async fn whatever_the_lifetime_says_the_fresh_pair_is_used() {
         for number in 0..3 {
             assert_eq!(status(&api, &server, number).await, 200, "{json}");
         }
-        assert_eq!(server.exchanges(), 1, "{json}: one token serves them all");
+        assert_eq!(server.refresh_requests(), 1, "{json}: one token serves them all");
         let kept = store.load().await.unwrap().unwrap();
         assert_eq!(kept.expires_at(Provider).is_some(), is_known, "{json}");
         // Known or not, its end shows in a 401, and the rotated token was kept.

@@ -36,7 +36,7 @@ async fn what_a_new_token_can_not_help_comes_through_untouched() {
             let through = call(&api, get(&server, "/echo", "through")).await.unwrap();
             assert_eq!(shown(&bare), shown(&through), "{protocol:?} {fault:?}");
             assert!(through.reason.is_none(), "{protocol:?} {fault:?}");
-            assert_eq!((server.exchanges(), server.api_requests()), (0, 2), "{fault:?}");
+            assert_eq!((server.refresh_requests(), server.api_requests()), (0, 2), "{fault:?}");
         }
     }
 }
@@ -58,7 +58,7 @@ async fn the_apis_own_rate_limit_comes_through_and_costs_no_exchange() {
         assert_eq!(answer.status, expected);
         assert_eq!(answer.headers.contains_key("retry-after"), expected == 429);
     }
-    assert_eq!((server.exchanges(), server.api_requests()), (0, 3));
+    assert_eq!((server.refresh_requests(), server.api_requests()), (0, 3));
 }
 
 #[tokio::test]
@@ -102,7 +102,11 @@ async fn two_users_share_a_client_and_each_goes_with_their_own_credentials() {
                 .filter(|entry| entry.carried_refresh_token(tokens.refresh_token()));
             assert_eq!(spent.count(), 1, "{protocol:?}");
         }
-        assert_eq!((server.exchanges(), server.unauthorized_to_caller()), (2, 0), "{protocol:?}");
+        assert_eq!(
+            (server.refresh_requests(), server.unauthorized_to_caller()),
+            (2, 0),
+            "{protocol:?}"
+        );
 
         let before = server.journal().entries().len();
         let error = call(&api, get(&server, "/echo", "nobody")).await.unwrap_err();
@@ -121,7 +125,7 @@ async fn the_scheme_is_written_as_chosen_on_both_sends() {
         let api = layered(credentials, client);
         server.expire_access_tokens();
         assert_eq!(status(&api, &server, "call").await, 200, "{scheme}");
-        assert_eq!(server.repeats(), 1, "{scheme}");
+        assert_eq!(server.retries(), 1, "{scheme}");
         let journal = server.journal();
         for entry in journal.entries().iter().filter(|entry| entry.route().is_api()) {
             let written = entry.header(AUTHORIZATION).unwrap();
@@ -135,7 +139,7 @@ async fn the_scheme_is_written_as_chosen_on_both_sends() {
     assert_eq!(status(&api, &server, "call").await, 401);
     let journal = server.journal();
     let refusals: Vec<_> = journal.entries().iter().filter_map(|entry| entry.refusal()).collect();
-    assert_eq!((refusals, server.exchanges()), (vec![Refusal::Scheme; 2], 1));
+    assert_eq!((refusals, server.refresh_requests()), (vec![Refusal::Scheme; 2], 1));
 }
 
 #[tokio::test]
@@ -162,6 +166,6 @@ async fn an_m2m_token_acts_in_provider_mode_and_is_never_refreshed() {
         let answer = call(&api, get(&server, "/echo", "revoked")).await.unwrap();
         assert_eq!(answer.status, 401, "{protocol:?}");
         assert!(answer.reason.unwrap().to_string().contains("issue a new M2M token"));
-        assert_eq!((server.api_requests(), server.exchanges()), (101, 0), "{protocol:?}");
+        assert_eq!((server.api_requests(), server.refresh_requests()), (101, 0), "{protocol:?}");
     }
 }

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::super::answer::Answer;
-use super::super::entry::{Exchange, Received};
+use super::super::entry::{Received, RefreshOutcome};
 use super::super::families::Spending;
 use super::super::format::{Format, NoFormat};
 use super::super::login;
@@ -43,7 +43,7 @@ pub(in super::super) async fn exchange(
         let asked = match asked {
             Ok(asked) => asked,
             Err(answer) => {
-                state.journal.settle(index, Exchange::Rejected);
+                state.journal.settle(index, RefreshOutcome::Rejected);
                 return *answer;
             }
         };
@@ -51,23 +51,23 @@ pub(in super::super) async fn exchange(
             state.families.exchange(&asked.refresh_token, asked.mode, &state.settings, now);
         let (outcome, answer) = match spending {
             Spending::Rotated { access_token, refresh_token } => (
-                Exchange::Rotated(asked.mode),
+                RefreshOutcome::Rotated(asked.mode),
                 login::tokens(&access_token, &refresh_token, &state.settings),
             ),
             Spending::DoubleSpent => (
-                Exchange::DoubleSpent,
+                RefreshOutcome::DoubleSpent,
                 refused(&state.settings, "The refresh token was used before; log in again."),
             ),
             Spending::Expired => (
-                Exchange::Rejected,
+                RefreshOutcome::Rejected,
                 refused(&state.settings, "The refresh token has expired; log in again."),
             ),
             Spending::Revoked => (
-                Exchange::Rejected,
+                RefreshOutcome::Rejected,
                 refused(&state.settings, "The refresh token was revoked; log in again."),
             ),
             Spending::Unknown => (
-                Exchange::Rejected,
+                RefreshOutcome::Rejected,
                 refused(&state.settings, "The refresh token is unknown; log in again."),
             ),
         };
