@@ -54,6 +54,10 @@ enum Kind {
     NothingStored,
     Interrupted,
     NoRuntime,
+    LoginChanged,
+    RetryableByCaller,
+    CarriedOut,
+    RouteRefused,
 }
 
 impl Error {
@@ -134,6 +138,26 @@ impl Error {
 
     pub(crate) fn no_runtime() -> Self {
         Error::of(Kind::NoRuntime)
+    }
+
+    /// The login that a request was classified with is not the login any more.
+    pub(crate) fn login_changed() -> Self {
+        Error::of(Kind::LoginChanged)
+    }
+
+    /// The token was refreshed, and the body of the request is gone.
+    pub(crate) fn retryable_by_caller() -> Self {
+        Error::of(Kind::RetryableByCaller)
+    }
+
+    /// The token was refreshed, and the request may have been carried out before its redirect.
+    pub(crate) fn carried_out() -> Self {
+        Error::of(Kind::CarriedOut)
+    }
+
+    /// The route answers 401 whatever token it is sent.
+    pub(crate) fn route_refused() -> Self {
+        Error::of(Kind::RouteRefused)
     }
 
     /// Is it that the newest tokens are not in the store?
@@ -219,6 +243,35 @@ impl Error {
     /// [`Credentials::shutdown`](crate::Credentials::shutdown) was called before.
     pub fn is_shut_down(&self) -> bool {
         matches!(self.0.kind, Kind::Shutdown)
+    }
+
+    /// The login changed while the request waited: somebody logged in again, or signed out. The request
+    /// was not sent, or not sent again, with the tokens of another login. Send it again if it is meant
+    /// for the new one.
+    pub fn is_login_changed(&self) -> bool {
+        matches!(self.0.kind, Kind::LoginChanged)
+    }
+
+    /// The token was refreshed after the 401, and the request could not be sent again because its body
+    /// is gone. The same request, made anew, goes out with the new token.
+    ///
+    /// Found in the extensions of the 401, with [`Error::find`].
+    pub fn is_retryable_by_caller(&self) -> bool {
+        matches!(self.0.kind, Kind::RetryableByCaller)
+    }
+
+    /// The URL answers 401 whatever token it is sent, so this 401 caused no refresh, or followed one.
+    /// Check what the URL wants: another mode, another provider id, a permission.
+    ///
+    /// Found in the extensions of the 401, with [`Error::find`].
+    pub fn is_route_refused(&self) -> bool {
+        matches!(self.0.kind, Kind::RouteRefused)
+    }
+
+    /// How long the refresh endpoint asked to wait before the next try, where it did (`Retry-After`,
+    /// RFC 9110 section 10.2.3).
+    pub fn retry_after(&self) -> Option<std::time::Duration> {
+        self.refresh_error().and_then(RefreshError::retry_after)
     }
 
     /// TeamUp's own words on why the refresh failed, where it gave any: code, message, type and
@@ -307,6 +360,23 @@ impl fmt::Display for Error {
             Kind::Interrupted => f.write_str(
                 "the refresh was interrupted: its task panicked, or the runtime it ran on went \
                  away; the next request starts another",
+            ),
+            Kind::LoginChanged => f.write_str(
+                "the login changed while this request waited, and a request is sent under the login \
+                 that it was made for; send it again if it is meant for the new login",
+            ),
+            Kind::RetryableByCaller => f.write_str(
+                "the token was refreshed, but the body of this request is gone, so it was not sent \
+                 again; send the request once more",
+            ),
+            Kind::CarriedOut => f.write_str(
+                "the token was refreshed, but a redirect was or may have been followed after this \
+                 request, so it may have been carried out and was not sent again; fetch what the \
+                 redirect led to, or build the client with a redirect policy of this crate",
+            ),
+            Kind::RouteRefused => f.write_str(
+                "this URL answers 401 to fresh tokens too; check whether it wants another mode, \
+                 another provider id or another permission",
             ),
             Kind::NoRuntime => f.write_str(
                 "a refresh needs a Tokio runtime and there is none here; call the service from \

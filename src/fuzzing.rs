@@ -62,7 +62,7 @@ pub fn challenges(text: &[u8]) -> bool {
             headers.append(WWW_AUTHENTICATE, value);
         }
     }
-    let insufficient = crate::challenge::insufficient_scope(&headers);
+    let insufficient = crate::middleware::challenge::insufficient_scope(&headers);
     if insufficient {
         let text = text.to_ascii_lowercase();
         let has = |what: &[u8]| text.windows(what.len()).any(|window| window == what);

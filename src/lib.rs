@@ -91,44 +91,32 @@
 #[doc = include_str!("../README.md")]
 mod readme {}
 
-mod admit;
 pub mod body;
-mod challenge;
 pub mod client;
 mod credentials;
-mod detour;
 pub mod docs;
-mod drain;
 mod error;
-mod future;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod headers;
-mod layer;
-mod memo;
+mod middleware;
 mod observe;
 mod origin;
-mod own;
 pub mod refresh;
-
-mod service;
 pub mod store;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;
-mod turn;
 
 #[cfg(feature = "testing")]
 pub use credentials::Step;
 pub use credentials::{Credentials, CredentialsBuilder, status};
 pub use error::{BoxError, Error};
-pub use future::ResponseFuture;
 pub use headers::{AuthScheme, PROVIDER_ID, ProviderId, REQUEST_MODE, RequestMode};
-pub use layer::AuthLayer;
+pub use middleware::{Auth, AuthLayer, ResponseBody, ResponseFuture};
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use observe::describe_metrics;
-pub use service::Auth;
 pub use token::TokenSet;

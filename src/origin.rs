@@ -8,8 +8,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use http::Uri;
+use http::header::HOST;
 use http::uri::{self, Authority, Scheme};
+use http::{HeaderMap, Uri};
 
 use crate::error::Error;
 
@@ -24,16 +25,42 @@ pub(crate) struct Origin {
 
 /// Names one of the origins that a credential may go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Allowed(
+pub(crate) struct Allowed {
     /// 0 for the base, then the further ones.
-    usize,
-);
+    pub(crate) index: u32,
+    /// The request writes it in another form than the one in which it was allowed.
+    pub(crate) is_rewritten: bool,
+}
 
 impl Allowed {
-    pub(crate) const BASE: Allowed = Allowed(0);
+    pub(crate) const BASE: Allowed = Allowed::at(0);
 
-    /// One of them, in another form than the one in which it was allowed.
-    pub(crate) const REWRITTEN: Allowed = Allowed(usize::MAX);
+    const fn at(index: u32) -> Self {
+        Allowed { index, is_rewritten: false }
+    }
+}
+
+/// Why credentials may not go with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAllowed {
+    Relative,
+    UserInfo,
+    Path,
+    Origin,
+    /// The URI alone would be allowed.
+    Host,
+}
+
+impl NotAllowed {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            NotAllowed::Relative => "its URI is relative",
+            NotAllowed::UserInfo => "its URI names a user",
+            NotAllowed::Path => "the path of its URI begins with neither `/` nor `?`",
+            NotAllowed::Origin => "its origin is not one that credentials may go to",
+            NotAllowed::Host => "its Host header names another host than its URI",
+        }
+    }
 }
 
 /// The origins that a credential may go to.
@@ -123,22 +150,47 @@ impl Origins {
         Origins { base, further: further.into() }
     }
 
-    /// The origin that a request to `uri` goes to, if credentials may go with it.
+    /// The origin that a request goes to, if credentials may go with it.
     ///
-    /// A relative URI names no origin: whoever completes it below this layer may send it anywhere,
-    /// so the answer is no.
-    pub(crate) fn allow(&self, uri: &Uri) -> Option<Allowed> {
-        self.allow_as_written(uri).or_else(|| {
-            let asked = Origin::of(uri)?;
-            let is_allowed = asked == self.base || self.further.contains(&asked);
-            is_allowed.then_some(Allowed::REWRITTEN)
-        })
+    /// # Errors
+    ///
+    /// Says why they may not. A relative URI names no origin: whoever completes it below this layer
+    /// may send it anywhere.
+    pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Allowed, NotAllowed> {
+        let origin = self.origin_of(uri)?;
+        if !host_agrees(uri, headers) {
+            return Err(NotAllowed::Host);
+        }
+        Ok(origin)
     }
 
-    /// The same, if the request writes its origin as it was allowed, as almost every one does.
+    fn origin_of(&self, uri: &Uri) -> Result<Allowed, NotAllowed> {
+        let authority = uri.authority().ok_or(NotAllowed::Relative)?;
+        if authority.as_str().contains('@') {
+            return Err(NotAllowed::UserInfo);
+        }
+        if !has_plain_path(uri) {
+            return Err(NotAllowed::Path);
+        }
+        if let Some(origin) = self.allow_as_written(uri) {
+            return Ok(origin);
+        }
+        let asked = Origin::of(uri).ok_or(NotAllowed::Origin)?;
+        let all = std::iter::once(&self.base).chain(&self.further);
+        match (0..).zip(all).find(|(_, origin)| **origin == asked) {
+            Some((index, _)) => Ok(Allowed { index, is_rewritten: true }),
+            None => Err(NotAllowed::Origin),
+        }
+    }
+
+    /// The same without a look at the headers, if the request writes its origin as it was allowed, as
+    /// almost every one does.
     #[inline(always)]
     pub(crate) fn allow_as_written(&self, uri: &Uri) -> Option<Allowed> {
         let (scheme, authority) = (uri.scheme()?, uri.authority()?);
+        if !has_plain_path(uri) {
+            return None;
+        }
         if self.base.is_written(scheme, authority) {
             return Some(Allowed::BASE);
         }
@@ -147,17 +199,20 @@ impl Origins {
 
     #[cold]
     fn allow_further(&self, scheme: &Scheme, authority: &Authority) -> Option<Allowed> {
-        let mut further = self.further.iter();
-        let index = further.position(|origin| origin.is_written(scheme, authority))?;
-        Some(Allowed(1 + index))
+        let mut further = (1..).zip(&self.further);
+        let (index, _) = further.find(|(_, origin)| origin.is_written(scheme, authority))?;
+        Some(Allowed::at(index))
     }
 
     /// The URI of `path_and_query` there. `None` for an origin that was rewritten: its form is not
     /// known here.
     pub(crate) fn uri(&self, origin: Allowed, path_and_query: &[u8]) -> Option<Uri> {
-        let origin = match origin.0.checked_sub(1) {
+        if origin.is_rewritten {
+            return None;
+        }
+        let origin = match origin.index.checked_sub(1) {
             None => &self.base,
-            Some(index) => self.further.get(index)?,
+            Some(index) => self.further.get(index as usize)?,
         };
         let mut parts = uri::Parts::default();
         parts.scheme = Some(origin.scheme());
@@ -165,6 +220,41 @@ impl Origins {
         parts.path_and_query = Some(path_and_query.try_into().ok()?);
         Uri::from_parts(parts).ok()
     }
+}
+
+/// Does the path begin as RFC 3986 section 3.3 wants it behind an authority? `http` before 1.5 builds
+/// others too. Whoever writes such a URI out and reads it again finds another host:
+/// `https://goteamup.com` with the path `.evil.example/` is one.
+#[inline(always)]
+fn has_plain_path(uri: &Uri) -> bool {
+    // An absent path reads as `/`.
+    uri.path_and_query().is_none_or(|path| begins_plainly(path.as_str().as_bytes()))
+}
+
+#[inline(always)]
+fn begins_plainly(path: &[u8]) -> bool {
+    matches!(path.first(), Some(b'/' | b'?'))
+}
+
+/// A request may say by itself, in `Host`, which host it is for (RFC 9110 section 7.2). Servers and
+/// proxies go by it, so it has to name the URI's authority, and once.
+fn host_agrees(uri: &Uri, headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    let Some(host) = hosts.next() else { return true };
+    let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else { return false };
+    let normalized = |authority: &str| -> Option<(String, u16)> {
+        let (host, port) = match authority.rsplit_once(':') {
+            // In an IPv6 address the last colon may stand within the brackets.
+            Some((host, port)) if !port.ends_with(']') => (host, port),
+            _ => (authority, ""),
+        };
+        let own = if *scheme == Scheme::HTTPS { 443 } else { 80 };
+        let is_number = port.bytes().all(|digit| digit.is_ascii_digit());
+        let port = if port.is_empty() { own } else { port.parse().ok().filter(|_| is_number)? };
+        Some((host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase(), port))
+    };
+    let named = host.to_str().ok().and_then(normalized);
+    hosts.next().is_none() && named.is_some() && named == normalized(authority.as_str())
 }
 
 /// Is `host` this machine, whatever a resolver says? Names other than `localhost` are not asked
@@ -183,6 +273,8 @@ impl fmt::Debug for Origin {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn origin(url: &str) -> Result<Origin, Error> {
@@ -216,13 +308,13 @@ mod tests {
             "https://a.example?query",
         ] {
             let uri: Uri = url.parse().unwrap();
-            let origin = origins.allow(&uri).unwrap();
+            let origin = origins.origin_of(&uri).unwrap();
             assert_eq!(origins.allow_as_written(&uri), Some(origin));
             let path = uri.path_and_query().unwrap().as_str().as_bytes();
             assert_eq!(origins.uri(origin, path), Some(uri));
         }
         for url in ["http://goteamup.com/", "https://[::1]/", "http://a.example/"] {
-            assert_eq!(origins.allow(&url.parse().unwrap()), None, "{url}");
+            assert!(origins.origin_of(&url.parse().unwrap()).is_err(), "{url}");
         }
     }
 
@@ -236,7 +328,7 @@ mod tests {
             "HTTPS://goteamup.com/",
             "https://goteamup.com:/",
         ] {
-            assert!(origins.allow(&ours.parse().unwrap()).is_some(), "{ours}");
+            assert!(origins.origin_of(&ours.parse().unwrap()).is_ok(), "{ours}");
         }
         for other in [
             "http://goteamup.com/",
@@ -250,7 +342,102 @@ mod tests {
             "wss://goteamup.com/",
             "/api/v2/events",
         ] {
-            assert!(origins.allow(&other.parse().unwrap()).is_none(), "{other}");
+            assert!(origins.origin_of(&other.parse().unwrap()).is_err(), "{other}");
+        }
+    }
+
+    /// A URI from its parts, with a path that the parser would not have made of a text; `None` with a
+    /// version of `http` that refuses it itself.
+    fn from_parts(authority: &str, path: &[u8]) -> Option<Uri> {
+        let mut parts = uri::Parts::default();
+        parts.scheme = Some(Scheme::HTTPS);
+        parts.authority = Some(authority.parse().unwrap());
+        parts.path_and_query = Some(path.try_into().ok()?);
+        Uri::from_parts(parts).ok()
+    }
+
+    #[test]
+    fn e3_a_path_that_begins_with_neither_slash_nor_question_mark_is_another_origin() {
+        let origins = Origins::of(&["https://goteamup.com", "https://a.example"]);
+        for path in [&b".evil.example/"[..], b":8443/", b"@evil.example/", b"*", b"api/v2", b"#x"] {
+            for host in ["goteamup.com", "a.example"] {
+                let Some(uri) = from_parts(host, path) else { continue };
+                if uri.path().starts_with('/') {
+                    // `#x` is a fragment, which no URI keeps.
+                    continue;
+                }
+                assert_eq!(origins.origin_of(&uri), Err(NotAllowed::Path), "{uri:?}");
+                assert_eq!(origins.allow_as_written(&uri), None, "{uri:?}");
+            }
+        }
+        assert!(from_parts("goteamup.com", b"*").is_some_and(|uri| uri.path() == "*"));
+        for path in [&b"/"[..], b"?page=2", b"", b"/api/v2", b"//evil.example/"] {
+            let uri = from_parts("goteamup.com", path).unwrap();
+            assert_eq!(origins.origin_of(&uri), Ok(Allowed::BASE), "{uri:?}");
+        }
+    }
+
+    fn check(url: &str, hosts: &[&[u8]]) -> Result<Allowed, NotAllowed> {
+        let origins = Origins::of(&["https://goteamup.com", "http://[::1]:80"]);
+        let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append(HOST, HeaderValue::from_bytes(host).unwrap());
+        }
+        origins.check(&url.parse().unwrap(), &headers)
+    }
+
+    #[test]
+    fn e2_a_host_header_has_to_name_the_authority_of_the_uri_once() {
+        let url = "https://goteamup.com/api/v2";
+        for host in [
+            "goteamup.com",
+            "GoTeamUp.COM",
+            "goteamup.com:443",
+            "goteamup.com:",
+            "goteamup.com.",
+            "goteamup.com.:443",
+        ] {
+            assert_eq!(check(url, &[host.as_bytes()]), Ok(Allowed::BASE), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "goteamup.com:80",
+            "goteamup.com:8443",
+            "goteamup.com..",
+            "goteamup.com.evil.example",
+            "user@goteamup.com",
+            "goteamup.com:+443",
+            "goteamup.com:0x1bb",
+            "goteamup.com, evil.example",
+            "goteamup.com evil.example",
+            "",
+        ] {
+            assert_eq!(check(url, &[host.as_bytes()]), Err(NotAllowed::Host), "{host}");
+        }
+        let twice: &[&[u8]] = &[b"goteamup.com", b"evil.example"];
+        assert_eq!(check(url, twice), Err(NotAllowed::Host));
+        assert_eq!(check(url, &[b"goteamup.com", b"goteamup.com"]), Err(NotAllowed::Host));
+        assert_eq!(check(url, &[b"goteamup.com\xff"]), Err(NotAllowed::Host));
+        assert_eq!(check("https://evil.example/", &[b"goteamup.com"]), Err(NotAllowed::Origin));
+
+        let loopback = "http://[::1]/v2";
+        for host in ["[::1]", "[::1]:80"] {
+            assert!(check(loopback, &[host.as_bytes()]).is_ok(), "{host}");
+        }
+        for host in ["[::2]", "[::1]:443", "::1", "[::1"] {
+            assert_eq!(check(loopback, &[host.as_bytes()]), Err(NotAllowed::Host), "{host}");
+        }
+    }
+
+    #[test]
+    fn p4_whoever_names_a_user_goes_elsewhere() {
+        for url in [
+            "https://user@goteamup.com/",
+            "https://goteamup.com@goteamup.com/",
+            "https://goteamup.com:443@goteamup.com/",
+            "https://@goteamup.com/",
+        ] {
+            assert_eq!(check(url, &[]), Err(NotAllowed::UserInfo), "{url}");
         }
     }
 

@@ -21,13 +21,13 @@ use tower::{BoxError, Service};
 use tower_teamup_auth::REQUEST_MODE;
 use tower_teamup_auth::body::RepeatableBody;
 
-use self::pad::Pad;
+use self::buffer::ByteBuffer;
 use crate::workloads::{Bare, authorization};
 
 /// The crate's own, since nothing is gained by writing it again.
-#[path = "../../src/memo/pad.rs"]
+#[path = "../../src/middleware/backup/buffer.rs"]
 #[expect(dead_code, unused_imports, reason = "nothing is read back here, and no test is run")]
-mod pad;
+mod buffer;
 
 /// Injects by hand what the layer injects, with the same care.
 #[derive(Clone)]
@@ -48,11 +48,11 @@ struct Token {
 }
 
 thread_local! {
-    static SPARE_NOTES: RefCell<Vec<Pad>> = const { RefCell::new(Vec::new()) };
+    static SPARE_NOTES: RefCell<Vec<ByteBuffer>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Method, path and headers, written down; wiped and kept for the next request in the end.
-pub(crate) struct Notes(Pad);
+pub(crate) struct Notes(ByteBuffer);
 
 impl Notes {
     fn of<B>(request: &Request<B>) -> Self {

@@ -32,6 +32,8 @@
 #[cfg(feature = "hyper")]
 mod hyper;
 #[cfg(feature = "reqwest")]
+mod redirects;
+#[cfg(feature = "reqwest")]
 mod reqwest;
 #[cfg(feature = "reqwest-middleware")]
 mod reqwest_middleware;
@@ -47,7 +49,10 @@ use std::{io, iter};
 pub use self::hyper::{HyperClient, https_connector, hyper_client};
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
-pub use self::reqwest::{ReqwestFuture, ReqwestService, redirects_within_origin};
+pub use self::redirects::redirects_within_origin;
+#[cfg(feature = "reqwest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
+pub use self::reqwest::{ReqwestFuture, ReqwestService};
 #[cfg(feature = "reqwest-middleware")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest-middleware")))]
 pub use self::reqwest_middleware::AuthMiddleware;

@@ -10,12 +10,13 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::Uri;
 use pin_project_lite::pin_project;
-use reqwest::{Body, Client, Request, Response, ResponseBuilderExt, Url, redirect};
+use reqwest::{Body, Client, Request, Response, ResponseBuilderExt, Url};
 use tower_service::Service;
 
-use crate::admit::AnsweredElsewhere;
+use super::redirects::{Recorded, Redirects, note_redirects};
 use crate::body::{RepeatableBody, ReplayBody, SendOnce};
 use crate::error::BoxError;
+use crate::middleware::ResponseBody;
 use crate::refresh::{RefreshClient, is_exchange};
 
 /// A [`reqwest::Client`] as a tower service from `http::Request` to `http::Response`, so that
@@ -40,7 +41,7 @@ use crate::refresh::{RefreshClient, is_exchange};
 ///     .await?;
 /// let api = ServiceBuilder::new()
 ///     .layer(AuthLayer::new(credentials))
-///     .service(ReqwestService::new(client));
+///     .service(ReqwestService::new(client).records_redirects());
 ///
 /// let request = http::Request::get(format!("{base_url}/events")).body(reqwest::Body::default())?;
 /// let response = reqwest::Response::from(api.oneshot(request).await?);
@@ -52,9 +53,14 @@ use crate::refresh::{RefreshClient, is_exchange};
 ///
 /// # Redirects
 ///
-/// reqwest follows them by itself, below every layer, so the origin of each is out of this crate's
-/// sight. Build the client with [`redirects_within_origin`], which tells why. A 401 that another
-/// origin gave after a redirect goes to the caller: it says nothing about the token.
+/// reqwest follows them by itself, below every layer. Build the client with
+/// [`redirects_within_origin`](super::redirects_within_origin), which tells why, and say so with
+/// [`records_redirects`](ReqwestService::records_redirects); or build it with
+/// [`Policy::none`](reqwest::redirect::Policy::none), and say
+/// [`follows_no_redirects`](ReqwestService::follows_no_redirects). Without either, a `POST` or another
+/// unsafe request is not retried after a 401, because it may have been carried out before a redirect.
+///
+/// A 401 that another origin gave after a redirect goes to the caller: it says nothing about the token.
 ///
 /// # Bodies
 ///
@@ -72,14 +78,25 @@ use crate::refresh::{RefreshClient, is_exchange};
 /// `reqwest::Response::from` makes a response of reqwest's own kind again, its URL included.
 pub struct ReqwestService<S = Client, B = Body> {
     inner: S,
+    redirects: Redirects,
     body: PhantomData<fn(B)>,
+}
+
+impl<B> ReqwestService<Client, B> {
+    /// Says that the client was built with
+    /// [`redirects_within_origin`](super::redirects_within_origin), so that unsafe requests are retried
+    /// where no redirect was followed.
+    #[must_use]
+    pub fn records_redirects(self) -> Self {
+        ReqwestService { redirects: Redirects::Recorded, ..self }
+    }
 }
 
 impl<S> ReqwestService<S> {
     /// Wraps a [`reqwest::Client`], or any tower service from [`reqwest::Request`] to
     /// [`reqwest::Response`].
     pub const fn new(client: S) -> Self {
-        ReqwestService { inner: client, body: PhantomData }
+        ReqwestService { inner: client, redirects: Redirects::Unknown, body: PhantomData }
     }
 }
 
@@ -109,7 +126,14 @@ impl<S, B> ReqwestService<S, B> {
     /// # }
     /// ```
     pub fn for_bodies<T: Into<Body>>(self) -> ReqwestService<S, T> {
-        ReqwestService { inner: self.inner, body: PhantomData }
+        ReqwestService { inner: self.inner, redirects: self.redirects, body: PhantomData }
+    }
+
+    /// Says that the client was built with [`Policy::none`](reqwest::redirect::Policy::none), so that
+    /// unsafe requests are retried.
+    #[must_use]
+    pub fn follows_no_redirects(self) -> Self {
+        ReqwestService { redirects: Redirects::NotFollowed, ..self }
     }
 
     /// The service within.
@@ -147,7 +171,8 @@ where
             state: match convert(request) {
                 Ok(request) => {
                     let asked = request.url().clone();
-                    State::Sent { future: self.inner.call(request), asked }
+                    let future = Recorded::new(self.inner.call(request));
+                    State::Sent { future, asked, redirects: self.redirects }
                 }
                 Err(error) => State::Refused { error: Some(error) },
             },
@@ -157,7 +182,8 @@ where
 
 impl<S: Clone, B> Clone for ReqwestService<S, B> {
     fn clone(&self) -> Self {
-        ReqwestService { inner: self.inner.clone(), body: PhantomData }
+        let redirects = self.redirects;
+        ReqwestService { inner: self.inner.clone(), redirects, body: PhantomData }
     }
 }
 
@@ -178,7 +204,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F> {
-        Sent { #[pin] future: F, asked: Url },
+        Sent { #[pin] future: Recorded<F>, asked: Url, redirects: Redirects },
         Refused { error: Option<reqwest::Error> },
     }
 }
@@ -192,8 +218,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Sent { future, asked } => {
-                future.poll(cx).map_ok(|response| into_http(response, asked))
+            StateProj::Sent { future, asked, redirects } => {
+                future.poll(cx).map(|(response, followed)| {
+                    let mut response = response?;
+                    note_redirects(asked, &mut response, followed, *redirects);
+                    Ok(into_http(response))
+                })
             }
             StateProj::Refused { error } => {
                 Poll::Ready(Err(error.take().expect("polled after it was ready").into()))
@@ -224,54 +254,14 @@ fn convert<B: Into<Body>>(request: http::Request<B>) -> reqwest::Result<Request>
     Request::try_from(http::Request::from_parts(parts, body))
 }
 
-fn into_http(mut response: Response, asked: &Url) -> http::Response<Body> {
-    note_redirect(asked, &mut response);
+/// The same response as one of `http`'s, which names its URL in its extensions.
+pub(super) fn into_http(response: Response) -> http::Response<Body> {
     let mut with_url = http::response::Builder::new().url(response.url().clone());
     let mut response = http::Response::<Body>::from(response);
     if let Some(with_url) = with_url.extensions_mut() {
         response.extensions_mut().extend(mem::take(with_url));
     }
     response
-}
-
-/// Leaves word for whoever judges the answer, if it came from another origin than was asked.
-pub(super) fn note_redirect(asked: &Url, response: &mut Response) {
-    if !is_same_origin(asked, response.url()) {
-        response.extensions_mut().insert(AnsweredElsewhere);
-    }
-}
-
-fn is_same_origin(one: &Url, other: &Url) -> bool {
-    one.scheme() == other.scheme()
-        && one.host_str() == other.host_str()
-        && one.port_or_known_default() == other.port_or_known_default()
-}
-
-/// A redirect policy for reqwest: up to 10 redirects are followed, as long as they stay within the
-/// origin (scheme, host and port) of the request. The first that leads elsewhere is the answer.
-///
-/// ```
-/// # fn main() -> reqwest::Result<()> {
-/// use tower_teamup_auth::client::redirects_within_origin;
-///
-/// let client = reqwest::Client::builder().redirect(redirects_within_origin()).build()?;
-/// # Ok(())
-/// # }
-/// ```
-///
-/// Use it, or [`Policy::none`](redirect::Policy::none), in every client that carries tokens. With
-/// its own default policy, reqwest (0.13.5 as well as those before it) takes `Authorization` off a
-/// redirect that leads to another origin, **but a second redirect, from there to there, carries it
-/// again**: an open redirect of an allowed origin is enough to lose a token.
-///
-/// To follow redirects between origins that are all [allowed](crate::CredentialsBuilder::allow_origin),
-/// turn reqwest's off and put tower-http's `FollowRedirect` above [`AuthLayer`](crate::AuthLayer):
-/// then each of them is judged like any request.
-pub fn redirects_within_origin() -> redirect::Policy {
-    redirect::Policy::custom(|attempt| {
-        let stays = attempt.previous().iter().all(|url| is_same_origin(url, attempt.url()));
-        if stays { redirect::Policy::default().redirect(attempt) } else { attempt.stop() }
-    })
 }
 
 /// So that [`refresh_client`](crate::CredentialsBuilder::refresh_client) takes a client as it is.
@@ -289,6 +279,13 @@ impl RefreshClient<ReqwestService> for Client {
 impl RepeatableBody for Body {
     fn try_clone(&self) -> Option<Self> {
         self.as_bytes().map(|bytes| Body::from(Bytes::copy_from_slice(bytes)))
+    }
+}
+
+/// So that `reqwest::Response::from` takes a response that came through [`Auth`](crate::Auth).
+impl From<ResponseBody<Body>> for Body {
+    fn from(body: ResponseBody<Body>) -> Self {
+        body.into_inner().unwrap_or_else(Body::wrap)
     }
 }
 

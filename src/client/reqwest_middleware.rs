@@ -1,17 +1,28 @@
 //! reqwest-middleware: the work of the layer, as a middleware.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
 use async_trait::async_trait;
-use http::{Extensions, HeaderMap};
+use http::{Extensions, Method, StatusCode, Version};
 use reqwest::{Body, Request, Response};
 use reqwest_middleware::{Error, Middleware, Next};
 
-use super::reqwest::note_redirect;
-use crate::admit::{Admission, Asked, Choices, Judgement, admit, judge};
-use crate::credentials::{Credentials, Generation};
-use crate::drain::Drain;
-use crate::turn;
+use super::redirects::{Recorded, Redirects, note_redirects};
+use super::reqwest::into_http;
+use crate::credentials::{Credentials, Generation, RouteKey};
+use crate::middleware::ResponseBody;
+use crate::middleware::decision::{
+    Decision, HeaderPlan, Judgement, RequestView, classify, judge_response, may_be_carried_out,
+};
+use crate::middleware::saved_body::SaveBody;
+use crate::middleware::slow_path::{note_retry, route_refuses};
+use crate::middleware::token_choice::{self, NoRetry, TokenWait};
+use crate::token::Deadline;
 
-/// Puts a token on every request that goes to the API, and repeats it once on 401: what
+/// Adds a token to every request that goes to the API, and retries it once on 401: what
 /// [`AuthLayer`](crate::AuthLayer) does, for clients of `reqwest-middleware`.
 ///
 /// ```
@@ -31,7 +42,7 @@ use crate::turn;
 ///     .refresh_client(client.clone())
 ///     .build()
 ///     .await?;
-/// let api = ClientBuilder::new(client).with(AuthMiddleware::new(credentials)).build();
+/// let api = ClientBuilder::new(client).with(AuthMiddleware::new(credentials).records_redirects()).build();
 ///
 /// let response = api
 ///     .get(format!("{base_url}/events"))
@@ -55,7 +66,8 @@ use crate::turn;
 /// # Redirects
 ///
 /// reqwest follows them by itself, below every middleware. Build the client with
-/// [`redirects_within_origin`](super::redirects_within_origin), which tells why.
+/// [`redirects_within_origin`](super::redirects_within_origin), which tells why, and say so with
+/// [`records_redirects`](AuthMiddleware::records_redirects).
 ///
 /// # Beside other middleware
 ///
@@ -92,13 +104,14 @@ use crate::turn;
 pub struct AuthMiddleware {
     /// `None`: each request brings its own.
     credentials: Option<Credentials>,
+    redirects: Redirects,
 }
 
 impl AuthMiddleware {
     /// A middleware that authorizes requests with `credentials`, save those that bring their own
     /// in their extensions.
     pub fn new(credentials: Credentials) -> Self {
-        AuthMiddleware { credentials: Some(credentials) }
+        AuthMiddleware { credentials: Some(credentials), redirects: Redirects::Unknown }
     }
 
     /// A middleware for many users over one client: each request brings its [`Credentials`], and
@@ -115,7 +128,22 @@ impl AuthMiddleware {
     /// # }
     /// ```
     pub fn per_request() -> Self {
-        AuthMiddleware { credentials: None }
+        AuthMiddleware { credentials: None, redirects: Redirects::Unknown }
+    }
+
+    /// Says that the client was built with
+    /// [`redirects_within_origin`](super::redirects_within_origin), so that unsafe requests are retried
+    /// where no redirect was followed. Middleware below must not send the request from another task.
+    #[must_use]
+    pub fn records_redirects(self) -> Self {
+        AuthMiddleware { redirects: Redirects::Recorded, ..self }
+    }
+
+    /// Says that the client was built with [`Policy::none`](reqwest::redirect::Policy::none), so that
+    /// unsafe requests are retried.
+    #[must_use]
+    pub fn follows_no_redirects(self) -> Self {
+        AuthMiddleware { redirects: Redirects::NotFollowed, ..self }
     }
 }
 
@@ -128,13 +156,16 @@ impl Middleware for AuthMiddleware {
         next: Next<'_>,
     ) -> Result<Response, Error> {
         // A request of reqwest's own kind shows its extensions to nobody. What an `http::Request`
-        // brought along stands there: its choices, and the mark of a refresh exchange.
+        // brought along stands there: its overrides, and the mark of a refresh request. That kind has
+        // no fragment.
+        let fragment = request.url().fragment().map(str::to_owned);
         let request = http::Request::<Body>::try_from(request)?;
         let (uri, own) = (request.uri().clone(), request.extensions().clone());
         let mut request = Request::try_from(request)?;
+        request.url_mut().set_fragment(fragment.as_deref());
 
         let merged;
-        let asked = Asked {
+        let view = RequestView {
             uri: &uri,
             headers: request.headers(),
             extensions: if own.is_empty() {
@@ -144,42 +175,53 @@ impl Middleware for AuthMiddleware {
                 &merged
             },
         };
-        let (credentials, choices) = match admit(self.credentials.as_ref(), &asked) {
-            Ok(Admission::Authorize(grant)) => match grant.wishes.heed(asked.headers) {
-                Ok(Some(choices)) => (grant.credentials.clone(), choices),
-                Ok(None) => return next.run(request, extensions).await,
-                Err(error) => return Err(Error::middleware(error)),
-            },
-            Ok(Admission::PassThrough) => return next.run(request, extensions).await,
-            Err(error) => return Err(Error::middleware(error)),
-        };
+        let (credentials, origin, plan) =
+            match classify(self.credentials.as_ref(), None, &view).map_err(Error::middleware)? {
+                Decision::Authorize(target) => {
+                    (target.credentials.clone(), target.origin, target.plan)
+                }
+                Decision::PassThrough => return next.run(request, extensions).await,
+            };
 
-        let copy = request.try_clone();
-        let url = request.url().clone();
-        let generation = authorize(&credentials, choices, request.headers_mut())
+        let copy = request.try_clone().ok_or(NoRetry::Body);
+        let (url, method) = (request.url().clone(), request.method().clone());
+        let path = uri.path().as_bytes();
+        let route = RouteKey::of(&method, origin, path, plan.mode, plan.named_provider());
+        let deadline = request.timeout().copied().map(Deadline::after);
+        let generation = authorize(&credentials, plan, &mut request, deadline)
             .await
             .map_err(Error::middleware)?;
-        let mut response = next.clone().run(request, extensions).await?;
-        note_redirect(&url, &mut response);
-        match judge(response.status(), response.headers(), response.extensions()) {
-            Judgement::Deliver => return Ok(response),
-            Judgement::Renew => {}
+        let (response, followed) = Recorded::new(next.clone().run(request, extensions)).await;
+        let mut response = response?;
+        note_redirects(&url, &mut response, followed, self.redirects);
+        if judge(&response) == Judgement::Deliver {
+            if !credentials.refused_routes().is_empty() && response.status() != StatusCode::UNAUTHORIZED {
+                credentials.refused_routes().accept(route);
+            }
+            return Ok(response);
+        }
+        if route_refuses(&credentials, generation, Some(route)) {
+            response.extensions_mut().insert(crate::Error::route_refused());
+            return Ok(response);
         }
 
-        let outcome = turn::after_401(&credentials, generation).await;
-        match prepare_repeat(&credentials, choices, outcome, copy) {
-            Ok(repeat) => {
-                Drain::new(Body::from(response)).await;
-                next.run(repeat, extensions).await
-            }
-            Err(reason) => {
-                if let Some(reason) = reason {
-                    response.extensions_mut().insert(reason);
-                }
-                Ok(response)
-            }
+        let retry = Retry { credentials: &credentials, generation, plan, copy, deadline };
+        let (retry, is_minted) = match retry.prepare(response, &method).await {
+            Ok(prepared) => prepared,
+            Err(response) => return Ok(*response),
+        };
+        let mut response = next.run(retry, extensions).await?;
+        note_redirects(&url, &mut response, false, self.redirects);
+        let route = is_minted.then_some(route);
+        if note_retry(&credentials, route, judge(&response)) {
+            response.extensions_mut().insert(crate::Error::route_refused());
         }
+        Ok(response)
     }
+}
+
+fn judge(response: &Response) -> Judgement {
+    judge_response(response.status(), response.headers(), response.extensions())
 }
 
 /// All that a request says: `with_extension` has the first word, the request's own extensions the
@@ -189,40 +231,138 @@ fn merge(mut own: Extensions, extensions: &Extensions) -> Extensions {
     own
 }
 
-/// Puts a token on, at once or after waiting for it, and tells its generation.
+/// Sets a token on the request, at once or after a wait, and returns the token's generation.
 async fn authorize(
     credentials: &Credentials,
-    choices: Choices,
-    headers: &mut HeaderMap,
+    plan: HeaderPlan,
+    request: &mut Request,
+    deadline: Option<Deadline>,
 ) -> Result<Generation, crate::Error> {
-    let renewal = {
+    // No snapshot lives across an await: it is borrowed from this thread.
+    let (mut next, login) = {
         let snapshot = credentials.snapshot();
-        let slot = snapshot.slot(choices.mode);
-        match turn::at_first(credentials, slot) {
-            Ok(held) => {
-                choices.apply(held, headers);
+        let slot = snapshot.slot(plan.mode);
+        match token_choice::before_first_send(credentials, slot) {
+            Ok(token) => {
+                plan.apply(token, request.headers_mut());
                 return Ok(slot.generation);
             }
-            Err(renewal) => renewal,
+            Err(wait) => (wait, slot.generation),
         }
     };
-    let outcome = renewal.await;
-    let snapshot = credentials.snapshot();
-    let slot = snapshot.slot(choices.mode);
-    choices.apply(turn::after_waiting(credentials, slot, outcome)?, headers);
-    Ok(slot.generation)
+    loop {
+        let TokenWait { wait, is_early } = next;
+        let outcome = wait.at_most(deadline.map(|deadline| deadline.remaining())).await;
+        limit(request, deadline);
+        let snapshot = credentials.snapshot();
+        token_choice::check_login(&snapshot, login)?;
+        let slot = snapshot.slot(plan.mode);
+        if is_early {
+            match token_choice::after_early_wait(credentials, slot) {
+                Ok(token) => plan.apply(token, request.headers_mut()),
+                Err(again) => {
+                    next = again;
+                    continue;
+                }
+            }
+        } else {
+            plan.apply(token_choice::after_wait(credentials, slot, outcome)?, request.headers_mut());
+        }
+        return Ok(slot.generation);
+    }
 }
 
-/// The copy with the new token on it, or why there is no repeat.
-fn prepare_repeat(
-    credentials: &Credentials,
-    choices: Choices,
-    outcome: Result<(), crate::Error>,
-    copy: Option<Request>,
-) -> Result<Request, Option<crate::Error>> {
-    let snapshot = credentials.snapshot();
-    let slot = snapshot.slot(choices.mode);
-    let (held, mut repeat) = turn::for_repeat(credentials, slot, outcome, copy)?;
-    choices.apply(held, repeat.headers_mut());
-    Ok(repeat)
+/// A request that was answered 401.
+struct Retry<'a> {
+    credentials: &'a Credentials,
+    generation: Generation,
+    plan: HeaderPlan,
+    copy: Result<Request, NoRetry>,
+    /// The end of the request's own time limit.
+    deadline: Option<Deadline>,
+}
+
+impl Retry<'_> {
+    /// Waits for a new token. Returns the request with that token, and whether it was minted after the
+    /// 401.
+    ///
+    /// # Errors
+    ///
+    /// Returns the 401 where there is no retry, with the reason in its extensions.
+    async fn prepare(
+        mut self,
+        response: Response,
+        method: &Method,
+    ) -> Result<(Request, bool), Box<Response>> {
+        if may_be_carried_out(method, response.extensions()) {
+            self.copy = Err(NoRetry::CarriedOut);
+        }
+        let left = self.deadline.map(|deadline| deadline.remaining());
+        let longest = self.credentials.settings().wait_timeout.min(left.unwrap_or(Duration::MAX));
+        let wait = token_choice::after_401(self.credentials, self.generation);
+        let mut wait = pin!(wait.at_most(left));
+        let save = |response| {
+            SaveBody::new(into_http(response), self.credentials.saved_bodies(), longest)
+        };
+        match poll_once(wait.as_mut()).await {
+            // Nothing has to be waited for, so nothing has to be saved.
+            Some(outcome) => match self.authorize(outcome) {
+                Ok(retry) => {
+                    if response.version() != Version::HTTP_2 {
+                        drop(save(response).await);
+                    }
+                    Ok((retry, false))
+                }
+                Err(error) => Err(Box::new(rejected(response, error))),
+            },
+            None => {
+                let saved = save(response).await.map(ResponseBody::saved);
+                let outcome = wait.await;
+                match self.authorize(outcome) {
+                    Ok(retry) => Ok((retry, true)),
+                    Err(error) => {
+                        let saved = saved.map(Body::from);
+                        Err(Box::new(rejected(Response::from(saved), error)))
+                    }
+                }
+            }
+        }
+    }
+
+    /// The copy with a new token on it, or why there is no retry.
+    fn authorize(&self, outcome: Result<(), crate::Error>) -> Result<Request, crate::Error> {
+        let Retry { credentials, generation, plan, copy, .. } = self;
+        let copy = match copy {
+            Ok(request) => request.try_clone().ok_or(NoRetry::Body),
+            Err(no_retry) => Err(*no_retry),
+        };
+        let snapshot = credentials.snapshot();
+        let (token, mut retry) =
+            token_choice::for_retry(credentials, &snapshot, *generation, outcome, copy)?;
+        plan.apply(token, retry.headers_mut());
+        limit(&mut retry, self.deadline);
+        Ok(retry)
+    }
+}
+
+/// A request's own time limit covers its waits too: what is left of it is for the send.
+fn limit(request: &mut Request, deadline: Option<Deadline>) {
+    if let Some(deadline) = deadline {
+        *request.timeout_mut() = Some(deadline.remaining());
+    }
+}
+
+/// A 401 that is not retried, and says why.
+fn rejected(mut response: Response, error: crate::Error) -> Response {
+    response.extensions_mut().insert(error);
+    response
+}
+
+/// The output of a future that is ready at once.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }

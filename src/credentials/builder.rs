@@ -370,6 +370,8 @@ impl CredentialsBuilder {
                 vault,
                 refresh,
                 settings,
+                refused_routes: Default::default(),
+                saved_bodies: Default::default(),
             }),
         })
     }

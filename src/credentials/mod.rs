@@ -15,6 +15,7 @@
 //! | `builder` | what is refused before anything runs |
 
 mod builder;
+mod byte_budget;
 mod completion;
 mod desk;
 mod driver;
@@ -22,6 +23,7 @@ mod driver;
 mod interleavings;
 mod ledger;
 mod memory;
+mod refused_routes;
 mod snapshot;
 pub mod status;
 mod transaction;
@@ -38,11 +40,13 @@ use std::time::Duration;
 use arc_swap::Guard;
 
 pub use builder::CredentialsBuilder;
+pub(crate) use byte_budget::{ByteBudget, ReservedBytes};
 use completion::{Outcome, Wait};
 pub(crate) use desk::Reason;
 use desk::{Answer, Desk};
 use ledger::Ledger;
 use memory::{Memory, RefreshLimit};
+pub(crate) use refused_routes::{RefusedRoutes, RouteKey, RouteVerdict};
 pub(crate) use snapshot::{
     Freshness, Generation, LocalSnapshot, ModeTokens, ReadyToken, Snapshot, SnapshotCell,
 };
@@ -99,6 +103,9 @@ pub(crate) struct Inner {
     /// `None` for an M2M token, which can't be refreshed.
     pub(crate) refresh: Option<Arc<dyn DynRefresh>>,
     pub(crate) settings: Settings,
+    pub(crate) refused_routes: RefusedRoutes,
+    /// What the bodies of kept 401s take together.
+    pub(crate) saved_bodies: ByteBudget,
 }
 
 /// What was decided when the credential was built.
@@ -367,6 +374,15 @@ impl Credentials {
     }
 
     #[inline]
+    pub(crate) fn refused_routes(&self) -> &RefusedRoutes {
+        &self.inner.refused_routes
+    }
+
+    pub(crate) fn saved_bodies(&self) -> &ByteBudget {
+        &self.inner.saved_bodies
+    }
+
+    #[inline]
     pub(crate) fn now(&self) -> Moment {
         self.inner.settings.clock.now()
     }
@@ -443,6 +459,7 @@ impl Inner {
             Err(error) => Err(error),
         };
         self.desk.with_memory(Memory::forget);
+        self.refused_routes.clear();
         self.publish(&ledger);
         emit(&Event::TokensSet { revision: ledger.tokens.as_ref().map_or(0, TokenSet::revision) });
         written.map_err(|error| {

@@ -193,6 +193,11 @@ impl Snapshot {
         }
     }
 
+    /// Is this snapshot of the login that `generation` belongs to?
+    pub(crate) fn same_login(&self, _generation: Generation) -> bool {
+        true
+    }
+
     fn slot_mut(&mut self, mode: RequestMode) -> &mut ModeTokens {
         match mode {
             RequestMode::Customer => &mut self.customer,

@@ -2,18 +2,19 @@
 //!
 //! Every adapter asks here, so that the layer and the middleware of other clients decide alike.
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use http::{Extensions, Request, StatusCode, Uri};
+use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::{Extensions, Method, Request, StatusCode, Uri};
 
-use crate::challenge::insufficient_scope;
+use super::challenge::insufficient_scope;
 use crate::credentials::{Credentials, ReadyToken};
 use crate::error::Error;
 use crate::headers::{PROVIDER_ID, ProviderId, REQUEST_MODE, RequestMode};
-use crate::origin::Allowed;
+use crate::observe::{Event, emit};
+use crate::origin::{Allowed, NotAllowed, Origins};
 use crate::refresh::is_exchange;
 
 /// The parts of a request on which the decision depends.
-pub(crate) struct Asked<'a> {
+pub(crate) struct RequestView<'a> {
     pub(crate) uri: &'a Uri,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) extensions: &'a Extensions,
@@ -21,163 +22,203 @@ pub(crate) struct Asked<'a> {
 
 /// What is to be done with a request.
 #[derive(Debug)]
-pub(crate) enum Admission<'a> {
-    /// It is none of ours: it goes on as it came.
+pub(crate) enum Decision<'a> {
+    /// It goes on as it came.
     PassThrough,
-    /// It goes on with a token, unless its own headers say otherwise.
-    Authorize(Grant<'a>),
+    /// It goes on with a token.
+    Authorize(Target<'a>),
 }
 
-/// On whose behalf a request goes on, and what it wishes for, as far as its URI and its extensions
-/// tell.
+/// For whom a request goes on, where to, and with which headers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Grant<'a> {
+pub(crate) struct Target<'a> {
     pub(crate) credentials: &'a Credentials,
-    /// The request brought the credentials itself.
-    pub(crate) brought: bool,
-    /// Where the request goes.
+    /// The request brought the credentials in its extensions.
+    pub(crate) from_extensions: bool,
     pub(crate) origin: Allowed,
-    pub(crate) wishes: Wishes,
+    pub(crate) plan: HeaderPlan,
 }
 
-/// What the extensions of a request say, and the credentials where they say nothing.
+/// What the extensions of a request say of mode and provider id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Overrides {
+    pub(crate) mode: Option<RequestMode>,
+    pub(crate) provider_id: Option<ProviderId>,
+}
+
+/// The headers that are to be set on a request. Its own headers took precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wishes {
+pub(crate) struct HeaderPlan {
     pub(crate) mode: RequestMode,
+    /// The request's own header names the mode already.
+    mode_is_set: bool,
+    /// `None` where no provider id is to be set, or the request's own header names one.
     provider_id: Option<ProviderId>,
+    /// What [`PROVIDER_ID`] will say, whoever sets it; `None` for nothing that is a number.
+    named_provider: Option<ProviderId>,
 }
 
-/// What is to be set on a request, after its own headers were heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Choices {
-    pub(crate) mode: RequestMode,
-    /// The mode stands in the request's own header already.
-    mode_stands: bool,
-    /// The provider_id to name; `None` where none is to be named, or the request's own header does.
-    provider_id: Option<ProviderId>,
-}
-
-impl<'a, B> From<&'a Request<B>> for Asked<'a> {
+impl<'a, B> From<&'a Request<B>> for RequestView<'a> {
     fn from(request: &'a Request<B>) -> Self {
-        Asked { uri: request.uri(), headers: request.headers(), extensions: request.extensions() }
+        RequestView {
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
     }
 }
 
 /// Decides what is to be done with a request. `fixed` are the credentials of the layer; without
-/// them, each request brings its own.
+/// them, each request brings its own. `known` are the origins of credentials that requests have
+/// brought before.
 ///
 /// # Errors
 ///
 /// When the request should be authorized and can't be, as it stands.
-#[inline]
-pub(crate) fn admit<'a>(
+pub(crate) fn classify<'a>(
     fixed: Option<&'a Credentials>,
-    asked: &Asked<'a>,
-) -> Result<Admission<'a>, Error> {
-    let brought = extension::<Credentials>(asked.extensions);
+    known: Option<&Origins>,
+    view: &RequestView<'a>,
+) -> Result<Decision<'a>, Error> {
+    if view.headers.contains_key(AUTHORIZATION)
+        || !view.extensions.is_empty() && is_exchange(view.extensions)
+    {
+        return Ok(Decision::PassThrough);
+    }
+    if view.uri.scheme().is_none() || view.uri.authority().is_none() {
+        return Err(Error::invalid_request(
+            "the request's URI is relative, so nothing says where its token would go; write it \
+             with scheme and host, as in `https://goteamup.com/api/v2/events`",
+        ));
+    }
+    let brought = extension::<Credentials>(view.extensions);
     let Some(credentials) = brought.or(fixed) else {
-        return without_credentials(asked);
+        return without_credentials(known, view);
     };
-    let Some(origin) = credentials.settings().origins.allow(asked.uri) else {
-        return Ok(Admission::PassThrough);
+    let origin = match credentials.settings().origins.check(view.uri, view.headers) {
+        Ok(origin) => origin,
+        Err(why) => return Ok(pass_through(why)),
     };
-    if extension_is(asked.extensions, is_exchange) {
-        return Ok(Admission::PassThrough);
-    }
-    let wishes = Wishes::of(asked.extensions, credentials);
-    Ok(Admission::Authorize(Grant { credentials, brought: brought.is_some(), origin, wishes }))
+    let plan = Overrides::of(view.extensions).resolve(credentials, view.headers)?;
+    Ok(Decision::Authorize(Target {
+        credentials,
+        from_extensions: brought.is_some(),
+        origin,
+        plan,
+    }))
 }
 
-/// A request that brings its own `Authorization`, or carries an exchange, needs no credentials;
-/// any other should have brought some.
-fn without_credentials<'a>(asked: &Asked<'_>) -> Result<Admission<'a>, Error> {
-    if asked.headers.contains_key(AUTHORIZATION) || extension_is(asked.extensions, is_exchange) {
-        return Ok(Admission::PassThrough);
-    }
-    Err(Error::invalid_request(
-        "the request brings no credentials, and with `per_request` each has to bring its own; put \
-         a `Credentials` into its extensions",
-    ))
+fn pass_through<'a>(why: NotAllowed) -> Decision<'a> {
+    emit(&Event::RequestPassedThrough { why: why.as_str(), warn: why == NotAllowed::Host });
+    Decision::PassThrough
 }
 
-impl<'a> Grant<'a> {
+/// A request should have brought credentials, unless it goes elsewhere: a redirect that is followed
+/// above leaves them behind when it leaves the API.
+fn without_credentials<'a>(
+    known: Option<&Origins>,
+    view: &RequestView<'_>,
+) -> Result<Decision<'a>, Error> {
+    match known.map(|origins| origins.check(view.uri, view.headers)) {
+        Some(Err(why)) => Ok(pass_through(why)),
+        Some(Ok(_)) | None => Err(Error::invalid_request(
+            "the request brings no credentials, and with `per_request` each has to bring its own; \
+             put a `Credentials` into its extensions",
+        )),
+    }
+}
+
+impl<'a> Target<'a> {
     /// The credentials, if the request brought them itself.
     pub(crate) fn brought(&self) -> Option<&'a Credentials> {
-        self.brought.then_some(self.credentials)
+        self.from_extensions.then_some(self.credentials)
     }
 }
 
-impl Wishes {
-    #[inline]
-    pub(crate) fn of(extensions: &Extensions, credentials: &Credentials) -> Self {
-        let settings = credentials.settings();
-        Wishes {
-            mode: extension::<RequestMode>(extensions).copied().unwrap_or(settings.mode),
-            provider_id: extension::<ProviderId>(extensions).copied().or(settings.provider_id),
+impl Overrides {
+    pub(crate) fn of(extensions: &Extensions) -> Self {
+        Overrides {
+            mode: extension::<RequestMode>(extensions).copied(),
+            provider_id: extension::<ProviderId>(extensions).copied(),
         }
     }
 
-    /// Hears the request's own headers, which have the first word. `None`: it authorizes itself.
+    /// Resolves mode and provider id: the request's own headers take precedence, then its
+    /// extensions, then what the credentials say.
     ///
     /// # Errors
     ///
-    /// When they name no mode that there is.
-    pub(crate) fn heed(self, headers: &HeaderMap) -> Result<Option<Choices>, Error> {
-        if headers.contains_key(AUTHORIZATION) {
-            return Ok(None);
-        }
-        let (mode, mode_stands) = match standing_mode(headers)? {
-            Some(mode) => (mode, true),
-            None => (self.mode, false),
+    /// When the request's own header names no mode that there is.
+    pub(crate) fn resolve(
+        self,
+        credentials: &Credentials,
+        headers: &HeaderMap,
+    ) -> Result<HeaderPlan, Error> {
+        let settings = credentials.settings();
+        let own_mode = mode_of(headers)?;
+        let provider_id = self.provider_id.or(settings.provider_id);
+        let own_provider = headers.get(PROVIDER_ID);
+        let named_provider = match own_provider {
+            Some(own) => provider_id_of(own.as_bytes()),
+            None => provider_id,
         };
-        let provider_id = self.provider_id.filter(|_| !headers.contains_key(PROVIDER_ID));
-        Ok(Some(Choices { mode, mode_stands, provider_id }))
+        Ok(HeaderPlan {
+            mode: own_mode.or(self.mode).unwrap_or(settings.mode),
+            mode_is_set: own_mode.is_some(),
+            provider_id: provider_id.filter(|_| own_provider.is_none()),
+            named_provider,
+        })
     }
 }
 
-/// Sets the headers of a request whose own have nothing to say, as those of almost all, and so need
-/// not be heard first. `false`, and the headers are as they were, if they have.
+/// Sets the headers of a request that has none of its own by these names, as almost every one.
+/// Otherwise returns `false` and leaves the headers as they were.
 #[inline(always)]
-pub(crate) fn put_on(
-    held: &ReadyToken,
+pub(crate) fn append_headers(
+    token: &ReadyToken,
     mode: RequestMode,
     provider_id: Option<&HeaderValue>,
     headers: &mut HeaderMap,
 ) -> bool {
-    // `append` tells whether it joined another value. Where it joined one, it can be taken off again;
-    // among several, it can't.
+    // `append` tells whether it joined another value. Where it joined one, that can be undone; among
+    // several, it can't.
     if headers.len() != headers.keys_len() {
         return false;
     }
-    if headers.append(AUTHORIZATION, held.authorization.clone()) {
-        return take_off(headers, AUTHORIZATION, &[]);
+    if headers.append(AUTHORIZATION, token.authorization.clone()) {
+        return rollback(headers, AUTHORIZATION, &[]);
     }
     if headers.append(REQUEST_MODE, mode.header_value()) {
-        return take_off(headers, REQUEST_MODE, &[AUTHORIZATION]);
+        return rollback(headers, REQUEST_MODE, &[AUTHORIZATION]);
     }
     let Some(provider_id) = provider_id else {
         return true;
     };
     if headers.append(PROVIDER_ID, provider_id.clone()) {
-        return take_off(headers, PROVIDER_ID, &[AUTHORIZATION, REQUEST_MODE]);
+        return rollback(headers, PROVIDER_ID, &[AUTHORIZATION, REQUEST_MODE]);
     }
     true
 }
 
-/// The request has a value of its own for `name`: it keeps that alone, and what was put on before
-/// goes.
+/// The request has a value of its own for `name`: keeps that alone, and removes what was appended
+/// before.
 #[cold]
-fn take_off(headers: &mut HeaderMap, name: HeaderName, put_on: &[HeaderName]) -> bool {
+fn rollback(headers: &mut HeaderMap, name: HeaderName, appended: &[HeaderName]) -> bool {
     if let Some(own) = headers.get(&name).cloned() {
         headers.insert(name, own);
     }
-    for name in put_on.iter().rev() {
+    for name in appended.iter().rev() {
         headers.remove(name);
     }
     false
 }
 
-fn standing_mode(headers: &HeaderMap) -> Result<Option<RequestMode>, Error> {
+/// What a `TeamUp-Provider-ID` header names; `None` if that is no id.
+pub(super) fn provider_id_of(value: &[u8]) -> Option<ProviderId> {
+    std::str::from_utf8(value).ok()?.parse().ok().map(ProviderId::new)
+}
+
+fn mode_of(headers: &HeaderMap) -> Result<Option<RequestMode>, Error> {
     let mut values = headers.get_all(REQUEST_MODE).iter();
     let mode = values.next().map(RequestMode::from_header).transpose()?;
     if values.next().is_some() {
@@ -188,26 +229,33 @@ fn standing_mode(headers: &HeaderMap) -> Result<Option<RequestMode>, Error> {
     Ok(mode)
 }
 
-impl Choices {
+impl HeaderPlan {
     /// Sets the headers of an authorized request. `insert`, never `append`: there is one of each.
-    pub(crate) fn apply(self, held: &ReadyToken, headers: &mut HeaderMap) {
-        headers.insert(AUTHORIZATION, held.authorization.clone());
-        if !self.mode_stands {
+    pub(crate) fn apply(self, token: &ReadyToken, headers: &mut HeaderMap) {
+        headers.insert(AUTHORIZATION, token.authorization.clone());
+        if !self.mode_is_set {
             headers.insert(REQUEST_MODE, self.mode.header_value());
         }
         if let Some(provider_id) = self.provider_id {
             headers.insert(PROVIDER_ID, provider_id.header_value());
         }
     }
+
+    /// The provider id that the request names, whoever set it.
+    pub(crate) fn named_provider(self) -> Option<ProviderId> {
+        self.named_provider
+    }
 }
 
 /// Most requests have no extensions at all, and then nothing is looked up.
-fn extension<T: Clone + Send + Sync + 'static>(extensions: &Extensions) -> Option<&T> {
+pub(super) fn extension<T: Clone + Send + Sync + 'static>(extensions: &Extensions) -> Option<&T> {
     if extensions.is_empty() { None } else { extensions.get() }
 }
 
-fn extension_is(extensions: &Extensions, is: fn(&Extensions) -> bool) -> bool {
-    !extensions.is_empty() && is(extensions)
+/// Does the request say by itself which host it is for? Then that has to be compared first.
+#[inline]
+pub(super) fn names_host(headers: &HeaderMap) -> bool {
+    headers.contains_key(HOST)
 }
 
 /// What the answer to an authorized request means for its token.
@@ -215,8 +263,8 @@ fn extension_is(extensions: &Extensions, is: fn(&Extensions) -> bool) -> bool {
 pub(crate) enum Judgement {
     /// The answer is the caller's.
     Deliver,
-    /// The token was refused: renew it, and repeat the request if that can be.
-    Renew,
+    /// The token was refused: refresh it, and retry the request if that can be.
+    Refresh,
 }
 
 /// In the extensions of an answer that came from another origin than the request went to, because
@@ -224,17 +272,51 @@ pub(crate) enum Judgement {
 #[derive(Clone)]
 pub(crate) struct AnsweredElsewhere;
 
-/// Judges the answer to a request that was sent with a token of ours.
+/// In the extensions of an answer: what the client knows of redirects on the way to it. Absent where
+/// the client follows none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Redirected {
+    /// At least one was followed: the request itself was answered, so it was carried out.
+    Followed,
+    /// Nobody has noted whether one was.
+    Unknown,
+}
+
+/// Judges the answer to a request that was sent with a token of this crate's.
 #[inline]
-pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, extensions: &Extensions) -> Judgement {
+pub(crate) fn judge_response(
+    status: StatusCode,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Judgement {
     if status == StatusCode::UNAUTHORIZED
         && extension::<AnsweredElsewhere>(extensions).is_none()
         && !insufficient_scope(headers)
     {
-        Judgement::Renew
+        Judgement::Refresh
     } else {
         Judgement::Deliver
     }
+}
+
+/// May a request of this method have been carried out, although the answer is a 401? A redirect that
+/// was followed says so, and the 401 is about the request that it led to. Safe methods (RFC 9110
+/// section 9.2.1) may be sent again all the same.
+pub(crate) fn may_be_carried_out(method: &Method, extensions: &Extensions) -> bool {
+    !method.is_safe()
+        && (extension::<Redirected>(extensions).is_some() || passed_follow_redirect(extensions))
+}
+
+/// tower-http's `FollowRedirect` below names the last URI in its answers. That it is the request's own
+/// tells nothing: a 303 may lead to the URL that it came from.
+#[cfg(feature = "follow-redirect")]
+fn passed_follow_redirect(extensions: &Extensions) -> bool {
+    extension::<tower_http::follow_redirect::RequestUri>(extensions).is_some()
+}
+
+#[cfg(not(feature = "follow-redirect"))]
+fn passed_follow_redirect(_extensions: &Extensions) -> bool {
+    false
 }
 
 #[cfg(test)]
@@ -243,13 +325,13 @@ mod tests {
     use crate::credentials::Snapshot;
     use crate::headers::AuthScheme;
 
-    /// Puts a token and a provider_id on `headers`; did it?
-    fn put_on_all(headers: &mut HeaderMap) -> bool {
+    /// Appends a token, a mode and a provider id to `headers`, if it has none of them.
+    fn append_all(headers: &mut HeaderMap) -> bool {
         let snapshot = Snapshot::empty(Some(ProviderId::new(7)))
             .with_m2m(&"a-token".parse().unwrap(), AuthScheme::Bearer);
         let mode = RequestMode::Provider;
         let held = snapshot.slot(mode).held.as_ref().unwrap();
-        put_on(held, mode, snapshot.provider_id(), headers)
+        append_headers(held, mode, snapshot.provider_id(), headers)
     }
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -261,16 +343,16 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_says_nothing_gets_all_three_headers() {
+    fn a_request_without_auth_headers_gets_all_three() {
         let mut with = headers(&[("accept", "*/*")]);
-        assert!(put_on_all(&mut with));
+        assert!(append_all(&mut with));
         assert_eq!(with[AUTHORIZATION], "Bearer a-token");
         assert_eq!(with[REQUEST_MODE], "provider");
         assert_eq!(with[PROVIDER_ID], "7");
     }
 
     #[test]
-    fn p4_a_request_that_says_something_is_left_as_it_came() {
+    fn p4_a_request_with_auth_headers_of_its_own_is_left_as_it_came() {
         for lines in [
             &[("accept", "*/*"), ("authorization", "Basic eA=="), ("x-last", "1")][..],
             &[("teamup-request-mode", "customer"), ("x-last", "1")],
@@ -279,8 +361,20 @@ mod tests {
             &[("accept", "a"), ("accept", "b"), ("teamup-provider-id", "8")],
         ] {
             let mut with = headers(lines);
-            assert!(!put_on_all(&mut with), "{lines:?}");
+            assert!(!append_all(&mut with), "{lines:?}");
             assert!(with.iter().eq(headers(lines).iter()), "{lines:?}: {with:?}");
+        }
+    }
+
+    #[test]
+    fn p9_only_a_safe_request_is_sent_again_after_a_redirect() {
+        let mut extensions = Extensions::new();
+        assert!(!may_be_carried_out(&Method::POST, &extensions));
+        for redirected in [Redirected::Followed, Redirected::Unknown] {
+            extensions.insert(redirected);
+            assert!(may_be_carried_out(&Method::POST, &extensions));
+            assert!(may_be_carried_out(&Method::DELETE, &extensions));
+            assert!(!may_be_carried_out(&Method::GET, &extensions));
         }
     }
 }

@@ -3,27 +3,27 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::admit::{Judgement, judge};
+use super::context::{PendingRequest, RetryContext};
+use super::decision::{Judgement, judge_response};
+use super::response_body::ResponseBody;
+use super::slow_path::{SlowPath, Transition};
+use super::token_choice::TokenWait;
 use crate::body::RepeatableBody;
-use crate::credentials::{Credentials, Generation, PendingRefresh};
-use crate::detour::{Detour, Leave, Waiting};
+use crate::credentials::Credentials;
 use crate::error::{BoxError, Error};
-use crate::memo::Memo;
-use crate::service::Shared;
 
 pin_project! {
     /// The future of one request through [`Auth`](crate::Auth).
     ///
-    /// On the way of a good token it is the inner future and a few words beside it, with no
-    /// allocation of its own; only a detour (a wait for a refresh, a repeat after 401) is boxed.
+    /// On the fast path it is the inner future and a few words beside it, with no allocation of its
+    /// own. Only a wait for a refresh and a retry are boxed.
     ///
     /// It may be dropped at any time; what happens then is told by [`Auth`](crate::Auth#cancel-safety).
     ///
@@ -66,30 +66,13 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
-        /// Sent. With an errand, a 401 leads to a detour; without, the answer is the caller's,
+        /// Sent. With a context, a 401 leads to a refresh; without, the answer is the caller's,
         /// whatever it is.
-        Sent { #[pin] future: S::Future, errand: Option<Errand<S, B>> },
-        /// Off the straight way.
-        Detour { detour: Pin<Box<Detour<S, B, R>>> },
-        /// Nothing could be sent.
-        Refused { error: Option<Error> },
-    }
-}
-
-/// What a request carries along until it is answered.
-pub(crate) struct Errand<S, B> {
-    pub(crate) shared: Arc<Shared<S>>,
-    /// That of the token that it was sent with.
-    pub(crate) generation: Generation,
-    pub(crate) memo: Memo<B>,
-}
-
-impl<S, B> Errand<S, B> {
-    pub(crate) fn credentials(&self) -> &Credentials {
-        self.memo
-            .credentials()
-            .or(self.shared.credentials.as_ref())
-            .expect("a request is authorized by credentials")
+        Sent { #[pin] future: S::Future, context: Option<RetryContext<S, B>> },
+        /// The request waits for a token, or is retried.
+        SlowPath { slow: Pin<Box<SlowPath<S, B, R>>> },
+        /// Nothing was sent.
+        Failed { error: Option<Error> },
     }
 }
 
@@ -97,26 +80,26 @@ impl<S, B, R> ResponseFuture<S, B, R>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) fn passing(future: S::Future) -> Self {
-        ResponseFuture { state: State::Sent { future, errand: None } }
+    pub(super) fn passed_through(future: S::Future) -> Self {
+        ResponseFuture { state: State::Sent { future, context: None } }
     }
 
     #[inline]
-    pub(crate) fn sent(future: S::Future, errand: Option<Errand<S, B>>) -> Self {
-        ResponseFuture { state: State::Sent { future, errand } }
+    pub(super) fn sent(future: S::Future, context: RetryContext<S, B>) -> Self {
+        ResponseFuture { state: State::Sent { future, context: Some(context) } }
     }
 
-    pub(crate) fn waiting(
-        renewal: PendingRefresh,
+    pub(super) fn waiting(
+        wait: TokenWait,
         request: Request<B>,
-        waiting: Waiting<S>,
+        pending: PendingRequest<S>,
     ) -> Self {
-        let detour = Box::pin(Detour::for_a_token(renewal, request, waiting));
-        ResponseFuture { state: State::Detour { detour } }
+        let slow = Box::pin(SlowPath::await_token(wait, request, pending));
+        ResponseFuture { state: State::SlowPath { slow } }
     }
 
-    pub(crate) fn refused(error: Error) -> Self {
-        ResponseFuture { state: State::Refused { error: Some(error) } }
+    pub(super) fn failed(error: Error) -> Self {
+        ResponseFuture { state: State::Failed { error: Some(error) } }
     }
 }
 
@@ -126,37 +109,46 @@ where
     S::Error: Into<BoxError>,
     B: RepeatableBody,
     R: Body,
+    R::Error: Into<BoxError>,
 {
-    type Output = Result<Response<R>, BoxError>;
+    type Output = Result<Response<ResponseBody<R>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
-                StateProj::Sent { future, errand } => {
-                    let answer = ready!(future.poll(cx)).map_err(Into::into);
-                    match answer {
-                        Ok(response) if means_renewal(&response) => match errand.take() {
-                            None => return Poll::Ready(Ok(response)),
-                            Some(errand) => State::Detour {
-                                detour: Box::pin(Detour::after_401(response, errand)),
-                            },
-                        },
-                        answer => {
-                            // Whatever it is, it ends this send: what was kept for a repeat is
-                            // given back.
-                            *errand = None;
-                            return Poll::Ready(answer);
+                StateProj::Sent { future, context } => {
+                    let response = match ready!(future.poll(cx)) {
+                        Ok(response) => response,
+                        Err(error) => {
+                            *context = None;
+                            return Poll::Ready(Err(error.into()));
+                        }
+                    };
+                    // Whatever the answer is, it ends this send, and the backup is given back.
+                    let Some(context) = context.take() else {
+                        return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                    };
+                    if !means_refresh(&response) {
+                        forget_route(&context, &response);
+                        return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                    }
+                    match SlowPath::after_401(response, context) {
+                        Ok(slow) => State::SlowPath { slow: Box::pin(slow) },
+                        Err(response) => {
+                            return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                         }
                     }
                 }
-                StateProj::Refused { error } => {
+                StateProj::Failed { error } => {
                     let error = error.take().expect("polled after it was ready");
                     return Poll::Ready(Err(error.into()));
                 }
-                StateProj::Detour { detour } => match ready!(detour.as_mut().poll(cx)) {
-                    Leave::Answer(answer) => return Poll::Ready(answer),
-                    Leave::Send { future, errand } => State::Sent { future, errand },
+                StateProj::SlowPath { slow } => match ready!(slow.as_mut().poll(cx)) {
+                    Transition::Answer(answer) => return Poll::Ready(answer),
+                    Transition::Sent { future, context } => {
+                        State::Sent { future, context: Some(context) }
+                    }
                 },
             };
             state.set(next);
@@ -164,8 +156,26 @@ where
     }
 }
 
-fn means_renewal<R>(response: &Response<R>) -> bool {
-    judge(response.status(), response.headers(), response.extensions()) == Judgement::Renew
+fn means_refresh<R>(response: &Response<R>) -> bool {
+    judge_response(response.status(), response.headers(), response.extensions())
+        == Judgement::Refresh
+}
+
+/// An answer other than 401 shows that its route does not refuse fresh tokens.
+#[inline]
+fn forget_route<S, B, R>(context: &RetryContext<S, B>, response: &Response<R>) {
+    let credentials = context.credentials();
+    if !credentials.refused_routes().is_empty() && response.status() != StatusCode::UNAUTHORIZED {
+        accept_route(context, credentials);
+    }
+}
+
+#[cold]
+fn accept_route<S, B>(context: &RetryContext<S, B>, credentials: &Credentials) {
+    let provider_id = credentials.settings().provider_id;
+    if let Some(route) = context.backup.route(context.generation.mode(), provider_id) {
+        credentials.refused_routes().accept(route);
+    }
 }
 
 impl<S, B, R> fmt::Debug for ResponseFuture<S, B, R>
@@ -175,8 +185,8 @@ where
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.state {
             State::Sent { .. } => "ResponseFuture::Sent",
-            State::Detour { .. } => "ResponseFuture::Detour",
-            State::Refused { .. } => "ResponseFuture::Refused",
+            State::SlowPath { .. } => "ResponseFuture::SlowPath",
+            State::Failed { .. } => "ResponseFuture::Failed",
         })
     }
 }

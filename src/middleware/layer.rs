@@ -1,9 +1,9 @@
-//! The layer: where credentials meet a stack.
+//! The layer.
 
 use tower_layer::Layer;
 
+use super::service::Auth;
 use crate::credentials::Credentials;
-use crate::service::Auth;
 
 /// Wraps a client in [`Auth`]: every request that goes through carries a token.
 ///
@@ -22,7 +22,8 @@ use crate::service::Auth;
 /// let api = ServiceBuilder::new().layer(AuthLayer::new(credentials)).service(http_client);
 ///
 /// let request = Request::get("https://goteamup.com/api/v2/events").body(String::new())?;
-/// assert_eq!(api.oneshot(request).await?.into_body(), "provider");
+/// let response = api.oneshot(request).await?;
+/// assert_eq!(response.into_body().into_inner().unwrap(), "provider");
 /// # Ok::<(), tower::BoxError>(())
 /// # })?;
 /// # Ok::<(), tower::BoxError>(())
@@ -62,6 +63,6 @@ impl<S: Clone> Layer<S> for AuthLayer {
     type Service = Auth<S>;
 
     fn layer(&self, inner: S) -> Auth<S> {
-        Auth::new(inner, self.credentials.clone())
+        Auth::with(inner, self.credentials.clone())
     }
 }

@@ -1,61 +1,63 @@
-//! What a service that has proved long-lived keeps for itself.
+//! The private copies of a service that is called often.
 //!
-//! Clones of one service share one count of references, and the requests of all threads share that
-//! of the token's header value; each request raises and lowers both, and two threads that do so
-//! wrest the cache line from each other. A service that lives through many requests therefore gets
-//! its own copies. One that is cloned for a single request (`service.clone().oneshot(request)`)
-//! would pay for them in vain: so a service has to come of age first, and a clone begins anew.
+//! Clones of one service share one count of references, and the requests of all threads share that of the
+//! token's header value. Each request raises and lowers both, so two threads contend for the cache line.
+//! After 16 calls a service therefore keeps private copies of the shared values. One that is cloned for a
+//! single request (`service.clone().oneshot(request)`) would pay for them without effect, so a clone
+//! starts to count anew.
 
 use crate::credentials::{Credentials, LocalSnapshot, Snapshot};
 
-/// With so many calls a service has proved long-lived.
-pub(crate) const AGE: u8 = 16;
+/// After so many calls a service keeps private copies.
+pub(super) const CALLS_UNTIL_PROMOTED: u8 = 16;
 
-pub(crate) enum Own {
-    /// After so many calls.
-    Young(u8),
-    /// With a copy of the newest snapshot of the layer's credentials, if it has any.
-    Grown(Option<Box<LocalSnapshot>>),
+/// Where a service finds the newest snapshot of the layer's credentials.
+pub(super) enum SnapshotSource {
+    /// In the credentials. Counts the calls.
+    Shared(u8),
+    /// In a private copy, if the layer has credentials.
+    Local(Option<Box<LocalSnapshot>>),
 }
 
-impl Own {
-    /// Counts a call. `true` for the one with which the service has proved long-lived: it has to
-    /// [grow up](Own::grow_up) then.
+impl SnapshotSource {
+    /// Counts a call. Returns `true` for the one with which the service is to be
+    /// [promoted](SnapshotSource::promote).
     #[inline]
-    pub(crate) fn comes_of_age(&mut self) -> bool {
+    pub(super) fn count_call(&mut self) -> bool {
         match self {
-            Own::Grown(_) => false,
-            Own::Young(calls) => {
+            SnapshotSource::Local(_) => false,
+            SnapshotSource::Shared(calls) => {
                 *calls += 1;
-                *calls == AGE
+                *calls == CALLS_UNTIL_PROMOTED
             }
         }
     }
 
-    /// Copies what the requests of a service with these credentials share.
-    pub(crate) fn grow_up(&mut self, credentials: Option<&Credentials>) {
-        *self = Own::Grown(credentials.map(|own| Box::new(LocalSnapshot::of(own.cell()))));
+    /// Makes the private copy.
+    pub(super) fn promote(&mut self, credentials: Option<&Credentials>) {
+        *self = SnapshotSource::Local(
+            credentials.map(|credentials| Box::new(LocalSnapshot::of(credentials.cell()))),
+        );
     }
 
-    /// The newest snapshot of the layer's credentials, copied; `None` before the service has grown
-    /// up.
+    /// The private copy, brought up to date; `None` before the service was promoted.
     #[inline]
-    pub(crate) fn newest(&mut self, credentials: &Credentials) -> Option<&Snapshot> {
+    pub(super) fn local(&mut self, credentials: &Credentials) -> Option<&Snapshot> {
         match self {
-            Own::Grown(Some(copied)) => Some(copied.newest(credentials.cell())),
+            SnapshotSource::Local(Some(local)) => Some(local.newest(credentials.cell())),
             _ => None,
         }
     }
 }
 
-impl Default for Own {
+impl Default for SnapshotSource {
     fn default() -> Self {
-        Own::Young(0)
+        SnapshotSource::Shared(0)
     }
 }
 
-impl Clone for Own {
+impl Clone for SnapshotSource {
     fn clone(&self) -> Self {
-        Own::default()
+        SnapshotSource::default()
     }
 }

@@ -1,27 +1,33 @@
-//! The service: the way of one request, up to the moment it is sent.
+//! The service: how a request is handled up to its first send.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use crate::admit::{Admission, Asked, admit, put_on};
+use super::backup::RequestBackup;
+use super::context::{PendingRequest, PendingTarget, RetryContext, Shared};
+use super::decision::{
+    Decision, Overrides, RequestView, append_headers, classify, extension, names_host,
+};
+use super::future::ResponseFuture;
+use super::layer::AuthLayer;
+use super::local_snapshot::SnapshotSource;
+use super::response_body::ResponseBody;
+use super::token_choice;
 use crate::body::RepeatableBody;
 use crate::credentials::{Credentials, Freshness};
-use crate::detour::Waiting;
 use crate::error::BoxError;
-use crate::future::{Errand, ResponseFuture};
-use crate::memo::Memo;
-use crate::own::Own;
-use crate::turn;
+use crate::headers::ProviderId;
+use crate::refresh::is_exchange;
 
-/// Puts a token on every request that goes to the API, and repeats it once on 401.
+/// Adds a token to every request that goes to the API, and retries it once on 401.
 ///
-/// Made by [`AuthLayer`](crate::AuthLayer); the [crate's documentation](crate) tells what happens
-/// to a request on its way.
+/// Made by [`Auth::new`], or by an [`AuthLayer`]. The [crate's documentation](crate) tells how a
+/// request is handled.
 ///
 /// ```
 /// use http::Request;
@@ -39,8 +45,8 @@ use crate::turn;
 /// # Readiness
 ///
 /// `poll_ready` asks the inner service. Where a request has to wait for a refresh, the readied
-/// inner service is given back first, and another is readied when the token is there: none of the
-/// inner stack's capacity is held over a refresh.
+/// inner service is released first, and a clone is readied when the token is there. None of the inner
+/// stack's capacity is held over the wait, and no response body either: see [`ResponseBody`].
 ///
 /// # Errors
 ///
@@ -56,54 +62,70 @@ pub struct Auth<S> {
     /// The service that `poll_ready` readies and `call` calls.
     inner: S,
     shared: Arc<Shared<S>>,
-    own: Own,
-}
-
-/// What all clones of one service share.
-pub(crate) struct Shared<S> {
-    /// Never readied and never called: what is cloned when a request needs a service of its own.
-    template: Mutex<S>,
-    /// `None`: each request brings its own.
-    pub(crate) credentials: Option<Credentials>,
+    snapshots: SnapshotSource,
 }
 
 impl<S: Clone> Auth<S> {
-    pub(crate) fn new(inner: S, credentials: Option<Credentials>) -> Self {
-        let shared = Shared { template: Mutex::new(inner.clone()), credentials };
-        Auth { inner, shared: Arc::new(shared), own: Own::default() }
+    /// Wraps `inner`: requests go on with the tokens of `credentials`, save those that bring their own
+    /// in their extensions.
+    ///
+    /// ```
+    /// use http_body_util::Full;
+    /// use tower_teamup_auth::client::{HyperClient, hyper_client};
+    /// use tower_teamup_auth::{Auth, Credentials};
+    ///
+    /// fn api(credentials: Credentials) -> Auth<HyperClient> {
+    ///     Auth::new(hyper_client(), credentials)
+    /// }
+    /// ```
+    pub fn new(inner: S, credentials: Credentials) -> Self {
+        Auth::with(inner, Some(credentials))
     }
 
-    /// Gives back whatever capacity `poll_ready` has reserved in the inner service.
-    fn give_back(&mut self) {
+    pub(super) fn with(inner: S, credentials: Option<Credentials>) -> Self {
+        let shared = Shared::new(inner.clone(), credentials);
+        Auth { inner, shared: Arc::new(shared), snapshots: SnapshotSource::default() }
+    }
+
+    /// The same client for the requests of one user: a service over a clone of the inner service, with
+    /// the tokens of `credentials`.
+    ///
+    /// ```
+    /// use tower_teamup_auth::client::HyperClient;
+    /// use tower_teamup_auth::{Auth, Credentials};
+    ///
+    /// /// What a handler calls with the credentials of the session.
+    /// fn api_of(user: Credentials, api: &Auth<HyperClient>) -> Auth<HyperClient> {
+    ///     api.with_credentials(user)
+    /// }
+    /// ```
+    pub fn with_credentials(&self, credentials: Credentials) -> Self {
+        Auth::with(self.shared.fresh(), Some(credentials))
+    }
+
+    /// Releases whatever capacity `poll_ready` has reserved in the inner service.
+    fn release_ready(&mut self) {
         self.inner = self.shared.fresh();
     }
 }
 
+impl Auth<()> {
+    /// The layer that makes this service, as tower-http's services have it: the same as
+    /// [`AuthLayer::new`].
+    pub fn layer(credentials: Credentials) -> AuthLayer {
+        AuthLayer::new(credentials)
+    }
+}
+
 impl<S> Auth<S> {
-    /// The service within.
+    /// The inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The service within; what is changed here does not reach other clones, nor repeats.
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The service within, without this one around it.
+    /// The inner service, without this one around it.
     pub fn into_inner(self) -> S {
         self.inner
-    }
-}
-
-impl<S: Clone> Shared<S> {
-    /// A service that nobody has readied yet.
-    pub(crate) fn fresh(&self) -> S {
-        self.template.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn copied(&self) -> Self {
-        Shared { template: Mutex::new(self.fresh()), credentials: self.credentials.clone() }
     }
 }
 
@@ -113,8 +135,9 @@ where
     S::Error: Into<BoxError>,
     B: RepeatableBody,
     R: Body,
+    R::Error: Into<BoxError>,
 {
-    type Response = Response<R>;
+    type Response = Response<ResponseBody<R>>;
     type Error = BoxError;
     type Future = ResponseFuture<S, B, R>;
 
@@ -123,108 +146,138 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match self.authorize_at_once(&mut request) {
-            None => self.call_with_care(request),
-            errand => ResponseFuture::sent(self.inner.call(request), errand),
+        match self.authorize_fast(&mut request) {
+            Some(context) => ResponseFuture::sent(self.inner.call(request), context),
+            None => self.call_slow(request),
         }
     }
 }
 
 impl<S: Clone> Auth<S> {
-    /// The straight way, which almost every request goes: it has nothing of its own to say, neither
-    /// in its extensions nor in its headers, and the token is fresh. `None`, with the request as it
-    /// came, for any other.
+    /// Fast path: empty extensions, no auth headers and no `Host` of its own, fresh token. `None`, with
+    /// the request as it came, for any other.
     ///
     /// Some of what it calls is inlined by force, and some that is rare is marked cold: the compiler
     /// would decide otherwise, at the price of a call for each request.
     #[inline]
-    fn authorize_at_once<B: RepeatableBody>(
+    fn authorize_fast<B: RepeatableBody>(
         &mut self,
         request: &mut Request<B>,
-    ) -> Option<Errand<S, B>> {
-        if self.own.comes_of_age() {
-            self.grow_up();
+    ) -> Option<RetryContext<S, B>> {
+        if self.snapshots.count_call() {
+            self.promote();
+        }
+        if !request.extensions().is_empty() {
+            return self.authorize_with_extensions(request);
         }
         let shared = &self.shared;
         let credentials = shared.credentials.as_ref()?;
         let settings = credentials.settings();
-        if !request.extensions().is_empty() {
+        let origin = settings.origins.allow_as_written(request.uri())?;
+        if names_host(request.headers()) {
             return None;
         }
-        let origin = settings.origins.allow_as_written(request.uri())?;
         let loaded;
-        let snapshot = match self.own.newest(credentials) {
-            Some(own) => own,
+        let snapshot = match self.snapshots.local(credentials) {
+            Some(local) => local,
             None => {
                 loaded = credentials.snapshot();
                 &loaded
             }
         };
         let slot = snapshot.slot(settings.mode);
-        let Freshness::Fresh(held) = slot.freshness(credentials.now()) else {
+        let Freshness::Fresh(token) = slot.freshness(credentials.now()) else {
             return None;
         };
-        let memo = Memo::of(request, origin);
-        if !put_on(held, settings.mode, snapshot.provider_id(), request.headers_mut()) {
+        let backup = RequestBackup::of(request, origin);
+        if !append_headers(token, settings.mode, snapshot.provider_id(), request.headers_mut()) {
             return None;
         }
-        Some(Errand { shared: Arc::clone(shared), generation: slot.generation, memo })
+        Some(RetryContext { shared: Arc::clone(shared), generation: slot.generation, backup })
     }
 
-    /// Has proved long-lived: from now on it shares nothing with its clones that each request would
-    /// have to count.
+    /// The same for a request whose extensions may bring credentials, a mode or a provider id.
+    fn authorize_with_extensions<B: RepeatableBody>(
+        &mut self,
+        request: &mut Request<B>,
+    ) -> Option<RetryContext<S, B>> {
+        let shared = &self.shared;
+        let extensions = request.extensions();
+        let brought = extension::<Credentials>(extensions);
+        if is_exchange(extensions) || shared.must_learn_origins(brought) {
+            return None;
+        }
+        let credentials = brought.or(shared.credentials.as_ref())?;
+        let settings = credentials.settings();
+        let origin = settings.origins.allow_as_written(request.uri())?;
+        if names_host(request.headers()) {
+            return None;
+        }
+        let overrides = Overrides::of(extensions);
+        let mode = overrides.mode.unwrap_or(settings.mode);
+        let snapshot = credentials.snapshot();
+        let slot = snapshot.slot(mode);
+        let Freshness::Fresh(token) = slot.freshness(credentials.now()) else {
+            return None;
+        };
+        let backup = RequestBackup::of_any(request, origin, brought);
+        let own = overrides.provider_id.map(ProviderId::header_value);
+        let provider_id = own.as_ref().or(snapshot.provider_id());
+        let generation = slot.generation;
+        let headers = request.headers_mut();
+        if !append_headers(token, mode, provider_id, headers) {
+            return None;
+        }
+        Some(RetryContext { shared: Arc::clone(shared), generation, backup })
+    }
+
+    /// Makes the private copies of what each request would otherwise share with other clones.
     #[cold]
-    fn grow_up(&mut self) {
+    fn promote(&mut self) {
         self.shared = Arc::new(self.shared.copied());
-        self.own.grow_up(self.shared.credentials.as_ref());
+        self.snapshots.promote(self.shared.credentials.as_ref());
     }
 
-    /// The way of every request.
+    /// Handles any request.
     #[cold]
-    fn call_with_care<B, R>(&mut self, mut request: Request<B>) -> ResponseFuture<S, B, R>
+    fn call_slow<B, R>(&mut self, mut request: Request<B>) -> ResponseFuture<S, B, R>
     where
         S: Service<Request<B>, Response = Response<R>>,
         B: RepeatableBody,
     {
-        let shared = &self.shared;
-        let grant = match admit(shared.credentials.as_ref(), &Asked::from(&request)) {
-            Ok(Admission::Authorize(grant)) => grant,
-            Ok(Admission::PassThrough) => {
-                return ResponseFuture::passing(self.inner.call(request));
+        let shared = Arc::clone(&self.shared);
+        let known = shared.known_origins.get();
+        let view = RequestView::from(&request);
+        let target = match classify(shared.credentials.as_ref(), known, &view) {
+            Ok(Decision::Authorize(target)) => target,
+            Ok(Decision::PassThrough) => {
+                return ResponseFuture::passed_through(self.inner.call(request));
             }
             Err(error) => {
-                self.give_back();
-                return ResponseFuture::refused(error);
+                self.release_ready();
+                return ResponseFuture::failed(error);
             }
         };
-        let choices = match grant.wishes.heed(request.headers()) {
-            Ok(Some(choices)) => choices,
-            Ok(None) => return ResponseFuture::passing(self.inner.call(request)),
-            Err(error) => {
-                self.give_back();
-                return ResponseFuture::refused(error);
+        shared.learn_origins(&target);
+        let snapshot = target.credentials.snapshot();
+        let slot = snapshot.slot(target.plan.mode);
+        let generation = slot.generation;
+        match token_choice::before_first_send(target.credentials, slot) {
+            Ok(token) => {
+                let backup = RequestBackup::of_any(&request, target.origin, target.brought());
+                target.plan.apply(token, request.headers_mut());
+                let context = RetryContext { shared, generation, backup };
+                ResponseFuture::sent(self.inner.call(request), context)
             }
-        };
-        let snapshot = grant.credentials.snapshot();
-        let slot = snapshot.slot(choices.mode);
-        match turn::at_first(grant.credentials, slot) {
-            Ok(held) => {
-                let memo = Memo::with_care(&request, grant.origin, grant.brought());
-                choices.apply(held, request.headers_mut());
-                let shared = Arc::clone(shared);
-                let errand = Errand { shared, generation: slot.generation, memo };
-                ResponseFuture::sent(self.inner.call(request), Some(errand))
-            }
-            Err(renewal) => {
-                let waiting = Waiting {
-                    shared: Arc::clone(shared),
-                    credentials: grant.credentials.clone(),
-                    brought: grant.brought,
-                    origin: grant.origin,
-                    choices,
+            Err(wait) => {
+                let pending = PendingRequest {
+                    credentials: target.credentials.clone(),
+                    target: PendingTarget::from(&target),
+                    shared: Arc::clone(&shared),
+                    generation,
                 };
-                self.give_back();
-                ResponseFuture::waiting(renewal, request, waiting)
+                self.release_ready();
+                ResponseFuture::waiting(wait, request, pending)
             }
         }
     }
@@ -247,7 +300,7 @@ mod tests {
     use tower::service_fn;
 
     use super::*;
-    use crate::own::AGE;
+    use crate::middleware::local_snapshot::CALLS_UNTIL_PROMOTED;
 
     type Body = Empty<bytes::Bytes>;
 
@@ -256,14 +309,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_that_proves_long_lived_shares_nothing_with_its_clones_any_more() {
+    async fn after_16_calls_a_service_shares_nothing_with_its_clones() {
         let token = "an-m2m-token".parse().unwrap();
         let credentials = Credentials::m2m(token).build().await.unwrap();
-        let mut service = Auth::new(service_fn(answer), Some(credentials));
+        let mut service = Auth::new(service_fn(answer), credentials);
         let clone = service.clone();
-        for calls in 0..2 * u32::from(AGE) {
+        for calls in 0..2 * u32::from(CALLS_UNTIL_PROMOTED) {
             let is_shared = Arc::ptr_eq(&service.shared, &clone.shared);
-            assert_eq!(is_shared, calls < u32::from(AGE), "after {calls} calls");
+            assert_eq!(is_shared, calls < u32::from(CALLS_UNTIL_PROMOTED), "after {calls} calls");
             let request = Request::get("https://goteamup.com/api/v2/events");
             let response = service.call(request.body(Body::new()).unwrap());
             assert_eq!(format!("{response:?}"), "ResponseFuture::Sent");
@@ -274,7 +327,7 @@ mod tests {
 
     #[test]
     fn debug_tells_what_is_within() {
-        let service = Auth::new("the inner service", None);
+        let service = Auth::with("the inner service", None);
         assert_eq!(
             format!("{service:?}"),
             r#"Auth { inner: "the inner service", credentials: None }"#

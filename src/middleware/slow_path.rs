@@ -1,221 +1,419 @@
-//! What happens to a request off the straight way: it waits for a token, or it is repeated.
+//! What a request does off the fast path: it waits for a token, or it is retried.
 //!
 //! ```text
-//! no good token ──► wait for the renewal ─────────────────────► ready a service ──► first send
-//! 401 ────────────► wait for the renewal ──► drain the 401 ───► ready a service ──► last send
-//!                        └─ failed, or the body is gone ──► the 401 is the answer
+//! no valid token ─► wait for the refresh ───────────────────────────► ready a service ─► first send
+//! 401 ────────────► save its body, drop the rest ─► wait for the refresh ─► ready a service ─► retry
+//!                                                    └─ no token, or no body ─► the 401 is the answer
 //! ```
 //!
-//! Only the first send can lead to a detour after 401, and that detour ends in the last send: no
-//! request is sent more than twice, whatever the server answers.
+//! Only a first send can lead to the second line, and that ends in the retry: no request is sent more than
+//! twice, whatever the server answers.
+//!
+//! While a request waits it holds nothing of the inner stack: its readied service was released, and the
+//! body of its 401 was saved and dropped.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::admit::{Choices, Wishes};
+use super::backup::RequestBackup;
+use super::context::{PendingRequest, RetryContext, Shared};
+use super::decision::{HeaderPlan, Judgement, Overrides, judge_response, may_be_carried_out};
+use super::response_body::ResponseBody;
+use super::saved_body::SaveBody;
+use super::token_choice::{self, NoRetry, TokenWait};
+use super::wait::LimitedWait;
 use crate::body::RepeatableBody;
-use crate::credentials::{Credentials, PendingRefresh};
-use crate::drain::Drain;
+use crate::credentials::{Credentials, Generation, RouteKey, RouteVerdict};
 use crate::error::{BoxError, Error};
-use crate::future::Errand;
-use crate::memo::Memo;
-use crate::origin::Allowed;
-use crate::service::Shared;
-use crate::turn;
 
 pin_project! {
-    #[project = DetourProj]
-    pub(crate) enum Detour<S, B, R>
+    /// Boxed, so that a request on the fast path carries no more than a pointer for it.
+    pub(super) struct SlowPath<S, B, R>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        wait: LimitedWait,
+        #[pin]
+        stage: Stage<S, B, R>,
+    }
+}
+
+pin_project! {
+    #[project = StageProj]
+    enum Stage<S, B, R>
     where
         S: Service<Request<B>>,
     {
         /// The first send waits for a token.
-        AwaitToken { renewal: PendingRefresh, request: Option<Request<B>>, waiting: Option<Waiting<S>> },
-        /// A request that was answered 401 waits for the renewal. The 401 is kept whole: if no
-        /// new token comes, it is the answer.
-        AwaitRenewal {
-            renewal: PendingRefresh,
-            response: Option<Response<R>>,
-            errand: Option<Errand<S, B>>,
-        },
-        /// The 401 is read to its end, so that an HTTP/1.1 connection returns to its pool.
-        Draining { #[pin] drain: Drain<R>, request: Option<Request<B>>, service: Option<S> },
-        /// A service of the request's own is readied, and then called.
-        Readying { service: S, request: Option<Request<B>>, errand: Option<Errand<S, B>> },
+        AwaitToken { request: Option<Request<B>>, pending: Option<PendingRequest<S>>, is_early: bool },
+        /// A request was answered 401, and the refresh was asked for. Where its outcome is known at
+        /// once, nothing has to be saved.
+        Unauthorized { response: Option<Response<R>>, retry: Option<Retry<S, B>> },
+        /// The body of the 401 is read and saved.
+        SaveBody { #[pin] save: SaveBody<R>, retry: Option<Retry<S, B>> },
+        /// The retry waits for its token. The 401 is the answer if none comes.
+        AwaitRefresh { response: Option<Response<ResponseBody<R>>>, retry: Option<Retry<S, B>> },
+        /// What is left of a small 401 is read, so that an HTTP/1.1 connection returns to its pool.
+        Drain { #[pin] body: SaveBody<R>, request: Option<Request<B>>, retry: Option<SentRetry<S>> },
+        /// A service of the request's own is readied for the first send, and then called.
+        ReadyFirst { service: S, request: Option<Request<B>>, context: Option<RetryContext<S, B>> },
+        /// The same for the retry.
+        ReadyRetry { service: S, request: Option<Request<B>>, retry: Option<SentRetry<S>> },
+        /// The retry was sent. Its answer is the caller's.
+        Retried { #[pin] future: S::Future, retry: Option<SentRetry<S>> },
     }
 }
 
-/// What a request carries along that waits for its first send.
-pub(crate) struct Waiting<S> {
-    pub(crate) shared: Arc<Shared<S>>,
-    pub(crate) credentials: Credentials,
-    /// The request brought the credentials itself.
-    pub(crate) brought: bool,
-    pub(crate) origin: Allowed,
-    pub(crate) choices: Choices,
+/// A request that was answered 401, and what is known for its retry.
+struct Retry<S, B> {
+    shared: Arc<Shared<S>>,
+    credentials: Credentials,
+    /// That of the token that was answered 401.
+    generation: Generation,
+    request: Result<(Request<B>, HeaderPlan), NoRetry>,
+    route: Option<RouteKey>,
+    /// The token of the retry was minted after this request's 401.
+    is_minted: bool,
 }
 
-/// How a detour ends.
-pub(crate) enum Leave<S, B, R>
+/// What a retry leaves behind when it is sent.
+struct SentRetry<S> {
+    shared: Arc<Shared<S>>,
+    credentials: Credentials,
+    /// `Some` where a further 401 says that the route refuses fresh tokens.
+    route: Option<RouteKey>,
+}
+
+/// How the slow path ends.
+pub(super) enum Transition<S, B, R>
 where
     S: Service<Request<B>>,
 {
-    /// The request was sent; with an errand if a 401 may still lead to a repeat.
-    Send { future: S::Future, errand: Option<Errand<S, B>> },
+    /// The first send is under way; a 401 may still lead to a retry.
+    Sent { future: S::Future, context: RetryContext<S, B> },
     /// This is the caller's answer.
-    Answer(Result<Response<R>, BoxError>),
+    Answer(Result<Response<ResponseBody<R>>, BoxError>),
 }
 
-impl<S, B, R> Detour<S, B, R>
+impl<S, B, R> SlowPath<S, B, R>
 where
     S: Service<Request<B>>,
 {
-    /// The way of a request for which there is no good token.
-    pub(crate) fn for_a_token(
-        renewal: PendingRefresh,
+    /// Of a request for which there is no valid token.
+    pub(super) fn await_token(
+        wait: TokenWait,
         request: Request<B>,
-        waiting: Waiting<S>,
+        pending: PendingRequest<S>,
     ) -> Self {
-        Detour::AwaitToken { renewal, request: Some(request), waiting: Some(waiting) }
+        let TokenWait { wait, is_early } = wait;
+        let stage = Stage::AwaitToken { request: Some(request), pending: Some(pending), is_early };
+        SlowPath { wait, stage }
     }
 
-    /// The way of a request that was answered 401.
+    /// Of a request that was answered 401.
+    ///
+    /// # Errors
+    ///
+    /// Returns the 401 where it says nothing about the token, because the route refuses fresh ones.
     #[cold]
-    pub(crate) fn after_401(response: Response<R>, mut errand: Errand<S, B>) -> Self
+    pub(super) fn after_401(
+        mut response: Response<R>,
+        mut context: RetryContext<S, B>,
+    ) -> Result<Self, Box<Response<R>>>
     where
         B: RepeatableBody,
     {
-        // Asked now and not later: a body that is still being sent when the 401 comes is never
-        // sent again, even if it has come to its end by the time the token is there.
-        errand.memo.forget_incomplete_body();
-        let renewal = turn::after_401(errand.credentials(), errand.generation);
-        Detour::AwaitRenewal { renewal, response: Some(response), errand: Some(errand) }
+        // Asked now and not later: a body that has to be recorded while it is sent, and is not complete
+        // when the 401 comes, is not sent again, even if it is complete when the token is there.
+        context.backup.forget_incomplete_body();
+        let credentials = context.credentials().clone();
+        let generation = context.generation;
+        let settings = credentials.settings();
+        let route = context.backup.route(generation.mode(), settings.provider_id);
+        if route_refuses(&credentials, generation, route) {
+            response.extensions_mut().insert(Error::route_refused());
+            return Err(Box::new(response));
+        }
+        let wait = token_choice::after_401(&credentials, generation);
+        let request = retry_request(&mut context.backup, &credentials, &response);
+        let shared = context.shared;
+        let retry = Retry { shared, credentials, generation, request, route, is_minted: false };
+        let stage = Stage::Unauthorized { response: Some(response), retry: Some(retry) };
+        Ok(SlowPath { wait, stage })
     }
 }
 
-impl<S, B, R> Detour<S, B, R>
+/// Does the route refuse fresh tokens, and is a refresh not due? A token that was replaced meanwhile is
+/// tried all the same.
+pub(crate) fn route_refuses(
+    credentials: &Credentials,
+    generation: Generation,
+    route: Option<RouteKey>,
+) -> bool {
+    let Some(route) = route.filter(|_| !credentials.refused_routes().is_empty()) else {
+        return false;
+    };
+    if credentials.snapshot().slot(generation.mode()).generation != generation {
+        return false;
+    }
+    credentials.refused_routes().judge(route, credentials.now()) == RouteVerdict::Refused
+}
+
+/// The request of the retry, as far as it can be known before its token is there.
+fn retry_request<B: RepeatableBody, R>(
+    backup: &mut RequestBackup<B>,
+    credentials: &Credentials,
+    response: &Response<R>,
+) -> Result<(Request<B>, HeaderPlan), NoRetry> {
+    let method = backup.method().ok_or(NoRetry::Body)?;
+    if may_be_carried_out(method, response.extensions()) {
+        return Err(NoRetry::CarriedOut);
+    }
+    let request = backup.rebuild(&credentials.settings().origins).ok_or(NoRetry::Body)?;
+    // Its headers and extensions are those of the first send, and so is what they say.
+    let overrides = Overrides::of(request.extensions());
+    let plan = overrides.resolve(credentials, request.headers()).map_err(|_| NoRetry::Body)?;
+    Ok((request, plan))
+}
+
+impl<S, B, R> SlowPath<S, B, R>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Error: Into<BoxError>,
     B: RepeatableBody,
     R: Body,
+    R::Error: Into<BoxError>,
 {
     #[cold]
-    pub(crate) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Leave<S, B, R>> {
+    pub(super) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Transition<S, B, R>> {
+        let mut this = self.project();
         loop {
-            let next = match self.as_mut().project() {
-                DetourProj::AwaitToken { renewal, request, waiting } => {
-                    let outcome = ready!(Pin::new(renewal).poll(cx));
-                    let (request, waiting) = (taken(request), taken(waiting));
-                    match first_send(outcome, request, waiting) {
-                        Ok(next) => next,
-                        Err(error) => return Poll::Ready(Leave::Answer(Err(error.into()))),
+            let next = match this.stage.as_mut().project() {
+                StageProj::AwaitToken { request, pending, is_early } => {
+                    let outcome = ready!(this.wait.as_mut().poll(cx));
+                    let (request, pending) = (taken(request), taken(pending));
+                    match first_send(outcome, request, pending, *is_early) {
+                        FirstSend::Ready(stage) => stage,
+                        FirstSend::Wait(again, stage) => {
+                            this.wait.set(again);
+                            stage
+                        }
+                        FirstSend::Failed(error) => return answer(Err(error.into())),
                     }
                 }
-                DetourProj::AwaitRenewal { renewal, response, errand } => {
-                    let outcome = ready!(Pin::new(renewal).poll(cx));
-                    let (response, errand) = (taken(response), taken(errand));
-                    match repeat(outcome, response, errand) {
-                        Ok(next) => next,
-                        Err(response) => return Poll::Ready(Leave::Answer(Ok(response))),
-                    }
-                }
-                DetourProj::Draining { drain, request, service } => {
-                    ready!(drain.poll(cx));
-                    let (request, service) = (taken(request), taken(service));
-                    Detour::Readying { service, request: Some(request), errand: None }
-                }
-                DetourProj::Readying { service, request, errand } => {
-                    return Poll::Ready(match ready!(service.poll_ready(cx)) {
-                        Ok(()) => Leave::Send {
-                            future: service.call(taken(request)),
-                            errand: errand.take(),
+                StageProj::Unauthorized { response, retry } => {
+                    let outcome = this.wait.as_mut().poll(cx);
+                    let (response, mut retry) = (taken(response), taken(retry));
+                    match outcome {
+                        Poll::Ready(outcome) => match retry.authorize(outcome) {
+                            Ok((request, sent)) => drain(response, request, sent),
+                            Err(error) => {
+                                return answer(Ok(rejected(response.map(ResponseBody::inner), error)));
+                            }
                         },
-                        Err(error) => Leave::Answer(Err(error.into())),
-                    });
+                        Poll::Pending => {
+                            retry.is_minted = true;
+                            Stage::SaveBody { save: retry.save(response), retry: Some(retry) }
+                        }
+                    }
+                }
+                StageProj::SaveBody { save, retry } => {
+                    let response = ready!(save.poll(cx)).map(ResponseBody::saved);
+                    Stage::AwaitRefresh { response: Some(response), retry: Some(taken(retry)) }
+                }
+                StageProj::AwaitRefresh { response, retry } => {
+                    let outcome = ready!(this.wait.as_mut().poll(cx));
+                    let (response, retry) = (taken(response), taken(retry));
+                    match retry.authorize(outcome) {
+                        Ok((request, sent)) => ready_retry(request, sent),
+                        Err(error) => return answer(Ok(rejected(response, error))),
+                    }
+                }
+                StageProj::Drain { body, request, retry } => {
+                    drop(ready!(body.poll(cx)));
+                    ready_retry(taken(request), taken(retry))
+                }
+                StageProj::ReadyFirst { service, request, context } => {
+                    if let Err(error) = ready!(service.poll_ready(cx)) {
+                        return answer(Err(error.into()));
+                    }
+                    let future = service.call(taken(request));
+                    return Poll::Ready(Transition::Sent { future, context: taken(context) });
+                }
+                StageProj::ReadyRetry { service, request, retry } => {
+                    if let Err(error) = ready!(service.poll_ready(cx)) {
+                        return answer(Err(error.into()));
+                    }
+                    let future = service.call(taken(request));
+                    Stage::Retried { future, retry: Some(taken(retry)) }
+                }
+                StageProj::Retried { future, retry } => {
+                    let mut response = match ready!(future.poll(cx)) {
+                        Ok(response) => response,
+                        Err(error) => return answer(Err(error.into())),
+                    };
+                    taken(retry).note_answer(&mut response);
+                    return answer(Ok(response.map(ResponseBody::inner)));
                 }
             };
-            self.set(next);
+            this.stage.set(next);
         }
     }
 }
 
-/// The renewal for a first send is done: put its token on, or the old one if that is all there is
-/// and it may still be good.
+fn answer<S, B, R>(
+    answer: Result<Response<ResponseBody<R>>, BoxError>,
+) -> Poll<Transition<S, B, R>>
+where
+    S: Service<Request<B>>,
+{
+    Poll::Ready(Transition::Answer(answer))
+}
+
+/// A 401 that is not retried, and says why.
+fn rejected<R>(
+    mut response: Response<ResponseBody<R>>,
+    error: Error,
+) -> Response<ResponseBody<R>> {
+    response.extensions_mut().insert(error);
+    response
+}
+
+/// How the wait of a first send ends.
+enum FirstSend<S, B, R>
+where
+    S: Service<Request<B>>,
+{
+    Ready(Stage<S, B, R>),
+    /// It was an early one, and the token has expired meanwhile.
+    Wait(LimitedWait, Stage<S, B, R>),
+    Failed(Error),
+}
+
 fn first_send<S, B, R>(
     outcome: Result<(), Error>,
     mut request: Request<B>,
-    waiting: Waiting<S>,
-) -> Result<Detour<S, B, R>, Error>
+    pending: PendingRequest<S>,
+    is_early: bool,
+) -> FirstSend<S, B, R>
 where
     S: Service<Request<B>> + Clone,
     B: RepeatableBody,
 {
-    let Waiting { shared, credentials, brought, origin, choices } = waiting;
-    let snapshot = credentials.snapshot();
-    let slot = snapshot.slot(choices.mode);
-    let held = turn::after_waiting(&credentials, slot, outcome)?;
-    let brought = brought.then_some(&credentials);
-    let memo = Memo::with_care(&request, origin, brought);
-    choices.apply(held, request.headers_mut());
-    let service = shared.fresh();
-    let errand = Errand { shared, generation: slot.generation, memo };
-    Ok(Detour::Readying { service, request: Some(request), errand: Some(errand) })
+    let snapshot = pending.credentials.snapshot();
+    let slot = snapshot.slot(pending.target.plan.mode);
+    if let Err(error) = token_choice::check_login(&snapshot, pending.generation) {
+        return FirstSend::Failed(error);
+    }
+    let token = if is_early {
+        match token_choice::after_early_wait(&pending.credentials, slot) {
+            Ok(token) => token,
+            Err(TokenWait { wait, is_early }) => {
+                drop(snapshot);
+                let (request, pending) = (Some(request), Some(pending));
+                return FirstSend::Wait(wait, Stage::AwaitToken { request, pending, is_early });
+            }
+        }
+    } else {
+        match token_choice::after_wait(&pending.credentials, slot, outcome) {
+            Ok(token) => token,
+            Err(error) => return FirstSend::Failed(error),
+        }
+    };
+    let target = pending.target.with(&pending.credentials);
+    let backup = RequestBackup::of_any(&request, target.origin, target.brought());
+    target.plan.apply(token, request.headers_mut());
+    let generation = slot.generation;
+    let shared = pending.shared;
+    FirstSend::Ready(Stage::ReadyFirst {
+        service: shared.fresh(),
+        request: Some(request),
+        context: Some(RetryContext { shared, generation, backup }),
+    })
 }
 
-/// The renewal after a 401 is done: repeat the request, or deliver the 401.
-fn repeat<S, B, R>(
-    outcome: Result<(), Error>,
-    mut response: Response<R>,
-    errand: Errand<S, B>,
-) -> Result<Detour<S, B, R>, Response<R>>
+impl<S, B> Retry<S, B> {
+    fn save<R: Body>(&self, response: Response<R>) -> SaveBody<R> {
+        let longest = self.credentials.settings().wait_timeout;
+        SaveBody::new(response, self.credentials.saved_bodies(), longest)
+    }
+
+    /// The request with a new token on it, or why there is no retry.
+    fn authorize(self, outcome: Result<(), Error>) -> Result<(Request<B>, SentRetry<S>), Error> {
+        let Retry { shared, credentials, generation, request, route, is_minted } = self;
+        let snapshot = credentials.snapshot();
+        let (token, (mut request, plan)) =
+            token_choice::for_retry(&credentials, &snapshot, generation, outcome, request)?;
+        plan.apply(token, request.headers_mut());
+        drop(snapshot);
+        let route = route.filter(|_| is_minted);
+        Ok((request, SentRetry { shared, credentials, route }))
+    }
+}
+
+fn drain<S, B, R>(
+    response: Response<R>,
+    request: Request<B>,
+    retry: SentRetry<S>,
+) -> Stage<S, B, R>
 where
     S: Service<Request<B>> + Clone,
     R: Body,
 {
-    match authorized_repeat(outcome, errand) {
-        Ok((request, service)) => {
-            let drain = Drain::new(response.into_body());
-            Ok(Detour::Draining { drain, request: Some(request), service: Some(service) })
-        }
-        Err(reason) => {
-            if let Some(reason) = reason {
-                response.extensions_mut().insert(reason);
-            }
-            Err(response)
+    // An HTTP/2 connection is not worth the reading: its other streams go on as they are.
+    if response.version() == Version::HTTP_2 {
+        return ready_retry(request, retry);
+    }
+    let longest = retry.credentials.settings().wait_timeout;
+    let body = SaveBody::new(response, retry.credentials.saved_bodies(), longest);
+    Stage::Drain { body, request: Some(request), retry: Some(retry) }
+}
+
+fn ready_retry<S, B, R>(request: Request<B>, retry: SentRetry<S>) -> Stage<S, B, R>
+where
+    S: Service<Request<B>> + Clone,
+{
+    Stage::ReadyRetry {
+        service: retry.shared.fresh(),
+        request: Some(request),
+        retry: Some(retry),
+    }
+}
+
+impl<S> SentRetry<S> {
+    /// A token that was minted for the route and is answered 401 all the same was not what was wrong.
+    fn note_answer<R>(self, response: &mut Response<R>) {
+        let judgement =
+            judge_response(response.status(), response.headers(), response.extensions());
+        if note_retry(&self.credentials, self.route, judgement) {
+            response.extensions_mut().insert(Error::route_refused());
         }
     }
 }
 
-/// The request once more, with a new token on it and a service to send it through; or why there is
-/// no repeat.
-fn authorized_repeat<S, B>(
-    outcome: Result<(), Error>,
-    mut errand: Errand<S, B>,
-) -> Result<(Request<B>, S), Option<Error>>
-where
-    S: Service<Request<B>> + Clone,
-{
-    let credentials = errand.credentials().clone();
-    let copy = errand.memo.rebuild(&credentials.settings().origins);
-    // What it says, it said before its first send, so its choices are what they were then.
-    let copy = copy.and_then(|request| {
-        let wishes = Wishes::of(request.extensions(), &credentials);
-        let choices = wishes.heed(request.headers()).ok().flatten()?;
-        Some((request, choices))
-    });
-    let snapshot = credentials.snapshot();
-    let slot = snapshot.slot(errand.generation.mode());
-    let (held, (mut request, choices)) = turn::for_repeat(&credentials, slot, outcome, copy)?;
-    choices.apply(held, request.headers_mut());
-    Ok((request, errand.shared.fresh()))
+/// Remembers or forgets the route of a retry, as its answer says. Returns `true` if the route refuses
+/// fresh tokens.
+pub(crate) fn note_retry(
+    credentials: &Credentials,
+    route: Option<RouteKey>,
+    judgement: Judgement,
+) -> bool {
+    let Some(route) = route else { return false };
+    let is_refused = judgement == Judgement::Refresh;
+    if is_refused {
+        credentials.refused_routes().refuse(route, credentials.now());
+    } else if !credentials.refused_routes().is_empty() {
+        credentials.refused_routes().accept(route);
+    }
+    is_refused
 }
 
 fn taken<T>(place: &mut Option<T>) -> T {

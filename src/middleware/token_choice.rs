@@ -1,76 +1,148 @@
-//! Which token a request goes with at each of its turns: at once, after a wait, after a 401.
+//! The token of each send: of the first, at once or after a wait, and of the retry.
 //!
-//! Every adapter asks here. Nothing waits in this file: whoever has to is handed the renewal, loads
-//! a new snapshot when it is done, and asks for the next turn.
+//! Every adapter asks here. Nothing waits in this file. Who has to wait is handed the wait, loads a new
+//! snapshot when it is over, and asks again.
 
+use std::time::Duration;
+
+use super::wait::LimitedWait;
 use crate::credentials::{
-    Credentials, Freshness, Generation, ModeTokens, PendingRefresh, ReadyToken, Reason,
+    Credentials, Freshness, Generation, ModeTokens, ReadyToken, Reason, Snapshot,
 };
 use crate::error::Error;
 use crate::observe::{Event, emit};
 
-/// Before the first send: the token to go with, or else the renewal to wait for.
+/// The request that starts an early refresh waits for it so long at most.
+const EARLY_WAIT: Duration = Duration::from_secs(3);
+
+/// What a first send waits for.
+pub(crate) struct TokenWait {
+    pub(crate) wait: LimitedWait,
+    /// The old token is still valid, and will do if the wait takes too long.
+    pub(crate) is_early: bool,
+}
+
+/// Before the first send: the token to send with, or else what to wait for.
 #[inline]
-pub(crate) fn at_first<'a>(
+pub(crate) fn before_first_send<'a>(
     credentials: &Credentials,
     slot: &'a ModeTokens,
-) -> Result<&'a ReadyToken, PendingRefresh> {
+) -> Result<&'a ReadyToken, TokenWait> {
     match slot.freshness(credentials.now()) {
-        Freshness::Fresh(held) => Ok(held),
-        Freshness::RefreshSoon(held) => {
-            // It runs beside the request; whoever needs its outcome asks for it.
-            drop(credentials.request_refresh(slot.generation, Reason::RefreshSoon));
-            Ok(held)
+        Freshness::Fresh(token) => Ok(token),
+        // The one request whose call starts the refresh waits for it; all others go on.
+        Freshness::RefreshSoon(token) => {
+            let Some(refresh) = credentials.request_early_refresh(slot.generation) else {
+                return Ok(token);
+            };
+            let longest = EARLY_WAIT.min(credentials.settings().wait_timeout);
+            Err(TokenWait { wait: LimitedWait::new(refresh, longest), is_early: true })
         }
-        Freshness::Expired => Err(credentials.request_refresh(slot.generation, Reason::Expired)),
+        Freshness::Expired => Err(wait_for_token(credentials, slot)),
     }
 }
 
-/// The renewal for a first send is done: its token, or the old one if that is all there is and it
-/// may still be good.
+/// An early wait is over, one way or another: the new token or the old one, as long as it is valid. It
+/// may have expired meanwhile, and then the request waits like any other.
+pub(crate) fn after_early_wait<'a>(
+    credentials: &Credentials,
+    slot: &'a ModeTokens,
+) -> Result<&'a ReadyToken, TokenWait> {
+    match slot.freshness(credentials.now()) {
+        Freshness::Fresh(token) | Freshness::RefreshSoon(token) => Ok(token),
+        Freshness::Expired => Err(wait_for_token(credentials, slot)),
+    }
+}
+
+fn wait_for_token(credentials: &Credentials, slot: &ModeTokens) -> TokenWait {
+    let refresh = credentials.request_refresh(slot.generation, Reason::Expired);
+    let wait = LimitedWait::new(refresh, credentials.settings().wait_timeout);
+    TokenWait { wait, is_early: false }
+}
+
+/// The refresh for a first send is done: its token, or the old one if that is all there is and it may
+/// still be valid.
 ///
 /// # Errors
 ///
-/// When there is no token to go with, and nothing can be sent.
-pub(crate) fn after_waiting<'a>(
+/// When there is no token to send with, so that nothing is sent.
+pub(crate) fn after_wait<'a>(
     credentials: &Credentials,
     slot: &'a ModeTokens,
     outcome: Result<(), Error>,
 ) -> Result<&'a ReadyToken, Error> {
-    let (held, error) = match outcome {
+    let (token, error) = match outcome {
         // Even if it has expired by now: it is the newest there is, and was just minted.
         Ok(()) => (slot.held.as_ref(), None),
         Err(error) => (slot.last_resort(credentials.now()), Some(error)),
     };
-    held.ok_or_else(|| error.unwrap_or_else(|| credentials.lack_of(slot.generation.mode())))
+    token.ok_or_else(|| error.unwrap_or_else(|| credentials.lack_of(slot.generation.mode())))
 }
 
-/// The token of `generation` was answered 401: what to wait for before the repeat.
-pub(crate) fn after_401(credentials: &Credentials, generation: Generation) -> PendingRefresh {
-    credentials.request_refresh(generation, Reason::Unauthorized)
-}
-
-/// The renewal after a 401 is done: the token of the repeat, and the copy to put it on.
+/// A request is sent under the login that it was classified with, or not at all.
 ///
 /// # Errors
 ///
-/// When the request is not repeated. The 401 is the answer then, with the error, if there is one,
-/// in its extensions; there is none where all that is missing is a copy.
-pub(crate) fn for_repeat<'a, Q>(
-    credentials: &Credentials,
-    slot: &'a ModeTokens,
-    outcome: Result<(), Error>,
-    copy: Option<Q>,
-) -> Result<(&'a ReadyToken, Q), Option<Error>> {
-    let mode = slot.generation.mode();
-    let held = outcome.and_then(|()| slot.held.as_ref().ok_or_else(|| credentials.lack_of(mode)));
-    let (why, error) = match (held, copy) {
-        (Ok(held), Some(copy)) => {
-            emit(&Event::RequestRepeated { mode });
-            return Ok((held, copy));
+/// When the snapshot is of another login.
+pub(crate) fn check_login(snapshot: &Snapshot, generation: Generation) -> Result<(), Error> {
+    if snapshot.same_login(generation) { Ok(()) } else { Err(Error::login_changed()) }
+}
+
+/// The token of `generation` was answered 401: what to wait for before the retry.
+pub(crate) fn after_401(credentials: &Credentials, generation: Generation) -> LimitedWait {
+    let refresh = credentials.request_refresh(generation, Reason::Unauthorized);
+    LimitedWait::new(refresh, credentials.settings().wait_timeout)
+}
+
+/// Why a request that was answered 401 can't be sent again, whatever token there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRetry {
+    /// Its body is gone.
+    Body,
+    /// A redirect was followed after it, or may have been: it was carried out.
+    CarriedOut,
+}
+
+impl NoRetry {
+    fn error(self) -> Error {
+        match self {
+            NoRetry::Body => Error::retryable_by_caller(),
+            NoRetry::CarriedOut => Error::carried_out(),
         }
-        (Ok(_), None) => ("its body can't be sent again", None),
-        (Err(error), _) => ("no new token could be had", Some(error)),
+    }
+
+    const fn why(self) -> &'static str {
+        match self {
+            NoRetry::Body => "its body can't be sent again",
+            NoRetry::CarriedOut => "a redirect may have been followed after it",
+        }
+    }
+}
+
+/// The refresh after a 401 is done: the token of the retry, and the request to set it on.
+///
+/// # Errors
+///
+/// When the request is not retried. The 401 is the answer then, with the error in its extensions.
+pub(crate) fn for_retry<'a, Q>(
+    credentials: &Credentials,
+    snapshot: &'a Snapshot,
+    generation: Generation,
+    outcome: Result<(), Error>,
+    request: Result<Q, NoRetry>,
+) -> Result<(&'a ReadyToken, Q), Error> {
+    let mode = generation.mode();
+    let token = outcome.and_then(|()| {
+        check_login(snapshot, generation)?;
+        snapshot.slot(mode).held.as_ref().ok_or_else(|| credentials.lack_of(mode))
+    });
+    let (why, error) = match (token, request) {
+        (Ok(token), Ok(request)) => {
+            emit(&Event::RequestRepeated { mode });
+            return Ok((token, request));
+        }
+        (Ok(_), Err(no_retry)) => (no_retry.why(), no_retry.error()),
+        (Err(error), _) => ("no new token could be had", error),
     };
     emit(&Event::RequestNotRepeated { mode, why });
     Err(error)

@@ -83,6 +83,11 @@ pub(crate) enum Event<'a> {
         mode: RequestMode,
         why: &'static str,
     },
+    /// A request goes on without a token. `warn`: its URI alone would have been allowed.
+    RequestPassedThrough {
+        why: &'static str,
+        warn: bool,
+    },
 }
 
 /// The span in which a refresh runs, whoever asked for it.
@@ -162,6 +167,12 @@ pub(super) fn trace(event: &Event<'_>) {
         }
         Event::RequestNotRepeated { mode, why } => {
             debug!(target: TARGET, mode = mode.as_str(), why, "request not repeated");
+        }
+        Event::RequestPassedThrough { why, warn: true } => {
+            warn!(target: TARGET, why, "request passed through without a token");
+        }
+        Event::RequestPassedThrough { why, warn: false } => {
+            debug!(target: TARGET, why, "request passed through without a token");
         }
     }
 }

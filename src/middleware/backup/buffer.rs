@@ -1,19 +1,31 @@
-//! Bytes that are written one after the other, in memory that is used again and again.
+//! Header fields and other text, written one after the other into memory that is reused.
 
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
 /// What stands before a written header, in one word: how long its value is, how long its name is
 /// (at most 64 KiB, says `http`), and whether the value is sensitive.
-struct Mark(u64);
+struct FieldPrefix(u64);
 
-impl Mark {
+/// Memory that grew beyond this (bytes) is freed and not used again.
+pub(super) const REUSED_CAPACITY: usize = 4096;
+
+/// How many bytes [`Writer::write_header`] takes for all of `headers`.
+#[cold]
+pub(super) fn written_len(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| FieldPrefix::SIZE + name.as_str().len() + value.len())
+        .sum()
+}
+
+impl FieldPrefix {
     const SIZE: usize = size_of::<u64>();
 
     #[inline]
     fn new(name_len: usize, value_len: usize, sensitive: bool) -> Self {
         // No memory holds a value of 2^47 bytes.
-        Mark((value_len as u64) << 17 | (name_len as u64) << 1 | u64::from(sensitive))
+        FieldPrefix((value_len as u64) << 17 | (name_len as u64) << 1 | u64::from(sensitive))
     }
 
     fn name_len(&self) -> usize {
@@ -31,33 +43,39 @@ impl Mark {
 
 /// Memory that is written from its beginning, again and again, and given back only as a whole.
 #[derive(Default)]
-pub(super) struct Pad {
+pub(super) struct ByteBuffer {
     bytes: Vec<u8>,
     /// So many bytes of it are written.
     used: usize,
 }
 
-impl Pad {
-    /// Has `write` write, from the beginning; once more, in more room, where it was too little.
+impl ByteBuffer {
+    /// Has `write` write, from the beginning. Where the memory is too small it writes once more, in
+    /// one allocation of at least `needed` bytes.
     #[inline]
-    pub(super) fn fill(&mut self, write: impl Fn(&mut Room<'_>) -> Option<()>) {
+    pub(super) fn fill(
+        &mut self,
+        needed: impl Fn() -> usize,
+        write: impl Fn(&mut Writer<'_>) -> Option<()>,
+    ) {
         loop {
-            let mut room = Room(&mut self.bytes);
-            if write(&mut room).is_some() {
-                let left = room.0.len();
+            let mut writer = Writer(&mut self.bytes);
+            if write(&mut writer).is_some() {
+                let left = writer.0.len();
                 self.used = self.bytes.len() - left;
                 return;
             }
-            self.grow();
+            self.grow(needed());
         }
     }
 
     #[cold]
-    fn grow(&mut self) {
-        let wanted = (2 * self.bytes.len()).max(256);
+    fn grow(&mut self, needed: usize) {
         // It may hold a part of what did not go in, and is freed.
         self.bytes.fill(0);
-        self.bytes = vec![0; wanted];
+        // A power of two, so that the next request finds room too; a large one is not kept anyway.
+        let wanted = if needed > REUSED_CAPACITY { needed } else { needed.next_power_of_two() };
+        self.bytes = vec![0; wanted.max(2 * self.bytes.len()).max(256)];
     }
 
     /// All that is written.
@@ -82,10 +100,10 @@ impl Pad {
     }
 }
 
-/// What is left of a pad to write on.
-pub(super) struct Room<'a>(&'a mut [u8]);
+/// What is left of a buffer to write to.
+pub(super) struct Writer<'a>(&'a mut [u8]);
 
-impl<'a> Room<'a> {
+impl<'a> Writer<'a> {
     #[inline]
     fn take(&mut self, wanted: usize) -> Option<&'a mut [u8]> {
         let (taken, left) = std::mem::take(&mut self.0).split_at_mut_checked(wanted)?;
@@ -93,7 +111,7 @@ impl<'a> Room<'a> {
         Some(taken)
     }
 
-    /// `None` where the room does not suffice, as with the others.
+    /// `None` where the space does not suffice, as with the others.
     #[inline]
     pub(super) fn write(&mut self, text: &[u8]) -> Option<()> {
         copy(self.take(text.len())?, text);
@@ -103,8 +121,8 @@ impl<'a> Room<'a> {
     #[inline(always)]
     pub(super) fn write_header(&mut self, name: &HeaderName, value: &HeaderValue) -> Option<()> {
         let (name, text) = (name.as_str().as_bytes(), value.as_bytes());
-        let Mark(word) = Mark::new(name.len(), text.len(), value.is_sensitive());
-        self.take(Mark::SIZE)?.copy_from_slice(&word.to_le_bytes());
+        let FieldPrefix(word) = FieldPrefix::new(name.len(), text.len(), value.is_sensitive());
+        self.take(FieldPrefix::SIZE)?.copy_from_slice(&word.to_le_bytes());
         self.write(name)?;
         self.write(text)
     }
@@ -132,15 +150,30 @@ fn copy_ends<const N: usize>(room: &mut [u8], text: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// Reads what [`Room::write_header`] has written.
+/// The first value of the field `name` among those that [`Writer::write_header`] has written.
+pub(super) fn find_field<'a>(mut bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    while !bytes.is_empty() {
+        let (prefix, rest) = bytes.split_first_chunk()?;
+        let prefix = FieldPrefix(u64::from_le_bytes(*prefix));
+        let (found, rest) = rest.split_at_checked(prefix.name_len())?;
+        let (value, rest) = rest.split_at_checked(prefix.value_len())?;
+        if found == name.as_bytes() {
+            return Some(value);
+        }
+        bytes = rest;
+    }
+    None
+}
+
+/// Reads what [`Writer::write_header`] has written.
 pub(super) fn read_headers(mut bytes: &[u8], headers: &mut HeaderMap) -> Option<()> {
     while !bytes.is_empty() {
-        let (mark, rest) = bytes.split_first_chunk()?;
-        let mark = Mark(u64::from_le_bytes(*mark));
-        let (name, rest) = rest.split_at_checked(mark.name_len())?;
-        let (value, rest) = rest.split_at_checked(mark.value_len())?;
+        let (prefix, rest) = bytes.split_first_chunk()?;
+        let prefix = FieldPrefix(u64::from_le_bytes(*prefix));
+        let (name, rest) = rest.split_at_checked(prefix.name_len())?;
+        let (value, rest) = rest.split_at_checked(prefix.value_len())?;
         let mut value = HeaderValue::from_bytes(value).ok()?;
-        value.set_sensitive(mark.is_sensitive());
+        value.set_sensitive(prefix.is_sensitive());
         headers.try_append(HeaderName::from_bytes(name).ok()?, value).ok()?;
         bytes = rest;
     }
@@ -162,22 +195,25 @@ mod tests {
             written.insert(name, value);
         }
 
-        let mut pad = Pad::default();
-        pad.fill(|room| {
-            written.iter().try_for_each(|(name, value)| room.write_header(name, value))
+        let mut buffer = ByteBuffer::default();
+        buffer.fill(|| written_len(&written), |writer| {
+            written.iter().try_for_each(|(name, value)| writer.write_header(name, value))
         });
-        assert_eq!(pad.capacity(), pad.written().len().next_power_of_two(), "grown by doubling");
+        assert_eq!(buffer.written().len(), written_len(&written));
+        assert_eq!(buffer.capacity(), buffer.written().len(), "a large one is allocated once");
+        assert_eq!(find_field(buffer.written(), "xabc"), Some(&b"ABC"[..]));
+        assert_eq!(find_field(buffer.written(), "y"), None);
         let mut read = HeaderMap::new();
-        read_headers(pad.written(), &mut read).unwrap();
+        read_headers(buffer.written(), &mut read).unwrap();
         assert!(read.iter().eq(written.iter()), "{read:?}");
         let sensitive = |headers: &HeaderMap| -> Vec<_> {
             headers.values().map(HeaderValue::is_sensitive).collect()
         };
         assert_eq!(sensitive(&read), sensitive(&written));
 
-        pad.wipe();
-        assert!(pad.is_wiped());
-        pad.fill(|room| room.write(b"short"));
-        assert_eq!(pad.written(), b"short");
+        buffer.wipe();
+        assert!(buffer.is_wiped());
+        buffer.fill(|| 5, |writer| writer.write(b"short"));
+        assert_eq!(buffer.written(), b"short");
     }
 }

@@ -1,137 +1,191 @@
-//! The head of one request, written down as bytes.
+//! The head of one request, recorded as bytes.
 //!
-//! In memory that is used again and again: each thread keeps the sheets that its requests have
-//! returned, wiped, in a pile.
+//! The memory is reused: each thread keeps the wiped buffers of its earlier requests in a pool.
 
 use std::cell::Cell;
+use std::mem;
 
 use http::uri::PathAndQuery;
 use http::{Extensions, Method, Request, Uri, Version};
 
-use super::pad::{Pad, read_headers};
-use crate::credentials::Credentials;
+use super::super::decision::{Overrides, provider_id_of};
+use super::buffer::{ByteBuffer, REUSED_CAPACITY, find_field, read_headers, written_len};
+use crate::credentials::{Credentials, RouteKey};
+use crate::headers::{PROVIDER_ID, ProviderId, RequestMode};
 use crate::origin::{Allowed, Origins};
 
-/// So many sheets wait for their next request on each thread; more are freed.
-const PILED: usize = 64;
+/// Each thread keeps so many buffers for later requests; more are freed.
+const POOLED: usize = 64;
 
-/// A sheet that grew beyond this (bytes) is freed and not kept.
-const KEPT_CAPACITY: usize = 4096;
-
-/// The head of one request, as far as it has to be remembered. Goes back to the pile when it is
-/// dropped, and what it held is wiped.
-pub(super) struct Head(
-    /// `None` where there is nothing to remember.
-    Option<Box<Sheet>>,
+/// The head of one request, as far as a retry needs it. Its buffer is wiped and goes back to the pool
+/// when it is dropped.
+pub(super) struct HeadRecording(
+    /// `None` where nothing is recorded.
+    Option<Box<HeadBuffer>>,
 );
 
-struct Sheet {
-    /// While it waits in the pile: what lies below, and how many.
-    below: Option<Box<Sheet>>,
+struct HeadBuffer {
+    /// While it is in the pool: the rest of the pool, and how many that are.
+    below: Option<Box<HeadBuffer>>,
     depth: usize,
-    brought: Option<Box<Brought>>,
+    extras: Extras,
+    /// Whether there is anything in `extras`.
+    has_extras: bool,
     method: Method,
     version: Version,
     origin: Allowed,
     /// Path and query, then each header.
-    pad: Pad,
-    /// 0 where nothing is written: an absolute URI has a path.
+    text: ByteBuffer,
+    /// 0 where nothing is recorded: an absolute URI has a path.
     path_len: usize,
 }
 
 /// What only few requests bring along.
 #[derive(Default)]
-pub(super) struct Brought {
+pub(super) struct Extras {
     /// `None`: they are the layer's.
     pub(super) credentials: Option<Credentials>,
+    /// What the extensions say of mode and provider id.
+    pub(super) overrides: Overrides,
+    /// All extensions, where there are others than those of this crate; empty otherwise.
     pub(super) extensions: Extensions,
     /// `Some` where the origin was rewritten.
-    pub(super) uri: Option<Uri>,
+    pub(super) uri: Option<Box<Uri>>,
 }
 
 thread_local! {
-    /// The uppermost of the sheets that wait; each holds the one below.
-    static PILE: Cell<Option<Box<Sheet>>> = const { Cell::new(None) };
+    /// The first buffer of this thread's pool; each holds the next.
+    static POOL: Cell<Option<Box<HeadBuffer>>> = const { Cell::new(None) };
 }
 
-impl Head {
-    /// With nothing to remember.
-    pub(super) const fn blank() -> Self {
-        Head(None)
+impl HeadRecording {
+    /// Of nothing.
+    pub(super) const fn empty() -> Self {
+        HeadRecording(None)
     }
 
-    /// Of a request that can be repeated: written down.
+    /// Of a request that can be retried.
     #[inline(always)]
     pub(super) fn of<B>(request: &Request<B>, origin: Allowed) -> Self {
-        let mut sheet = Sheet::from_pile();
-        sheet.write(request, origin);
-        Head(Some(sheet))
+        let mut buffer = HeadBuffer::from_pool();
+        buffer.write(request, origin);
+        HeadRecording(Some(buffer))
     }
 
-    /// Remembers what a request brought along, if it is anything.
-    pub(super) fn add(&mut self, brought: Brought) {
-        let Brought { credentials, extensions, uri } = &brought;
-        if credentials.is_some() || !extensions.is_empty() || uri.is_some() {
-            self.0.get_or_insert_with(Sheet::from_pile).brought = Some(Box::new(brought));
+    /// Records what a request brought beside its head, if it is anything.
+    #[inline]
+    pub(super) fn add(&mut self, extras: Extras) {
+        if extras.is_any() {
+            let buffer = self.0.get_or_insert_with(HeadBuffer::from_pool);
+            buffer.extras = extras;
+            buffer.has_extras = true;
         }
     }
 
     /// The credentials that the request brought, if it brought any.
     pub(super) fn credentials(&self) -> Option<&Credentials> {
-        self.0.as_ref()?.brought.as_ref()?.credentials.as_ref()
+        self.0.as_ref()?.extras.credentials.as_ref()
+    }
+
+    fn recorded(&self) -> Option<&HeadBuffer> {
+        self.0.as_deref().filter(|buffer| buffer.path_len > 0)
+    }
+
+    /// The method, if the head is recorded.
+    pub(super) fn method(&self) -> Option<&Method> {
+        Some(&self.recorded()?.method)
+    }
+
+    /// Which of the API's routes the request goes to, if the head is recorded.
+    pub(super) fn route(&self, mode: RequestMode, default: Option<ProviderId>) -> Option<RouteKey> {
+        let buffer = self.recorded()?;
+        let (path, headers) = buffer.text.written().split_at(buffer.path_len);
+        let overrides = buffer.extras.overrides;
+        let provider_id = match find_field(headers, PROVIDER_ID.as_str()) {
+            Some(own) => provider_id_of(own),
+            None => overrides.provider_id.or(default),
+        };
+        Some(RouteKey::of(&buffer.method, buffer.origin, path, mode, provider_id))
     }
 
     /// The request again, with another body; `None` if its head was not written down.
     pub(super) fn rebuild<B>(&mut self, body: B, origins: &Origins) -> Option<Request<B>> {
-        let sheet = self.0.as_deref_mut().filter(|sheet| sheet.path_len > 0)?;
-        let brought = sheet.brought.take().map_or_else(Brought::default, |brought| *brought);
-        let (path, headers) = sheet.pad.written().split_at(sheet.path_len);
+        let buffer = self.0.as_deref_mut().filter(|buffer| buffer.path_len > 0)?;
+        let extras = mem::take(&mut buffer.extras);
+        let (path, headers) = buffer.text.written().split_at(buffer.path_len);
         let mut request = Request::new(body);
-        *request.method_mut() = sheet.method.clone();
-        *request.version_mut() = sheet.version;
-        *request.uri_mut() = match brought.uri {
-            Some(uri) => uri,
-            None => origins.uri(sheet.origin, path)?,
+        *request.method_mut() = buffer.method.clone();
+        *request.version_mut() = buffer.version;
+        *request.uri_mut() = match extras.uri {
+            Some(uri) => *uri,
+            None => origins.uri(buffer.origin, path)?,
         };
         read_headers(headers, request.headers_mut())?;
-        *request.extensions_mut() = brought.extensions;
+        *request.extensions_mut() = extras.extensions;
+        if request.extensions().is_empty() {
+            let Extras { credentials, overrides, .. } = extras;
+            put(request.extensions_mut(), credentials);
+            put(request.extensions_mut(), overrides.mode);
+            put(request.extensions_mut(), overrides.provider_id);
+        }
         Some(request)
     }
 }
 
-impl Sheet {
-    fn blank() -> Self {
-        Sheet {
+fn put<T: Clone + Send + Sync + 'static>(extensions: &mut Extensions, value: Option<T>) {
+    if let Some(value) = value {
+        extensions.insert(value);
+    }
+}
+
+impl Extras {
+    fn is_any(&self) -> bool {
+        let Extras { credentials, overrides, extensions, uri } = self;
+        credentials.is_some()
+            || *overrides != Overrides::default()
+            || !extensions.is_empty()
+            || uri.is_some()
+    }
+}
+
+impl HeadBuffer {
+    fn empty() -> Self {
+        HeadBuffer {
             below: None,
             depth: 0,
-            brought: None,
+            extras: Extras::default(),
+            has_extras: false,
             method: Method::GET,
             version: Version::HTTP_11,
             origin: Allowed::BASE,
-            pad: Pad::default(),
+            text: ByteBuffer::default(),
             path_len: 0,
         }
     }
 
-    /// The uppermost of the pile, or a new one.
+    /// One of the pool, or a new one.
     #[inline(always)]
-    fn from_pile() -> Box<Self> {
-        let uppermost = PILE.try_with(|pile| {
-            let mut sheet = pile.take()?;
-            pile.set(sheet.below.take());
-            Some(sheet)
+    fn from_pool() -> Box<Self> {
+        let first = POOL.try_with(|pool| {
+            let mut buffer = pool.take()?;
+            pool.set(buffer.below.take());
+            Some(buffer)
         });
-        uppermost.ok().flatten().unwrap_or_else(|| Box::new(Sheet::blank()))
+        first.ok().flatten().unwrap_or_else(|| Box::new(HeadBuffer::empty()))
     }
 
-    /// Writes the head of a request down.
+    /// Records the head of a request.
     #[inline]
     fn write<B>(&mut self, request: &Request<B>, origin: Allowed) {
         let path = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
-        self.pad.fill(|room| {
-            room.write(path.as_bytes())?;
-            request.headers().iter().try_for_each(|(name, value)| room.write_header(name, value))
-        });
+        let headers = request.headers();
+        self.text.fill(
+            || path.len() + written_len(headers),
+            |writer| {
+                writer.write(path.as_bytes())?;
+                headers.iter().try_for_each(|(name, value)| writer.write_header(name, value))
+            },
+        );
         self.method = request.method().clone();
         self.version = request.version();
         self.origin = origin;
@@ -142,34 +196,36 @@ impl Sheet {
     /// have stood in its headers.
     #[inline]
     fn wipe(&mut self) {
-        self.pad.wipe();
+        self.text.wipe();
         self.path_len = 0;
-        self.brought = None;
-    }
-}
-
-impl Drop for Head {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(sheet) = self.0.take() {
-            return_to_pile(sheet);
+        if mem::take(&mut self.has_extras) {
+            self.extras = Extras::default();
         }
     }
 }
 
-fn return_to_pile(mut sheet: Box<Sheet>) {
-    sheet.wipe();
-    if sheet.pad.capacity() > KEPT_CAPACITY {
+impl Drop for HeadRecording {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(buffer) = self.0.take() {
+            return_to_pool(buffer);
+        }
+    }
+}
+
+fn return_to_pool(mut buffer: Box<HeadBuffer>) {
+    buffer.wipe();
+    if buffer.text.capacity() > REUSED_CAPACITY {
         return;
     }
-    // On a thread that is ending there is no pile any more, and the sheet is freed.
-    let _ = PILE.try_with(|pile| {
-        sheet.below = pile.take();
-        sheet.depth = sheet.below.as_ref().map_or(0, |below| below.depth + 1);
-        if sheet.depth < PILED {
-            pile.set(Some(sheet));
+    // On a thread that is ending there is no pool any more, and the buffer is freed.
+    let _ = POOL.try_with(|pool| {
+        buffer.below = pool.take();
+        buffer.depth = buffer.below.as_ref().map_or(0, |below| below.depth + 1);
+        if buffer.depth < POOLED {
+            pool.set(Some(buffer));
         } else {
-            pile.set(sheet.below.take());
+            pool.set(buffer.below.take());
         }
     });
 }
@@ -180,8 +236,8 @@ mod tests {
 
     use super::*;
 
-    fn head_of(request: &Request<()>) -> Head {
-        Head::of(request, Allowed::BASE)
+    fn head_of(request: &Request<()>) -> HeadRecording {
+        HeadRecording::of(request, Allowed::BASE)
     }
 
     fn request() -> Request<()> {
@@ -191,39 +247,39 @@ mod tests {
             .unwrap()
     }
 
-    fn a_rewritten_origin() -> Brought {
-        let uri = Some(Uri::from_static("https://goteamup.com:443/"));
-        Brought { uri, ..Brought::default() }
+    fn a_rewritten_origin() -> Extras {
+        let uri = Some(Box::new(Uri::from_static("https://goteamup.com:443/")));
+        Extras { uri, ..Extras::default() }
     }
 
     #[test]
-    fn p5_a_sheet_that_is_used_again_knows_nothing_of_the_request_before() {
+    fn p5_a_reused_buffer_holds_nothing_of_the_request_before() {
         let mut head = head_of(&request());
         head.add(a_rewritten_origin());
         drop(head);
 
-        let sheet = Sheet::from_pile();
-        assert!(sheet.pad.is_wiped());
-        assert!(sheet.brought.is_none() && sheet.path_len == 0);
+        let buffer = HeadBuffer::from_pool();
+        assert!(buffer.text.is_wiped());
+        assert!(!buffer.extras.is_any() && !buffer.has_extras && buffer.path_len == 0);
     }
 
     #[test]
-    fn p9_nothing_is_rebuilt_that_was_not_written_down() {
-        let mut head = Head::blank();
+    fn p9_what_was_not_recorded_is_not_rebuilt() {
+        let mut head = HeadRecording::empty();
         head.add(a_rewritten_origin());
         assert!(head.rebuild((), &Origins::of(&["https://goteamup.com"])).is_none());
     }
 
     #[test]
-    fn a_sheet_waits_for_the_next_request_unless_it_grew_large_or_enough_are_there() {
+    fn a_buffer_is_reused_unless_it_grew_large_or_the_pool_is_full() {
         fn waiting() -> usize {
-            let uppermost = PILE.take();
-            let count = uppermost.as_ref().map_or(0, |sheet| sheet.depth + 1);
-            PILE.set(uppermost);
+            let first = POOL.take();
+            let count = uppermost.as_ref().map_or(0, |buffer| buffer.depth + 1);
+            POOL.set(first);
             count
         }
         let on_a_thread_of_its_own = || {
-            for (bytes, kept) in [(0, 1), (KEPT_CAPACITY - 1024, 1), (KEPT_CAPACITY, 0)] {
+            for (bytes, kept) in [(0, 1), (REUSED_CAPACITY - 1024, 1), (REUSED_CAPACITY, 0)] {
                 let mut large = request();
                 let value = HeaderValue::try_from("x".repeat(bytes)).unwrap();
                 large.headers_mut().insert("x-large", value);
@@ -231,10 +287,10 @@ mod tests {
                 assert_eq!(waiting(), kept, "after a header of {bytes} bytes");
             }
 
-            drop((0..2 * PILED).map(|_| head_of(&request())).collect::<Vec<_>>());
-            assert_eq!(waiting(), PILED);
+            drop((0..2 * POOLED).map(|_| head_of(&request())).collect::<Vec<_>>());
+            assert_eq!(waiting(), POOLED);
             drop([head_of(&request()), head_of(&request())]);
-            assert_eq!(waiting(), PILED);
+            assert_eq!(waiting(), POOLED);
         };
         std::thread::spawn(on_a_thread_of_its_own).join().unwrap();
     }

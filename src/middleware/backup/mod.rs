@@ -1,67 +1,98 @@
-//! What is remembered of a request while its answer is awaited, so that it can be repeated.
+//! What is kept of a request while its response is awaited, so that it can be retried.
 //!
-//! Only a 401 needs it, so the path of every request pays for remembering, not for cloning: the
-//! head is written down as bytes, before the secret is put in; it becomes a request only when the
-//! rare 401 comes. Extensions can't be written down and are cloned, where there are any.
+//! Only a 401 needs it, so every request pays for a recording, not for a clone: the head is recorded as
+//! bytes, before the secret is put in, and becomes a request again only when the rare 401 comes.
+//! Extensions can't be recorded. Those of this crate are kept by value, others are cloned.
 
+mod buffer;
 mod head;
-mod pad;
 
-use http::Request;
+use http::{Extensions, Method, Request};
 
-use self::head::{Brought, Head};
+use self::head::{Extras, HeadRecording};
+use super::decision::{Overrides, extension};
 use crate::body::RepeatableBody;
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, RouteKey};
+use crate::headers::{ProviderId, RequestMode};
 use crate::origin::{Allowed, Origins};
 
-/// What is remembered of one request.
-pub(crate) struct Memo<B> {
+/// What is kept of one request.
+pub(crate) struct RequestBackup<B> {
     /// `Some` where the body can be sent again, as far as was known before it was sent.
     body: Option<B>,
-    /// Blank unless there is a `body`, or the request brought its own credentials.
-    head: Head,
+    /// Empty unless there is a `body`, or the request brought its own credentials.
+    head: HeadRecording,
 }
 
-impl<B: RepeatableBody> Memo<B> {
-    /// Takes down what a repeat of `request` needs, which has to be before any secret of ours is in
-    /// it. For one without extensions, whose origin is written as it was allowed.
+impl<B: RepeatableBody> RequestBackup<B> {
+    /// Keeps what a retry of `request` needs. Must be called before a secret of this crate's is in it.
+    /// For a request without extensions, which writes its origin as it was allowed.
     #[inline(always)]
     pub(crate) fn of(request: &Request<B>, origin: Allowed) -> Self {
         let body = request.body().try_clone();
-        let head = if body.is_some() { Head::of(request, origin) } else { Head::blank() };
-        Memo { body, head }
+        let head =
+            if body.is_some() { HeadRecording::of(request, origin) } else { HeadRecording::empty() };
+        RequestBackup { body, head }
     }
 
     /// The same for any request, and for the credentials that it may have brought.
-    pub(crate) fn with_care(
+    #[inline]
+    pub(crate) fn of_any(
         request: &Request<B>,
         origin: Allowed,
         credentials: Option<&Credentials>,
     ) -> Self {
-        let mut memo = Memo::of(request, origin);
-        let mut brought = Brought { credentials: credentials.cloned(), ..Brought::default() };
-        if memo.body.is_some() {
-            brought.extensions = request.extensions().clone();
-            brought.uri = (origin == Allowed::REWRITTEN).then(|| request.uri().clone());
+        let mut backup = RequestBackup::of(request, origin);
+        let mut extras = Extras { credentials: credentials.cloned(), ..Extras::default() };
+        if backup.body.is_some() {
+            let extensions = request.extensions();
+            extras.overrides = Overrides::of(extensions);
+            if has_others(extensions, credentials.is_some(), extras.overrides) {
+                extras.extensions = extensions.clone();
+            }
+            extras.uri = origin.is_rewritten.then(|| Box::new(request.uri().clone()));
         }
-        memo.head.add(brought);
-        memo
+        backup.head.add(extras);
+        backup
     }
 
-    /// To be told when the first send was answered: from then on, a body that is not complete never
+    /// To be called when the first send was answered: from then on, a body that is not complete never
     /// will be.
     pub(crate) fn forget_incomplete_body(&mut self) {
         self.body.take_if(|body| !body.is_complete());
     }
 }
 
-impl<B> Memo<B> {
+/// Are there extensions beside those of this crate?
+fn has_others(extensions: &Extensions, has_credentials: bool, overrides: Overrides) -> bool {
+    // The credentials of the extensions are those that were brought, or stand there unused.
+    let has_credentials = has_credentials || extension::<Credentials>(extensions).is_some();
+    let own = [has_credentials, overrides.mode.is_some(), overrides.provider_id.is_some()];
+    extensions.len() > own.iter().filter(|is_there| **is_there).count()
+}
+
+impl<B> RequestBackup<B> {
     /// The credentials that the request brought, if it brought any.
     pub(crate) fn credentials(&self) -> Option<&Credentials> {
         self.head.credentials()
     }
 
-    /// The request again, for the one repeat; `None` if it can't be sent again.
+    /// The method, if the request can be retried.
+    pub(crate) fn method(&self) -> Option<&Method> {
+        self.head.method()
+    }
+
+    /// Which of the API's routes the request goes to, if it can be retried. `provider_id` is that of
+    /// the credentials.
+    pub(crate) fn route(
+        &self,
+        mode: RequestMode,
+        provider_id: Option<ProviderId>,
+    ) -> Option<RouteKey> {
+        self.head.route(mode, provider_id)
+    }
+
+    /// The request again, for the one retry; `None` if it can't be sent again.
     pub(crate) fn rebuild(&mut self, origins: &Origins) -> Option<Request<B>> {
         let body = self.body.take()?;
         self.head.rebuild(body, origins)
@@ -78,15 +109,15 @@ mod tests {
     use crate::body::SendOnce;
 
     #[derive(Clone, Debug, PartialEq)]
-    struct Mark(&'static str);
+    struct Tag(&'static str);
 
     fn origins() -> Origins {
         Origins::of(&["https://goteamup.com/api/v2", "https://goteamup.com:8443"])
     }
 
-    fn memo_of<B: RepeatableBody>(request: &Request<B>) -> Memo<B> {
-        let origin = origins().allow(request.uri()).unwrap();
-        Memo::with_care(request, origin, None)
+    fn backup_of<B: RepeatableBody>(request: &Request<B>) -> RequestBackup<B> {
+        let origin = origins().check(request.uri(), request.headers()).unwrap();
+        RequestBackup::of_any(request, origin, None)
     }
 
     fn request() -> Request<&'static str> {
@@ -99,44 +130,44 @@ mod tests {
             .header("x-empty", "")
             .header("accept", "application/xml")
             .header("x-bytes", HeaderValue::from_bytes(b"caf\xc3\xa9").unwrap())
-            .extension(Mark("kept"))
+            .extension(Tag("kept"))
             .body("the body")
             .unwrap()
     }
 
     #[test]
-    fn what_was_remembered_is_what_was_sent() {
+    fn a_request_is_rebuilt_as_it_was_sent() {
         let sent = request().map(Full::<Bytes>::from);
-        let again = memo_of(&sent).rebuild(&origins()).unwrap();
+        let again = backup_of(&sent).rebuild(&origins()).unwrap();
         assert_eq!(again.method(), sent.method());
         assert_eq!(again.uri(), sent.uri());
         assert_eq!(again.version(), sent.version());
         assert_eq!(again.headers(), sent.headers());
         assert!(again.headers()["cookie"].is_sensitive());
         assert!(!again.headers()["accept"].is_sensitive());
-        assert_eq!(again.extensions().get::<Mark>(), Some(&Mark("kept")));
+        assert_eq!(again.extensions().get::<Tag>(), Some(&Tag("kept")));
 
         let plain = Request::get("https://goteamup.com").body(()).unwrap();
-        let again = memo_of(&plain).rebuild(&origins()).unwrap();
+        let again = backup_of(&plain).rebuild(&origins()).unwrap();
         assert_eq!((again.method(), again.uri()), (&Method::GET, plain.uri()));
         assert!(again.headers().is_empty() && again.extensions().is_empty());
     }
 
     #[test]
-    fn p4_a_repeat_names_its_origin_as_the_first_send_did() {
+    fn p4_a_retry_names_its_origin_as_the_first_send_did() {
         for url in ["https://goteamup.com/a?b", "https://GoTeamUp.com:443/a?b"] {
             let sent = Request::get(url).body(()).unwrap();
-            let again = memo_of(&sent).rebuild(&origins()).unwrap();
+            let again = backup_of(&sent).rebuild(&origins()).unwrap();
             assert_eq!(again.uri().to_string(), url);
         }
     }
 
     #[test]
-    fn p9_what_can_be_sent_once_is_not_rebuilt() {
+    fn p9_a_body_that_cannot_be_sent_again_is_not_rebuilt() {
         let once = request().map(SendOnce::new);
-        assert!(memo_of(&once).rebuild(&origins()).is_none());
+        assert!(backup_of(&once).rebuild(&origins()).is_none());
 
-        let mut twice = memo_of(&request().map(Full::<Bytes>::from));
+        let mut twice = backup_of(&request().map(Full::<Bytes>::from));
         assert!(twice.rebuild(&origins()).is_some());
         assert!(twice.rebuild(&origins()).is_none());
     }
