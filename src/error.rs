@@ -223,7 +223,7 @@ impl Error {
     /// What answered is not the refresh endpoint as TeamUp documents it: a redirect, a status that
     /// has no meaning there, or an answer in another form. Check the base URL.
     pub fn is_protocol(&self) -> bool {
-        matches!(self.0.kind, Kind::Refresh(FailureClass::Protocol))
+        matches!(self.0.kind, Kind::Refresh(FailureClass::NotTheEndpoint))
     }
 
     /// The storm guard is open: fresh tokens keep being answered 401, so no further one is minted
@@ -305,7 +305,11 @@ impl fmt::Display for Error {
                 "the refresh was sent and no whole answer came back, so its outcome is unknown; \
                  the next refresh finds out whether the refresh token is spent",
             ),
-            Kind::Refresh(FailureClass::Protocol) => f.write_str(
+            Kind::Refresh(
+                FailureClass::NotTheEndpoint
+                | FailureClass::Configuration
+                | FailureClass::ProbablyRejected,
+            ) => f.write_str(
                 "the refresh endpoint answered in a way that TeamUp does not document; check the \
                  base URL and what stands between this program and the API",
             ),

@@ -14,17 +14,21 @@
 //! | `status` | what a program is told of all this |
 //! | `builder` | what is refused before anything runs |
 
+mod backoff;
 mod builder;
 mod byte_budget;
 mod completion;
+mod deadlines;
 mod desk;
 mod driver;
+mod generation;
 #[cfg(all(test, heavy_tests))]
 mod interleavings;
 mod ledger;
 mod memory;
 mod refused_routes;
 mod snapshot;
+mod state;
 pub mod status;
 mod transaction;
 mod vault;

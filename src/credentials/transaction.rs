@@ -328,7 +328,7 @@ impl Transaction<'_> {
                     Reread::Exchange { .. } => Err(error),
                 }
             }
-            FailureClass::Protocol => Err(Error::refresh(error)),
+            _ => Err(Error::refresh(error)),
         }
     }
 

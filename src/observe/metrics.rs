@@ -119,7 +119,9 @@ fn class(class: FailureClass) -> &'static str {
         FailureClass::Transient => "transient",
         FailureClass::Rejected => "rejected",
         FailureClass::OutcomeUnknown => "outcome_unknown",
-        FailureClass::Protocol => "protocol",
+        FailureClass::ProbablyRejected => "probably_rejected",
+        FailureClass::Configuration => "configuration",
+        FailureClass::NotTheEndpoint => "not_the_endpoint",
     }
 }
 

@@ -73,7 +73,7 @@ fn granted(
             Err(RefreshError::protocol("the endpoint grants an exchange with status 200 alone"))
         }
         // Not the endpoint's words, however they ended.
-        (Err(error), _) if error.class() == FailureClass::Protocol => Err(error),
+        (Err(error), _) if error.class() == FailureClass::NotTheEndpoint => Err(error),
         (_, BodyEnd::Broken(source)) => Err(strikeout
             .attach(RefreshError::outcome_unknown("the endpoint's answer broke off"), source)),
         (_, BodyEnd::TooLong) => {

@@ -21,9 +21,13 @@ pub enum FailureClass {
     Rejected,
     /// The exchange was sent and no whole answer came back: the refresh token may be spent.
     OutcomeUnknown,
+    /// Refused with TeamUp's body, for a reason that may be the refresh token.
+    ProbablyRejected,
+    /// The request itself is at fault: its scope, or the mode it asks for.
+    Configuration,
     /// What answered does not speak the endpoint's protocol: a redirect, another status,
     /// another format.
-    Protocol,
+    NotTheEndpoint,
 }
 
 impl fmt::Display for FailureClass {
@@ -32,7 +36,9 @@ impl fmt::Display for FailureClass {
             FailureClass::Transient => "transient",
             FailureClass::Rejected => "rejected",
             FailureClass::OutcomeUnknown => "outcome unknown",
-            FailureClass::Protocol => "protocol",
+            FailureClass::ProbablyRejected => "probably rejected",
+            FailureClass::Configuration => "configuration",
+            FailureClass::NotTheEndpoint => "not the endpoint",
         })
     }
 }
@@ -80,9 +86,9 @@ impl RefreshError {
         RefreshError::new(FailureClass::OutcomeUnknown, message)
     }
 
-    /// An answer that is none of the endpoint's; see [`FailureClass::Protocol`].
+    /// An answer that is none of the endpoint's; see [`FailureClass::NotTheEndpoint`].
     pub fn protocol(message: impl Into<Box<str>>) -> Self {
-        RefreshError::new(FailureClass::Protocol, message)
+        RefreshError::new(FailureClass::NotTheEndpoint, message)
     }
 
     fn new(class: FailureClass, message: impl Into<Box<str>>) -> Self {

@@ -84,6 +84,7 @@ use std::future::Future;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::redis::{RedisLease, RedisStore, RedisStoreBuilder};
+pub use contract::{Attempt, Expected};
 pub(crate) use erased::{DynLease, DynTokenStore};
 pub use error::StoreError;
 #[cfg(all(any(unix, windows), feature = "testing"))]
@@ -98,6 +99,7 @@ pub use key::EncryptionKey;
 #[cfg_attr(docsrs, doc(cfg(feature = "keyring")))]
 pub use keyring::KeyringStore;
 pub use memory::{MemoryLease, MemoryStore};
+pub use record::{Fingerprint, LoginId, RecordContent, StoredRecord};
 pub(crate) use seal::Seal;
 
 use crate::token::TokenSet;

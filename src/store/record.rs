@@ -43,7 +43,7 @@ pub struct Fingerprint([u8; 16]);
 /// A store writes it with [`to_json`](StoredRecord::to_json) and reads it with
 /// [`from_json`](StoredRecord::from_json), which reads what version 1 of the format wrote, too.
 /// `Debug` shows no secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StoredRecord {
     login: LoginId,
     /// From 1 to `i64::MAX`, so that every database has a type for it.
@@ -56,7 +56,7 @@ pub struct StoredRecord {
 }
 
 /// The tokens of a [`StoredRecord`], or why there are none to use.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RecordContent {
     /// The tokens of the login.
@@ -126,6 +126,31 @@ impl StoredRecord {
         self.seeds = seeds.into_iter().collect();
         let surplus = self.seeds.len().saturating_sub(SEEDS);
         self.seeds.drain(..surplus);
+        self
+    }
+
+    /// The same record with other content.
+    pub(crate) fn with_content(&self, content: RecordContent) -> Self {
+        StoredRecord { content, ..self.clone() }
+    }
+
+    /// The same record at another revision.
+    pub(crate) fn at_revision(mut self, revision: u64) -> Self {
+        self.set_revision(revision);
+        self
+    }
+
+    pub(crate) fn set_revision(&mut self, revision: u64) {
+        self.revision = revision.clamp(1, Self::MAX_REVISION);
+    }
+
+    /// The same record with its token set changed, if it has one.
+    pub(crate) fn map_tokens(mut self, change: impl FnOnce(TokenSet) -> TokenSet) -> Self {
+        self.content = match self.content {
+            RecordContent::Tokens(tokens) => RecordContent::Tokens(change(tokens)),
+            RecordContent::Rejected(tokens) => RecordContent::Rejected(change(tokens)),
+            RecordContent::SignedOut => RecordContent::SignedOut,
+        };
         self
     }
 

@@ -38,7 +38,7 @@ struct TokioSource {
 }
 
 /// One reading of both clocks, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Moment {
     /// Milliseconds on the monotonic clock, from an arbitrary origin.
     pub(crate) monotonic: u64,
@@ -71,6 +71,11 @@ impl Moment {
     /// The moment that either of the two has come by, on each clock.
     pub(crate) fn or_earlier(self, other: Moment) -> Moment {
         Moment { monotonic: self.monotonic.min(other.monotonic), wall: self.wall.min(other.wall) }
+    }
+
+    /// The moment by which both have come, on each clock.
+    pub(crate) fn or_later(self, other: Moment) -> Moment {
+        Moment { monotonic: self.monotonic.max(other.monotonic), wall: self.wall.max(other.wall) }
     }
 
     /// How long the monotonic clock takes from here to `later`.

@@ -1,6 +1,7 @@
 //! The two tokens as types of their own, wiped when dropped and silent in `Debug`.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use zeroize::Zeroizing;
@@ -124,6 +125,18 @@ impl FromStr for RefreshToken {
     /// The same as [`RefreshToken::new`].
     fn from_str(text: &str) -> Result<Self, Error> {
         RefreshToken::new(text)
+    }
+}
+
+impl Hash for AccessToken {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.expose().hash(state);
+    }
+}
+
+impl Hash for RefreshToken {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.expose().hash(state);
     }
 }
 

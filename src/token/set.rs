@@ -25,7 +25,7 @@ use crate::headers::RequestMode;
 /// assert_eq!(tokens.revision(), 0);
 /// # Ok::<(), tower_teamup_auth::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TokenSet {
     refresh_token: RefreshToken,
     customer: Option<IssuedToken>,
@@ -36,7 +36,7 @@ pub struct TokenSet {
 }
 
 /// An access token and the wall-clock time at which it expires, where that is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct IssuedToken {
     pub(crate) token: AccessToken,
     pub(crate) expires_at: Option<SystemTime>,
@@ -75,6 +75,13 @@ impl TokenSet {
         expires_at: Option<SystemTime>,
     ) -> Self {
         *self.slot(mode) = Some(IssuedToken { token, expires_at });
+        self
+    }
+
+    /// The same set with another refresh token.
+    #[must_use]
+    pub(crate) fn with_refresh_token(mut self, refresh_token: RefreshToken) -> Self {
+        self.refresh_token = refresh_token;
         self
     }
 

@@ -167,13 +167,13 @@ fn p2_an_answer_that_ends_badly_keeps_the_rotated_refresh_token_it_holds() {
 fn an_answer_in_another_format_is_none_of_the_endpoints() {
     for content_type in ["text/html", "text/html; a=application/json", "application/jsonx", ""] {
         let (class, rotated) = class_of(read(answer(200, content_type, b"<html></html>")));
-        assert_eq!((class, rotated), (FailureClass::Protocol, None), "{content_type}");
+        assert_eq!((class, rotated), (FailureClass::NotTheEndpoint, None), "{content_type}");
         // It is JSON all the same: refused, and the token is kept.
         let (class, rotated) = class_of(read(answer(200, content_type, granted("1").as_bytes())));
-        assert_eq!((class, rotated.as_deref()), (FailureClass::Protocol, Some("r-2")));
+        assert_eq!((class, rotated.as_deref()), (FailureClass::NotTheEndpoint, Some("r-2")));
         // A portal's page may be as long as it likes.
         let page = Answer { end: BodyEnd::TooLong, ..answer(200, content_type, &[b'a'; 100]) };
-        assert_eq!(read(page).unwrap_err().class(), FailureClass::Protocol);
+        assert_eq!(read(page).unwrap_err().class(), FailureClass::NotTheEndpoint);
     }
     let mut compressed = answer(200, JSON, b"\x1f\x8b");
     compressed.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -185,19 +185,19 @@ fn an_answer_in_another_format_is_none_of_the_endpoints() {
 #[test]
 fn every_status_has_its_class() {
     for (status, class) in [
-        (201, FailureClass::Protocol),
-        (204, FailureClass::Protocol),
-        (301, FailureClass::Protocol),
-        (302, FailureClass::Protocol),
-        (307, FailureClass::Protocol),
-        (308, FailureClass::Protocol),
+        (201, FailureClass::NotTheEndpoint),
+        (204, FailureClass::NotTheEndpoint),
+        (301, FailureClass::NotTheEndpoint),
+        (302, FailureClass::NotTheEndpoint),
+        (307, FailureClass::NotTheEndpoint),
+        (308, FailureClass::NotTheEndpoint),
         (400, FailureClass::Rejected),
         (401, FailureClass::Rejected),
         (403, FailureClass::Rejected),
-        (404, FailureClass::Protocol),
-        (405, FailureClass::Protocol),
+        (404, FailureClass::NotTheEndpoint),
+        (405, FailureClass::NotTheEndpoint),
         (408, FailureClass::Transient),
-        (415, FailureClass::Protocol),
+        (415, FailureClass::NotTheEndpoint),
         (425, FailureClass::Transient),
         (429, FailureClass::Transient),
         (500, FailureClass::Transient),
@@ -205,7 +205,7 @@ fn every_status_has_its_class() {
         (503, FailureClass::Transient),
         (504, FailureClass::Transient),
         (599, FailureClass::Transient),
-        (600, FailureClass::Protocol),
+        (600, FailureClass::NotTheEndpoint),
     ] {
         let error = read(answer(status, JSON, b"{}")).unwrap_err();
         assert_eq!(error.class(), class, "{status}");
@@ -232,7 +232,7 @@ fn retry_after_goes_along_with_a_transient_failure_alone() {
 #[test]
 fn xml_without_its_feature_names_the_feature() {
     let error = read(answer(200, "application/xml", b"<root/>")).unwrap_err();
-    assert_eq!(error.class(), FailureClass::Protocol);
+    assert_eq!(error.class(), FailureClass::NotTheEndpoint);
     assert!(error.to_string().contains("`xml`"), "{error}");
 }
 

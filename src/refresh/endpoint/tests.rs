@@ -120,7 +120,7 @@ async fn a_base_that_no_url_can_be_made_of_is_an_error_before_anything_is_sent()
     let (transport, seen) = granting();
     // The builder lets no such base in.
     let error = endpoint(transport, "goteamup.com:443").refresh(request()).await.unwrap_err();
-    assert_eq!(error.class(), FailureClass::Protocol);
+    assert_eq!(error.class(), FailureClass::NotTheEndpoint);
     assert!(error.to_string().contains("base URL"), "{error}");
     assert!(seen.lock().unwrap().is_empty());
 }

@@ -106,7 +106,7 @@ fn p2_a_faulty_grant_keeps_the_rotated_refresh_token_it_holds() {
     }
     // XML by another name is refused, and the token is kept.
     let (class, kept) = class_of(read(answer(200, "text/plain", whole.as_bytes())));
-    assert_eq!((class, kept.as_deref()), (FailureClass::Protocol, rotated));
+    assert_eq!((class, kept.as_deref()), (FailureClass::NotTheEndpoint, rotated));
 }
 
 #[test]

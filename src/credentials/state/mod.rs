@@ -1,0 +1,776 @@
+//! The credential as a state machine: every fact once, no task, no clock, no I/O.
+//!
+//! Callers hand in operations ([`CredentialState::enqueue`]). One worker asks for the next action
+//! ([`CredentialState::next`]), runs it, and reports its outcome ([`CredentialState::complete`]).
+//! Nothing else changes the state. It stands behind one mutex, and no user code runs under it.
+//!
+//! ```text
+//!            enqueue                      next                        complete
+//! caller ──────────────► queue ─► current ──────► action in flight ──────────► facts
+//!            ticket                                                  tickets to wake, events
+//!
+//! a refresh:  AcquireLease ─► Load ─► SendRefresh ─► Save ─► (publish) ─► ReleaseLease ─► wake
+//!                  ▲  │busy             │  │unknown: Load, then once more
+//!                  └──┴ Sleep, Load     └──┴ rejected: Load, adopt or mark as rejected
+//! ```
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `mod` | the facts, and the operations that change them at once |
+//! | `next` | which action comes next |
+//! | `complete` | what an outcome changes |
+//! | `adoption` | which record wins: ours or the store's |
+//! | `types` | what goes in and what comes out |
+
+mod adoption;
+mod complete;
+mod next;
+mod types;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+pub(crate) use types::{
+    Action, Effects, Enqueued, Failure, Found, Happened, Minted, Operation, Outcome, Reason,
+    RequestFailure, StoreCause, Tick, Ticket,
+};
+
+use super::deadlines::{Deadlines, RefreshWindow};
+use super::generation::Generation;
+use crate::headers::RequestMode;
+use crate::refresh::FailureClass;
+use crate::store::{Expected, Fingerprint, LoginId, RecordContent, StoredRecord};
+use crate::token::{IssuedToken, Moment, RefreshToken, TokenSet};
+
+/// How often the store is read at most while nothing can be refreshed.
+pub(crate) const LOOK_PAUSE: Duration = Duration::from_secs(5);
+
+/// So many fingerprints of refresh tokens that were spent or rejected are kept.
+const SPENT: usize = 8;
+
+/// The year 2200 in milliseconds since 1970: a wall clock beyond it does not number logins.
+const YEAR_2200: u64 = 7_258_118_400_000;
+
+/// What was decided when the credential was built.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Config {
+    /// Is there a store? Without one there is nobody to share a lease with, and nothing to save.
+    pub(crate) has_store: bool,
+    /// An M2M token can't be refreshed.
+    pub(crate) refreshable: bool,
+    pub(crate) base_url: Box<str>,
+    pub(crate) window: RefreshWindow,
+    /// How long the lease is waited for.
+    pub(crate) lease_wait: Duration,
+    pub(crate) limit: RefreshLimit,
+    /// The mode that is refreshed in time without being asked for.
+    pub(crate) keep_warm: Option<RequestMode>,
+}
+
+/// How many refreshes may be caused by 401s to fresh tokens, for each mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RefreshLimit {
+    /// The refresh of this number within the window is refused.
+    pub(crate) count: u32,
+    pub(crate) window: Duration,
+}
+
+/// Every fact of one credential. `L` is the store's lease and `E` an error value; the machine looks
+/// into neither.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CredentialState<L, E> {
+    config: Config,
+    /// The newest record that this process knows of; `None` before the first login.
+    record: Option<StoredRecord>,
+    /// Counts the logins that this process has seen.
+    login_epoch: u32,
+    customer: ModeState<E>,
+    provider: ModeState<E>,
+    /// `Some` while the newest record is in memory and not yet in the store.
+    dirty: Option<Dirty<E>>,
+    /// Of the refresh tokens that were spent or rejected last, oldest first. None of them is sent,
+    /// except once more after an unknown outcome.
+    spent: VecDeque<Fingerprint>,
+    /// `Some` while the record's refresh token was sent and no answer came: it may be spent.
+    lost_answer: Option<E>,
+    /// What TeamUp said when it refused the record's refresh token, where this process was told.
+    rejection: Option<E>,
+    lease: Option<HeldLease<L, E>>,
+    lease_wait: Option<LeaseWait>,
+    queue: VecDeque<Queued>,
+    current: Option<Current<E>>,
+    in_flight: Option<InFlight>,
+    /// Names the worker that is at work, if there is one.
+    worker: Option<u32>,
+    worker_epoch: u32,
+    next_ticket: Ticket,
+    /// While nothing can be refreshed, the store is read from this moment on if somebody asks.
+    next_look: Moment,
+    closing: bool,
+}
+
+/// What one mode has, beside its token in the record.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ModeState<E> {
+    /// Ends when a refresh of this mode is published.
+    pub(crate) generation: u32,
+    pub(crate) deadlines: Deadlines,
+    /// The API has answered 401 to the token of this generation.
+    pub(crate) refused: bool,
+    pub(crate) failure: Option<ModeFailure<E>>,
+    /// When a token was minted because another had been answered 401, oldest first.
+    minted_after_401: VecDeque<Moment>,
+    limit_reached: bool,
+}
+
+/// Refreshes of a mode fail.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ModeFailure<E> {
+    pub(crate) latest: Failure<E>,
+    pub(crate) since: Moment,
+    /// Until then, the latest failure answers everybody.
+    pub(crate) until: Moment,
+    consecutive: u32,
+}
+
+/// The newest record is in memory alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Dirty<E> {
+    pub(crate) since: Moment,
+    /// `Some` from the first attempt that failed.
+    pub(crate) cause: Option<StoreCause<E>>,
+    tries: u32,
+    next_try: Moment,
+    /// The program said that a record which can't be read may be overwritten.
+    overwrite: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct HeldLease<L, E> {
+    lease: L,
+    /// What the next save may replace, as the store was read under this lease; `None` before that.
+    seen: Option<Expected>,
+    /// Why the lease could not be given back.
+    not_released: Option<E>,
+}
+
+/// The lease is another's, and waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct LeaseWait {
+    since: Moment,
+    stage: WaitStage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum WaitStage {
+    Ask,
+    Read,
+    Pause,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Queued {
+    ticket: Option<Ticket>,
+    work: Work,
+}
+
+/// An operation in the queue. What takes effect at once has done so already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Work {
+    Refresh {
+        generation: Generation,
+        reason: Reason,
+    },
+    /// Is there something newer in the store than what this generation stands for?
+    Look {
+        generation: Generation,
+    },
+    /// What is dirty is saved: a login, a sign-out, or an attempt whose time has come.
+    Persist {
+        login_epoch: u32,
+    },
+    Settle {
+        close: bool,
+    },
+}
+
+/// The operation that the worker has in hand.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Current<E> {
+    queued: Queued,
+    /// How it ends, once that is known.
+    result: Option<Result<(), Failure<E>>>,
+    /// It was checked that it may start.
+    started: bool,
+    /// The store was read without a lease.
+    looked: bool,
+    /// Refresh requests that were sent for it.
+    sent: u32,
+    /// The endpoint has refused the refresh token that was sent; the store may have another.
+    rejected: Option<E>,
+    /// `Some` while a token was minted and is not published: when its request was sent.
+    minted: Option<Moment>,
+    /// An attempt to save has failed.
+    save_failed: bool,
+    conflicts: u32,
+    pause_until: Option<Moment>,
+}
+
+/// What the worker was told to do and has not reported yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum InFlight {
+    AcquireLease,
+    Load,
+    SendRefresh { login_epoch: u32 },
+    Save { login: LoginId, revision: u64 },
+    ReleaseLease,
+    Sleep,
+}
+
+/// What the status of a credential is derived from.
+#[derive(Clone, Debug)]
+pub(crate) struct View<'a, E> {
+    pub(crate) record: Option<&'a StoredRecord>,
+    pub(crate) customer: &'a ModeState<E>,
+    pub(crate) provider: &'a ModeState<E>,
+    pub(crate) dirty: Option<&'a Dirty<E>>,
+    /// Why a login is required, if it is.
+    pub(crate) login_required: Option<Failure<E>>,
+    pub(crate) login_epoch: u32,
+    pub(crate) refreshing: bool,
+    pub(crate) closing: bool,
+}
+
+impl<L, E> CredentialState<L, E>
+where
+    L: Clone + PartialEq,
+    E: Clone + PartialEq,
+{
+    /// The state of a credential that starts with this record, which the store holds.
+    pub(crate) fn new(config: Config, record: Option<StoredRecord>, now: Moment) -> Self {
+        let mut state = CredentialState {
+            config,
+            record,
+            login_epoch: 0,
+            customer: ModeState::new(),
+            provider: ModeState::new(),
+            dirty: None,
+            spent: VecDeque::new(),
+            lost_answer: None,
+            rejection: None,
+            lease: None,
+            lease_wait: None,
+            queue: VecDeque::new(),
+            current: None,
+            in_flight: None,
+            worker: None,
+            worker_epoch: 0,
+            next_ticket: 0,
+            next_look: now,
+            closing: false,
+        };
+        for mode in RequestMode::ALL {
+            state.refresh_deadlines(mode, now);
+        }
+        state
+    }
+
+    /// Takes an operation in. What it changes at once is changed when this returns.
+    pub(crate) fn enqueue(
+        &mut self,
+        operation: Operation,
+        tick: Tick,
+    ) -> (Enqueued<E>, Effects<E>) {
+        let mut effects = Effects::default();
+        let enqueued = match operation {
+            Operation::Refresh { generation, reason } => {
+                self.ask_for_refresh(generation, reason, tick, &mut effects)
+            }
+            Operation::LogIn { login, tokens, overwrite } => {
+                self.log_in(login, tokens, overwrite, tick, &mut effects)
+            }
+            Operation::SignOut { login, overwrite } => {
+                self.sign_out(login, overwrite, tick, &mut effects)
+            }
+            Operation::Flush => self.settle(false, &mut effects),
+            Operation::Close => self.settle(true, &mut effects),
+        };
+        (enqueued, effects)
+    }
+
+    fn ask_for_refresh(
+        &mut self,
+        generation: Generation,
+        reason: Reason,
+        tick: Tick,
+        effects: &mut Effects<E>,
+    ) -> Enqueued<E> {
+        let mode = generation.mode;
+        if generation.login_epoch != self.login_epoch {
+            return Enqueued::Settled(Err(Failure::LoginChanged));
+        }
+        if generation.count != self.mode(mode).generation {
+            return Enqueued::Settled(Ok(()));
+        }
+        if matches!(reason, Reason::Unauthorized | Reason::RefusedRoute) {
+            effects.changed |= !self.mode(mode).refused;
+            self.mode_mut(mode).refused = true;
+        }
+        if let Some(ticket) = self.ticket_of_refresh(generation) {
+            return Enqueued::Waits { ticket, started: false };
+        }
+        if self.closing {
+            return Enqueued::Settled(Err(Failure::ShutDown));
+        }
+        if let Some(failure) = self.objection(mode, reason, tick.now, effects) {
+            let idle = self.current.is_none() && self.queue.is_empty();
+            let look = self.config.has_store && idle && tick.now.has_reached(self.next_look);
+            if !look || failure == Failure::NotRefreshable {
+                return Enqueued::Settled(Err(failure));
+            }
+            self.next_look = tick.now.plus(LOOK_PAUSE);
+            return self.push(Work::Look { generation });
+        }
+        effects.changed = true;
+        self.push(Work::Refresh { generation, reason })
+    }
+
+    /// Why a refresh of `mode` must not start now, if it must not.
+    fn objection(
+        &mut self,
+        mode: RequestMode,
+        reason: Reason,
+        now: Moment,
+        effects: &mut Effects<E>,
+    ) -> Option<Failure<E>> {
+        if !self.config.refreshable {
+            return Some(Failure::NotRefreshable);
+        }
+        if let Some(failure) = self.login_required() {
+            return Some(failure);
+        }
+        if let Some(Dirty { cause: Some(cause), next_try, .. }) = &self.dirty {
+            if !now.has_reached(*next_try) {
+                return Some(Failure::Unsaved(cause.clone()));
+            }
+        }
+        if let Some(failure) = &self.mode(mode).failure {
+            let asked_for = reason == Reason::Requested && failure.ends_when_asked();
+            if !asked_for && !now.has_reached(failure.until) {
+                return Some(failure.latest.clone());
+            }
+        }
+        if reason == Reason::Unauthorized && self.is_limit_reached(mode, now, effects) {
+            return Some(Failure::RefreshLimited);
+        }
+        None
+    }
+
+    /// Would one more refresh for a 401 be too many?
+    fn is_limit_reached(
+        &mut self,
+        mode: RequestMode,
+        now: Moment,
+        effects: &mut Effects<E>,
+    ) -> bool {
+        let limit = self.config.limit;
+        let state = self.mode_mut(mode);
+        let over = |minted: &Moment| now.has_reached(minted.plus(limit.window));
+        while state.minted_after_401.front().is_some_and(over) {
+            state.minted_after_401.pop_front();
+        }
+        let minted = u32::try_from(state.minted_after_401.len()).unwrap_or(u32::MAX);
+        let reached = minted.saturating_add(1) >= limit.count;
+        if reached {
+            let opened = !state.limit_reached;
+            effects.happened.push(Happened::RefreshLimited { mode, opened });
+        }
+        self.mode_mut(mode).limit_reached = reached;
+        reached
+    }
+
+    fn log_in(
+        &mut self,
+        login: LoginId,
+        tokens: TokenSet,
+        overwrite: bool,
+        tick: Tick,
+        effects: &mut Effects<E>,
+    ) -> Enqueued<E> {
+        if !self.config.refreshable {
+            return Enqueued::Settled(Err(Failure::NotRefreshable));
+        }
+        if self.closing {
+            return Enqueued::Settled(Err(Failure::ShutDown));
+        }
+        let wall = if tick.now.wall <= YEAR_2200 { tick.now.wall } else { 0 };
+        let known = self.record.as_ref().map_or(0, StoredRecord::revision);
+        let Some(revision) = next_revision(known).map(|next| next.max(wall)) else {
+            return Enqueued::Settled(Err(Failure::NoRevisionLeft));
+        };
+        let fingerprint = Fingerprint::of(tokens.refresh_token());
+        self.spent.retain(|spent| *spent != fingerprint);
+        effects.happened.push(Happened::LoggedIn { revision });
+        let record = StoredRecord::new(login, revision, RecordContent::Tokens(tokens));
+        let mut current = self.current.take();
+        self.begin_login(record, tick.now, current.as_mut(), effects);
+        self.current = current;
+        self.persist(overwrite, tick.now)
+    }
+
+    fn sign_out(
+        &mut self,
+        login: LoginId,
+        overwrite: bool,
+        tick: Tick,
+        effects: &mut Effects<E>,
+    ) -> Enqueued<E> {
+        if !self.config.refreshable {
+            return Enqueued::Settled(Err(Failure::NotRefreshable));
+        }
+        if self.closing {
+            return Enqueued::Settled(Err(Failure::ShutDown));
+        }
+        let known = self.record.as_ref().map_or(0, StoredRecord::revision);
+        let Some(revision) = next_revision(known) else {
+            return Enqueued::Settled(Err(Failure::NoRevisionLeft));
+        };
+        if let Some(tokens) = self.record.as_ref().and_then(StoredRecord::tokens) {
+            let fingerprint = Fingerprint::of(tokens.refresh_token());
+            self.note_spent(fingerprint);
+        }
+        let login = self.record.as_ref().map_or(login, StoredRecord::login);
+        effects.happened.push(Happened::SignedOut { revision });
+        let record = StoredRecord::new(login, revision, RecordContent::SignedOut);
+        let mut current = self.current.take();
+        self.begin_login(record, tick.now, current.as_mut(), effects);
+        self.current = current;
+        self.persist(overwrite, tick.now)
+    }
+
+    /// Another login, or none, takes the place of the one before.
+    fn begin_login(
+        &mut self,
+        record: StoredRecord,
+        now: Moment,
+        current: Option<&mut Current<E>>,
+        effects: &mut Effects<E>,
+    ) {
+        let seeds = self.record.as_ref().map(StoredRecord::seeds).unwrap_or_default().to_vec();
+        let record = match record.seeds().is_empty() {
+            true => record.with_seeds(seeds),
+            false => record,
+        };
+        self.record = Some(record.with_base_url(&self.config.base_url));
+        self.login_epoch = self.login_epoch.saturating_add(1);
+        self.lost_answer = None;
+        self.rejection = None;
+        self.dirty = None;
+        for mode in RequestMode::ALL {
+            let generation = self.mode(mode).generation.saturating_add(1);
+            *self.mode_mut(mode) = ModeState { generation, ..ModeState::new() };
+            self.refresh_deadlines(mode, now);
+        }
+        self.fail_waiting(&Failure::LoginChanged, current, effects);
+        effects.publish = true;
+        effects.changed = true;
+    }
+
+    /// Ends every refresh, look and save of the login before. A refresh request under way is
+    /// dropped by the worker: its answer has no value.
+    fn fail_waiting(
+        &mut self,
+        failure: &Failure<E>,
+        current: Option<&mut Current<E>>,
+        effects: &mut Effects<E>,
+    ) {
+        let goes_on = |queued: &Queued| matches!(queued.work, Work::Settle { .. });
+        let wake = &mut effects.wake;
+        self.queue.retain(|queued| {
+            if !goes_on(queued) {
+                wake.extend(queued.ticket.map(|ticket| (ticket, Err(failure.clone()))));
+            }
+            goes_on(queued)
+        });
+        if let Some(current) = current.filter(|current| !goes_on(&current.queued)) {
+            let ticket = current.queued.ticket.take();
+            wake.extend(ticket.map(|ticket| (ticket, Err(failure.clone()))));
+            current.result = Some(Err(failure.clone()));
+            current.pause_until = None;
+            current.minted = None;
+        }
+    }
+
+    fn persist(&mut self, overwrite: bool, now: Moment) -> Enqueued<E> {
+        if !self.config.has_store {
+            return Enqueued::Settled(Ok(()));
+        }
+        self.dirty = Some(Dirty::new(now, overwrite));
+        self.push(Work::Persist { login_epoch: self.login_epoch })
+    }
+
+    fn settle(&mut self, close: bool, effects: &mut Effects<E>) -> Enqueued<E> {
+        if close && !self.closing {
+            self.closing = true;
+            effects.changed = true;
+            self.queue.retain(|queued| {
+                let ends = matches!(queued.work, Work::Refresh { .. } | Work::Look { .. });
+                if ends {
+                    effects
+                        .wake
+                        .extend(queued.ticket.map(|ticket| (ticket, Err(Failure::ShutDown))));
+                }
+                !ends
+            });
+        }
+        let busy = self.current.is_some() || !self.queue.is_empty();
+        if !busy && self.dirty.is_none() && self.lease.is_none() {
+            return Enqueued::Settled(self.settled(close));
+        }
+        self.push(Work::Settle { close })
+    }
+
+    /// How a flush or a shutdown ends when there is nothing left to try.
+    fn settled(&self, close: bool) -> Result<(), Failure<E>> {
+        if let Some(dirty) = &self.dirty {
+            return Err(Failure::Unsaved(dirty.cause.clone().unwrap_or(StoreCause::Busy)));
+        }
+        if let (true, Some(error)) = (close, &self.lost_answer) {
+            return Err(Failure::OutcomeUnknown(error.clone()));
+        }
+        match self.lease.as_ref().and_then(|held| held.not_released.clone()) {
+            Some(error) => Err(Failure::NotReleased(error)),
+            None => Ok(()),
+        }
+    }
+
+    fn push(&mut self, work: Work) -> Enqueued<E> {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.queue.push_back(Queued { ticket: Some(ticket), work });
+        Enqueued::Waits { ticket, started: true }
+    }
+
+    fn ticket_of_refresh(&self, generation: Generation) -> Option<Ticket> {
+        let current = self.current.as_ref().filter(|current| current.result.is_none());
+        let queued = current.map(|current| &current.queued).into_iter().chain(&self.queue);
+        queued
+            .filter(|queued| match queued.work {
+                Work::Refresh { generation: asked, .. } => asked == generation,
+                _ => false,
+            })
+            .find_map(|queued| queued.ticket)
+    }
+
+    /// A worker begins; `None` if one is at work.
+    pub(crate) fn start_worker(&mut self) -> Option<u32> {
+        if self.worker.is_some() || !self.has_work() {
+            return None;
+        }
+        Some(self.new_worker())
+    }
+
+    /// A worker takes the place of one that is not polled; `None` while a refresh request is under
+    /// way, whose answer only that one can receive.
+    pub(crate) fn replace_worker(&mut self) -> Option<u32> {
+        if matches!(self.in_flight, Some(InFlight::SendRefresh { .. })) || !self.has_work() {
+            return None;
+        }
+        self.in_flight = None;
+        Some(self.new_worker())
+    }
+
+    fn new_worker(&mut self) -> u32 {
+        self.worker_epoch = self.worker_epoch.wrapping_add(1);
+        self.worker = Some(self.worker_epoch);
+        self.worker_epoch
+    }
+
+    /// The worker is gone: it panicked, was aborted, or its runtime went away. Nothing is lost but
+    /// the answer to a refresh request that was under way, whose outcome is unknown. `lost` says so.
+    pub(crate) fn worker_gone(&mut self, worker: u32, lost: E, tick: Tick) -> Effects<E> {
+        let mut effects = Effects::default();
+        if self.worker != Some(worker) {
+            return effects;
+        }
+        self.worker = None;
+        if let Some(InFlight::SendRefresh { .. }) = self.in_flight {
+            let failure = RequestFailure {
+                class: FailureClass::OutcomeUnknown,
+                retry_after: None,
+                rotated: None,
+                error: lost,
+            };
+            self.take_outcome(Outcome::RefreshFailed { failure }, tick, &mut effects);
+        }
+        self.in_flight = None;
+        effects
+    }
+
+    /// Is this worker the one that is at work?
+    pub(crate) fn is_at_work(&self, worker: u32) -> bool {
+        self.worker == Some(worker)
+    }
+
+    /// Was the login replaced while its refresh request is under way?
+    pub(crate) fn is_request_obsolete(&self) -> bool {
+        match self.in_flight {
+            Some(InFlight::SendRefresh { login_epoch }) => login_epoch != self.login_epoch,
+            _ => false,
+        }
+    }
+
+    /// The lease that is held, to be renewed.
+    pub(crate) fn lease(&self) -> Option<&L> {
+        self.lease.as_ref().map(|held| &held.lease)
+    }
+
+    /// The lease was renewed beside an action.
+    pub(crate) fn lease_renewed(&mut self, renewed: L) {
+        if let Some(held) = &mut self.lease {
+            held.lease = renewed;
+        }
+    }
+
+    /// Is there something that a worker has to do?
+    pub(crate) fn has_work(&self) -> bool {
+        let releasable = self.lease.as_ref().is_some_and(|held| held.not_released.is_none());
+        self.current.is_some()
+            || !self.queue.is_empty()
+            || self.dirty.is_some()
+            || releasable
+            || (self.config.keep_warm.is_some() && !self.closing)
+    }
+
+    /// Why a login is required, if it is.
+    pub(crate) fn login_required(&self) -> Option<Failure<E>> {
+        match self.record.as_ref().map(StoredRecord::content) {
+            _ if !self.config.refreshable => None,
+            None => Some(Failure::NothingStored),
+            Some(RecordContent::SignedOut) => Some(Failure::SignedOut),
+            Some(RecordContent::Rejected(_)) => Some(Failure::Rejected {
+                error: self.rejection.clone(),
+                after_lost_answer: self.lost_answer.is_some(),
+            }),
+            Some(RecordContent::Tokens(_)) => None,
+        }
+    }
+
+    pub(crate) fn view(&self) -> View<'_, E> {
+        let is_refresh = |queued: &Queued| matches!(queued.work, Work::Refresh { .. });
+        let current = self.current.as_ref().map(|current| &current.queued);
+        View {
+            record: self.record.as_ref(),
+            customer: &self.customer,
+            provider: &self.provider,
+            dirty: self.dirty.as_ref(),
+            login_required: self.login_required(),
+            login_epoch: self.login_epoch,
+            refreshing: current.into_iter().chain(&self.queue).any(is_refresh),
+            closing: self.closing,
+        }
+    }
+
+    pub(crate) fn generation(&self, mode: RequestMode) -> Generation {
+        let count = self.mode(mode).generation;
+        Generation { count, login_epoch: self.login_epoch, mode }
+    }
+
+    pub(crate) fn mode(&self, mode: RequestMode) -> &ModeState<E> {
+        match mode {
+            RequestMode::Customer => &self.customer,
+            RequestMode::Provider => &self.provider,
+        }
+    }
+
+    fn mode_mut(&mut self, mode: RequestMode) -> &mut ModeState<E> {
+        match mode {
+            RequestMode::Customer => &mut self.customer,
+            RequestMode::Provider => &mut self.provider,
+        }
+    }
+
+    /// The token set of the record, rejected ones included.
+    fn tokens(&self) -> Option<&TokenSet> {
+        self.record.as_ref()?.tokens()
+    }
+
+    fn issued(&self, mode: RequestMode) -> Option<&IssuedToken> {
+        self.tokens()?.issued(mode)
+    }
+
+    fn refresh_deadlines(&mut self, mode: RequestMode, seen_at: Moment) {
+        let window = self.config.window;
+        let deadlines = self.issued(mode).map(|issued| window.deadlines(issued, seen_at));
+        self.mode_mut(mode).deadlines = deadlines.unwrap_or(Deadlines::UNKNOWN);
+    }
+
+    fn note_spent(&mut self, fingerprint: Fingerprint) {
+        if !self.spent.contains(&fingerprint) {
+            self.spent.push_back(fingerprint);
+            if self.spent.len() > SPENT {
+                self.spent.pop_front();
+            }
+        }
+    }
+
+    fn is_spent(&self, token: &RefreshToken) -> bool {
+        self.spent.contains(&Fingerprint::of(token))
+    }
+}
+
+impl<E> ModeState<E> {
+    fn new() -> Self {
+        ModeState {
+            generation: 0,
+            deadlines: Deadlines::UNKNOWN,
+            refused: false,
+            failure: None,
+            minted_after_401: VecDeque::new(),
+            limit_reached: false,
+        }
+    }
+}
+
+impl<E> ModeFailure<E> {
+    /// Is an explicit request of the program enough to try again?
+    fn ends_when_asked(&self) -> bool {
+        matches!(
+            self.latest,
+            Failure::Request {
+                class: FailureClass::Configuration
+                    | FailureClass::NotTheEndpoint
+                    | FailureClass::ProbablyRejected,
+                ..
+            }
+        )
+    }
+}
+
+impl<E> Dirty<E> {
+    fn new(since: Moment, overwrite: bool) -> Self {
+        Dirty { since, cause: None, tries: 0, next_try: since, overwrite }
+    }
+}
+
+impl<E> Current<E> {
+    fn new(queued: Queued) -> Self {
+        Current {
+            queued,
+            result: None,
+            started: false,
+            looked: false,
+            sent: 0,
+            rejected: None,
+            minted: None,
+            save_failed: false,
+            conflicts: 0,
+            pause_until: None,
+        }
+    }
+}
+
+/// The revision after `known`; `None` at the end of the numbers.
+fn next_revision(known: u64) -> Option<u64> {
+    known.checked_add(1).filter(|next| *next <= StoredRecord::MAX_REVISION)
+}
