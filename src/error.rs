@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::headers::RequestMode;
 use crate::refresh::{ApiError, FailureClass, RefreshError};
@@ -29,10 +30,14 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
-#[derive(Debug)]
+/// An error that several others can have as their source.
+pub(crate) type SharedError = Arc<dyn StdError + Send + Sync>;
+
+#[derive(Debug, Clone)]
 struct Inner {
     kind: Kind,
-    source: Option<BoxError>,
+    source: Option<SharedError>,
+    retry_after: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,18 +47,22 @@ enum Kind {
     StoredFormat(Box<str>),
     StoredFormatTooNew { version: u64, known: u64 },
     Refresh(FailureClass),
-    ReauthorizationRequired,
-    RefreshLimit { limit: u32, window_secs: u64 },
+    Rejected { after_lost_answer: bool },
+    RefreshLimit { count: u32, window_secs: u64 },
     NotRefreshable(RequestMode),
     NoToken(RequestMode),
     Store,
+    LeaseBusy,
+    NotReleased,
     Unsaved,
     TimedOut,
-    Shutdown,
+    ShutDown,
     SignedOut,
     NothingStored,
     Interrupted,
     NoRuntime,
+    NoTimer,
+    NoRevisionLeft,
     LoginChanged,
     RetryableByCaller,
     CarriedOut,
@@ -83,18 +92,18 @@ impl Error {
         matches!(self.0.kind, Kind::StoredFormatTooNew { .. })
     }
 
-    /// The refresh failed, and nothing more is known than what the exchange said.
-    pub(crate) fn refresh(cause: RefreshError) -> Self {
-        Error::caused(Kind::Refresh(cause.class()), cause)
+    /// A refresh request failed like this.
+    pub(crate) fn refresh(class: FailureClass, cause: SharedError) -> Self {
+        Error::caused(Kind::Refresh(class), cause)
     }
 
-    /// The endpoint refused the refresh token, and nobody else has a newer one.
-    pub(crate) fn reauthorization_required(cause: RefreshError) -> Self {
-        Error::caused(Kind::ReauthorizationRequired, cause)
+    /// TeamUp has refused the refresh token; `cause` is missing where another process was told.
+    pub(crate) fn rejected(cause: Option<SharedError>, after_lost_answer: bool) -> Self {
+        Error::of(Kind::Rejected { after_lost_answer }).with_source(cause)
     }
 
-    pub(crate) fn refresh_limit(limit: u32, window: std::time::Duration) -> Self {
-        Error::of(Kind::RefreshLimit { limit, window_secs: window.as_secs() })
+    pub(crate) fn refresh_limit(count: u32, window: Duration) -> Self {
+        Error::of(Kind::RefreshLimit { count, window_secs: window.as_secs() })
     }
 
     pub(crate) fn not_refreshable(mode: RequestMode) -> Self {
@@ -107,11 +116,26 @@ impl Error {
     }
 
     pub(crate) fn store(cause: StoreError) -> Self {
+        Error::store_shared(Arc::new(cause))
+    }
+
+    pub(crate) fn store_shared(cause: SharedError) -> Self {
         Error::caused(Kind::Store, cause)
     }
 
-    /// A rotated pair has not reached the store yet, so no further refresh may start.
-    pub(crate) fn unsaved(cause: StoreError) -> Self {
+    /// Another process had the lease for as long as it was waited for.
+    pub(crate) fn lease_busy() -> Self {
+        Error::of(Kind::LeaseBusy)
+    }
+
+    /// The lease could not be given back.
+    pub(crate) fn not_released(cause: SharedError) -> Self {
+        Error::caused(Kind::NotReleased, cause)
+    }
+
+    /// The newest record has not reached the store. Without a cause, the lease was busy.
+    pub(crate) fn unsaved(cause: Option<SharedError>) -> Self {
+        let cause = cause.unwrap_or_else(|| Arc::new(Error::lease_busy()));
         Error::caused(Kind::Unsaved, cause)
     }
 
@@ -120,7 +144,7 @@ impl Error {
     }
 
     pub(crate) fn shutdown() -> Self {
-        Error::of(Kind::Shutdown)
+        Error::of(Kind::ShutDown)
     }
 
     pub(crate) fn signed_out() -> Self {
@@ -131,13 +155,22 @@ impl Error {
         Error::of(Kind::NothingStored)
     }
 
-    /// The task of the refresh ended before its time: it panicked, or its runtime went away.
+    /// The refresh ended before its time.
     pub(crate) fn interrupted() -> Self {
         Error::of(Kind::Interrupted)
     }
 
     pub(crate) fn no_runtime() -> Self {
         Error::of(Kind::NoRuntime)
+    }
+
+    /// The runtime has no timers.
+    pub(crate) fn no_timer() -> Self {
+        Error::of(Kind::NoTimer)
+    }
+
+    pub(crate) fn no_revision_left() -> Self {
+        Error::of(Kind::NoRevisionLeft)
     }
 
     /// The login that a request was classified with is not the login any more.
@@ -160,28 +193,29 @@ impl Error {
         Error::of(Kind::RouteRefused)
     }
 
-    /// Is it that the newest tokens are not in the store?
-    pub(crate) fn is_unsaved(&self) -> bool {
-        self.0.kind == Kind::Unsaved
+    /// Adds how long nothing is tried again.
+    pub(crate) fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
+        Arc::make_mut(&mut self.0).retry_after = retry_after;
+        self
     }
 
-    /// Is it a clone of `other`?
-    pub(crate) fn is(&self, other: &Error) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+    fn with_source(mut self, source: Option<SharedError>) -> Self {
+        Arc::make_mut(&mut self.0).source = source;
+        self
     }
 
     fn of(kind: Kind) -> Self {
-        Error(Arc::new(Inner { kind, source: None }))
+        Error(Arc::new(Inner { kind, source: None, retry_after: None }))
     }
 
-    fn caused(kind: Kind, source: impl Into<BoxError>) -> Self {
-        Error(Arc::new(Inner { kind, source: Some(source.into()) }))
+    fn caused(kind: Kind, source: SharedError) -> Self {
+        Error::of(kind).with_source(Some(source))
     }
 
     /// Something handed to a builder or a constructor can't be used. Nothing was sent; the text
     /// says what to change.
     pub fn is_invalid_input(&self) -> bool {
-        matches!(self.0.kind, Kind::InvalidInput(_))
+        matches!(self.0.kind, Kind::InvalidInput(_) | Kind::NoTimer)
     }
 
     /// The request itself can't be authorized as it stands: an unknown mode in its header, say, or
@@ -190,22 +224,36 @@ impl Error {
         matches!(self.0.kind, Kind::InvalidRequest(_) | Kind::NotRefreshable(_))
     }
 
-    /// The user has to authorize the program again: the refresh token is spent, revoked or
-    /// unknown, and no newer one is stored. Every call fails like this, at once and locally, until
-    /// [`Credentials::log_in`](crate::Credentials::log_in) brings new tokens, or brought
-    /// them to another process that shares the store: while calls fail, the store is looked at
-    /// every 5 seconds.
+    /// A person has to log in: the refresh token was refused, for sure or probably, or the user has
+    /// signed out, or nothing is stored yet. Calls that need a new token fail like this, at once and
+    /// locally, until [`Credentials::log_in`](crate::Credentials::log_in) brings tokens, here or in
+    /// another process that shares the store: while calls fail, the store is read every 5 seconds.
     pub fn is_login_required(&self) -> bool {
-        matches!(self.0.kind, Kind::ReauthorizationRequired | Kind::SignedOut | Kind::NothingStored)
+        matches!(
+            self.0.kind,
+            Kind::Rejected { .. }
+                | Kind::Refresh(FailureClass::Rejected | FailureClass::ProbablyRejected)
+                | Kind::SignedOut
+                | Kind::NothingStored
+        )
+    }
+
+    /// TeamUp refuses what was asked for, whatever the refresh token: a scope, or the mode. Change
+    /// the configuration; [`refresh_error`](Error::refresh_error) tells what TeamUp said.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self.0.kind, Kind::Refresh(FailureClass::Configuration))
     }
 
     /// The same call may succeed a little later: no connection, a limit reached (429), a fault of
-    /// TeamUp's (5xx), a store that is out of reach, or no answer within the refresh's time limit.
+    /// TeamUp's (5xx), a store that is out of reach, or no token within the time limit.
+    /// [`retry_after`](Error::retry_after) tells when the next try is worth it, where that is known.
     pub fn is_transient(&self) -> bool {
         matches!(
             self.0.kind,
             Kind::Refresh(FailureClass::Transient)
                 | Kind::Store
+                | Kind::LeaseBusy
+                | Kind::NotReleased
                 | Kind::Unsaved
                 | Kind::TimedOut
                 | Kind::Interrupted
@@ -214,20 +262,25 @@ impl Error {
         )
     }
 
-    /// The exchange was sent and its answer never arrived whole, twice: the refresh token may or
-    /// may not be spent. The next refresh finds out.
+    /// The wait for a token reached its limit. The refresh goes on, and its result is used by the
+    /// requests that come after it.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.0.kind, Kind::TimedOut | Kind::LeaseBusy)
+    }
+
+    /// The refresh request was sent and its answer never arrived whole, twice: the refresh token may
+    /// or may not be spent. The next refresh finds out.
     pub fn is_outcome_unknown(&self) -> bool {
         matches!(self.0.kind, Kind::Refresh(FailureClass::OutcomeUnknown) | Kind::Interrupted)
     }
 
-    /// What answered is not the refresh endpoint as TeamUp documents it: a redirect, a status that
-    /// has no meaning there, or an answer in another form. Check the base URL.
+    /// What answered is not the refresh endpoint: a firewall, a captive portal, a redirect, a status
+    /// that has no meaning there. The login is intact. Check the base URL.
     pub fn is_protocol(&self) -> bool {
         matches!(self.0.kind, Kind::Refresh(FailureClass::NotTheEndpoint))
     }
 
-    /// The storm guard is open: fresh tokens keep being answered 401, so no further one is minted
-    /// for the moment.
+    /// Fresh tokens keep being answered 401, so no further one is minted for the moment.
     pub fn is_refresh_limited(&self) -> bool {
         matches!(self.0.kind, Kind::RefreshLimit { .. })
     }
@@ -236,13 +289,23 @@ impl Error {
     pub fn is_store(&self) -> bool {
         matches!(
             self.0.kind,
-            Kind::Store | Kind::Unsaved | Kind::StoredFormat(_) | Kind::StoredFormatTooNew { .. }
+            Kind::Store
+                | Kind::NotReleased
+                | Kind::Unsaved
+                | Kind::StoredFormat(_)
+                | Kind::StoredFormatTooNew { .. }
         )
+    }
+
+    /// The newest tokens are in memory and not in the store. They are used, and the save is
+    /// repeated; no refresh starts before it succeeds.
+    pub fn is_unsaved(&self) -> bool {
+        matches!(self.0.kind, Kind::Unsaved)
     }
 
     /// [`Credentials::shutdown`](crate::Credentials::shutdown) was called before.
     pub fn is_shut_down(&self) -> bool {
-        matches!(self.0.kind, Kind::Shutdown)
+        matches!(self.0.kind, Kind::ShutDown)
     }
 
     /// The login changed while the request waited: somebody logged in again, or signed out. The request
@@ -268,10 +331,10 @@ impl Error {
         matches!(self.0.kind, Kind::RouteRefused)
     }
 
-    /// How long the refresh endpoint asked to wait before the next try, where it did (`Retry-After`,
-    /// RFC 9110 section 10.2.3).
-    pub fn retry_after(&self) -> Option<std::time::Duration> {
-        self.refresh_error().and_then(RefreshError::retry_after)
+    /// How long it makes no sense to try again: until the backoff of a failed refresh is over, or
+    /// what the endpoint asked for (`Retry-After`, RFC 9110 section 10.2.3).
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after.or_else(|| self.refresh_error().and_then(RefreshError::retry_after))
     }
 
     /// TeamUp's own words on why the refresh failed, where it gave any: code, message, type and
@@ -280,7 +343,7 @@ impl Error {
         self.refresh_error().and_then(RefreshError::api_error)
     }
 
-    /// The exchange's own account of its failure, where a failed exchange is the reason.
+    /// The refresh request's own account of its failure, where one is the reason.
     pub fn refresh_error(&self) -> Option<&RefreshError> {
         self.0.source.as_deref().and_then(|source| source.downcast_ref())
     }
@@ -298,32 +361,41 @@ impl fmt::Display for Error {
                  reads up to {known}; update tower-teamup-auth in this program"
             ),
             Kind::Refresh(FailureClass::Transient) => f.write_str(
-                "the access token could not be refreshed for the moment; the next request after a \
-                 short pause tries again",
+                "the access token could not be refreshed for the moment; a request after a pause \
+                 tries again",
             ),
             Kind::Refresh(FailureClass::OutcomeUnknown) => f.write_str(
                 "the refresh was sent and no whole answer came back, so its outcome is unknown; \
                  the next refresh finds out whether the refresh token is spent",
             ),
-            Kind::Refresh(
-                FailureClass::NotTheEndpoint
-                | FailureClass::Configuration
-                | FailureClass::ProbablyRejected,
-            ) => f.write_str(
-                "the refresh endpoint answered in a way that TeamUp does not document; check the \
-                 base URL and what stands between this program and the API",
+            Kind::Refresh(FailureClass::NotTheEndpoint) => f.write_str(
+                "what answered the refresh request is not the refresh endpoint as TeamUp documents \
+                 it; check the base URL and what stands between this program and the API",
             ),
-            // The transaction turns a rejection into `ReauthorizationRequired`.
-            Kind::Refresh(FailureClass::Rejected) | Kind::ReauthorizationRequired => f.write_str(
-                "re-authorization is required: the refresh token was refused and no newer one is \
+            Kind::Refresh(FailureClass::Configuration) => f.write_str(
+                "TeamUp refuses what the refresh asked for, whatever the refresh token; change the \
+                 scopes, the mode or the provider id of these credentials",
+            ),
+            Kind::Refresh(FailureClass::ProbablyRejected) => f.write_str(
+                "TeamUp refused the refresh request and does not document why, so a login is \
+                 probably required; let the user log in again and hand the new tokens to \
+                 `Credentials::log_in`",
+            ),
+            Kind::Rejected { after_lost_answer: true } => f.write_str(
+                "a login is required: the answer to a refresh request was lost, and the refresh \
+                 token was refused afterwards, so it was probably spent by the lost one; let the \
+                 user log in again and hand the new tokens to `Credentials::log_in`",
+            ),
+            Kind::Refresh(FailureClass::Rejected) | Kind::Rejected { .. } => f.write_str(
+                "a login is required: TeamUp has refused the refresh token and no newer one is \
                  stored; let the user log in again and hand the new tokens to \
                  `Credentials::log_in`",
             ),
-            Kind::RefreshLimit { limit, window_secs } => write!(
+            Kind::RefreshLimit { count, window_secs } => write!(
                 f,
-                "the storm guard is open: fresh tokens keep being answered 401, and a refresh for \
-                 that reason would have been number {limit} within {window_secs} s; check that \
-                 the mode, the provider id and the account's permissions fit the requests"
+                "fresh tokens keep being answered 401, and one more refresh for that reason would \
+                 be number {count} within {window_secs} s; check that the mode, the provider id, \
+                 the scheme and the account's permissions fit the requests"
             ),
             Kind::NotRefreshable(mode) => write!(
                 f,
@@ -337,19 +409,28 @@ impl fmt::Display for Error {
                  it; send the request again"
             ),
             Kind::Store => f.write_str(
-                "the token store could not be used, so no refresh was started; mend the store, and \
-                 the next request tries again; until then requests go on while their token is valid",
+                "the token store could not be used; mend the store, and the next call tries again; \
+                 requests go on while their token is valid",
+            ),
+            Kind::LeaseBusy => f.write_str(
+                "another process held the lease of the token store for as long as it was waited \
+                 for, and saved no newer tokens; look for a process that stands still, or try again \
+                 later",
+            ),
+            Kind::NotReleased => f.write_str(
+                "the lease of the token store could not be given back, so other processes wait \
+                 until it runs out; mend the store and call again",
             ),
             Kind::Unsaved => f.write_str(
                 "the newest tokens have not reached the token store yet, so no further refresh may \
                  start; mend the store, and the write is repeated by itself",
             ),
             Kind::TimedOut => f.write_str(
-                "the refresh did not finish within its time limit, because the store, its lock or \
-                 the endpoint took too long; try again later, or allow more time with \
-                 `CredentialsBuilder::wait_timeout`",
+                "no token came within the time limit of a request, because the store, its lease or \
+                 the endpoint took too long; the refresh goes on, so try again later, or allow more \
+                 time with `CredentialsBuilder::wait_timeout`",
             ),
-            Kind::Shutdown => f.write_str(
+            Kind::ShutDown => f.write_str(
                 "these credentials were shut down, so no refresh is started any more; build new \
                  ones to go on",
             ),
@@ -358,8 +439,8 @@ impl fmt::Display for Error {
                  tokens to `Credentials::log_in`",
             ),
             Kind::NothingStored => f.write_str(
-                "the token store is empty and no tokens were given; let the user log in, and hand \
-                 the tokens to `CredentialsBuilder::tokens` beside the store",
+                "nobody has logged in yet: the token store is empty and no tokens were given; let the \
+                 user log in, and hand the tokens to `Credentials::log_in`",
             ),
             Kind::Interrupted => f.write_str(
                 "the refresh was interrupted: its task panicked, or the runtime it ran on went \
@@ -381,6 +462,13 @@ impl fmt::Display for Error {
             Kind::RouteRefused => f.write_str(
                 "this URL answers 401 to fresh tokens too; check whether it wants another mode, \
                  another provider id or another permission",
+            ),
+            Kind::NoTimer => f.write_str(
+                "the Tokio runtime has no timers, which a refresh needs; build it with `enable_all`",
+            ),
+            Kind::NoRevisionLeft => f.write_str(
+                "the revisions of the token store are used up, so no login can be stored; remove \
+                 the stored record and log in again",
             ),
             Kind::NoRuntime => f.write_str(
                 "a refresh needs a Tokio runtime and there is none here; call the service from \

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::refresh::{Answer, BodyEnd, decode, retry_after};
 use crate::store::Seal;
-use crate::token::{Moment, RefreshToken, TokenSet};
+use crate::token::{Moment, RefreshToken};
 
 /// The refresh token that was spent. An answer that quotes it must not bring it into an error.
 pub const SPENT: &str = "spent-refresh-token";
@@ -80,15 +80,13 @@ pub fn retry_after_of(value: &[u8]) -> Option<Duration> {
     wait
 }
 
-/// What the file store finds in its file.
+/// What a store finds in its place.
 pub fn stored(bytes: &[u8]) {
-    let read = |bytes: &[u8]| -> Option<TokenSet> {
-        let text = Seal::default().open("", bytes).ok()?;
-        TokenSet::from_json(&text).ok()
-    };
-    let Some(tokens) = read(bytes) else { return };
-    let refresh_token = tokens.refresh_token().expose();
-    assert!(refresh_token.len() <= 40 || !format!("{tokens:?}").contains(refresh_token));
+    let Ok(record) = StoredRecord::from_json(bytes) else { return };
+    if let Some(tokens) = record.tokens() {
+        let refresh_token = tokens.refresh_token().expose();
+        assert!(refresh_token.len() <= 40 || !format!("{record:?}").contains(refresh_token));
+    }
     // What can be read can be written, and read again as the same.
-    assert!(read(tokens.to_json().as_bytes()) == Some(tokens));
+    assert!(StoredRecord::from_json(record.to_json().as_bytes()).ok() == Some(record));
 }

@@ -105,13 +105,13 @@ mod observe;
 mod origin;
 pub mod refresh;
 pub mod store;
-mod sync;
+
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;
 
 #[cfg(feature = "testing")]
-pub use credentials::Step;
+pub use credentials::RefreshStep;
 pub use credentials::{Credentials, CredentialsBuilder, status};
 pub use error::{BoxError, Error};
 pub use headers::{AuthScheme, PROVIDER_ID, ProviderId, REQUEST_MODE, RequestMode};

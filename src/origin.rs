@@ -259,7 +259,7 @@ fn host_agrees(uri: &Uri, headers: &HeaderMap) -> bool {
 
 /// Is `host` this machine, whatever a resolver says? Names other than `localhost` are not asked
 /// for.
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host.eq_ignore_ascii_case("localhost")
         || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -1,36 +1,24 @@
-//! hyper-util as the client, for the API and for the exchange.
+//! hyper-util as the client, for the API and for refresh requests.
+
+mod builder;
+mod connector;
+mod proxy;
+mod tls;
+
+pub use self::builder::HyperClientBuilder;
+pub use self::connector::HyperConnector;
 
 use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 /// A hyper-util client over TLS whose requests carry `B`.
-pub type HyperClient<B = Full<bytes::Bytes>> = Client<HttpsConnector<HttpConnector>, B>;
+pub type HyperClient<B = Full<bytes::Bytes>> = Client<HyperConnector, B>;
 
-/// A connector for https (rustls, with the roots that Mozilla trusts) and for plain http, which the
-/// origin check confines to loopback; HTTP/1.1 and HTTP/2, as the server prefers.
+/// A ready hyper-util client: pooled connections, HTTP/1.1 and HTTP/2 as the server prefers, and the
+/// defaults of [`HyperClientBuilder`].
 ///
-/// ```
-/// use http_body_util::Full;
-/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-///
-/// let client: Client<_, Full<bytes::Bytes>> =
-///     Client::builder(TokioExecutor::new()).build(tower_teamup_auth::client::https_connector());
-/// ```
-pub fn https_connector() -> HttpsConnector<HttpConnector> {
-    HttpsConnectorBuilder::new()
-        .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
-        .expect("ring offers what TLS 1.2 and 1.3 need")
-        .https_or_http()
-        .enable_all_versions()
-        .build()
-}
-
-/// A ready hyper-util client: [`https_connector`], pooled connections, hyper's defaults.
-///
-/// It serves for the API and for the exchange alike:
+/// It trusts the certificates that the system trusts, goes through the proxy that the environment
+/// names, and gives up connecting after ten seconds.
 ///
 /// ```
 /// use tower::ServiceBuilder;
@@ -41,7 +29,6 @@ pub fn https_connector() -> HttpsConnector<HttpConnector> {
 /// let http_client: HyperClient = hyper_client();
 /// let credentials = Credentials::builder(RequestMode::Provider)
 ///     .tokens(TokenSet::new("a-refresh-token".parse()?))
-///     .refresh_client(http_client.clone())
 ///     .build()
 ///     .await?;
 /// let api = ServiceBuilder::new().layer(AuthLayer::new(credentials)).service(http_client);
@@ -54,8 +41,20 @@ where
     B: http_body::Body + Send,
     B::Data: Send,
 {
-    Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .build(https_connector())
+    HyperClientBuilder::new().build().expect("the defaults hold nothing that could be wrong")
+}
+
+/// The connector of [`hyper_client`], for a client with settings of its own.
+///
+/// ```
+/// use http_body_util::Full;
+/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+///
+/// let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new())
+///     .http2_only(true)
+///     .build(tower_teamup_auth::client::https_connector());
+/// ```
+pub fn https_connector() -> HyperConnector {
+    let connector = HyperClientBuilder::new().build_connector();
+    connector.expect("the defaults hold nothing that could be wrong")
 }

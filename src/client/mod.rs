@@ -3,13 +3,14 @@
 //! The layer itself needs none of it: any tower service from `http::Request` to `http::Response`
 //! will do.
 //!
-//! | client | feature | for the API | for the exchange |
+//! | client | feature | for the API | for refresh requests |
 //! | --- | --- | --- | --- |
-//! | hyper-util | `hyper` | `AuthLayer` over `hyper_client()`, or over any client of hyper-util | the same client |
-//! | reqwest | `reqwest` | `AuthLayer` over `ReqwestService` | the `reqwest::Client` itself |
-//! | reqwest-middleware | `reqwest-middleware` | `AuthMiddleware` | the `reqwest::Client` below it |
+//! | hyper-util | `hyper` | `AuthLayer` over `hyper_client()`, or over any client of hyper-util | this crate's own, or any client of hyper-util |
+//! | reqwest | `reqwest` | `AuthLayer` over `ReqwestService` | a `reqwest::Client` of its own |
+//! | reqwest-middleware | `reqwest-middleware` | `AuthMiddleware` | a `reqwest::Client` of its own |
 //!
-//! One client may do both; a clone of it shares its connections:
+//! With the feature `hyper` the crate brings a client for refresh requests, so a program hands over
+//! the client of the API alone:
 //!
 //! ```
 //! # #[cfg(feature = "hyper")] {
@@ -19,11 +20,8 @@
 //!
 //! async fn connect(tokens: TokenSet) -> Result<tower_teamup_auth::Auth<HyperClient>, Error> {
 //!     let client: HyperClient = hyper_client();
-//!     let credentials = Credentials::builder(RequestMode::Provider)
-//!         .tokens(tokens)
-//!         .refresh_client(client.clone())
-//!         .build()
-//!         .await?;
+//!     let credentials =
+//!         Credentials::builder(RequestMode::Provider).tokens(tokens).build().await?;
 //!     Ok(ServiceBuilder::new().layer(AuthLayer::new(credentials)).service(client))
 //! }
 //! # }
@@ -46,7 +44,9 @@ use std::{io, iter};
 
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
-pub use self::hyper::{HyperClient, https_connector, hyper_client};
+pub use self::hyper::{
+    HyperClient, HyperClientBuilder, HyperConnector, https_connector, hyper_client,
+};
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
 pub use self::redirects::redirects_within_origin;
@@ -96,7 +96,7 @@ fn is_connect_error(_error: &(dyn StdError + 'static)) -> bool {
 }
 
 /// A request that could not be built, or a server that could not be connected to. It may be that of
-/// a redirect; but whoever answers an exchange with a redirect has exchanged nothing.
+/// a redirect; but whoever answers a refresh request with a redirect has refreshed nothing.
 #[cfg(feature = "reqwest")]
 fn is_early_reqwest_error(error: &(dyn StdError + 'static)) -> bool {
     error

@@ -17,7 +17,7 @@ use super::redirects::{Recorded, Redirects, note_redirects};
 use crate::body::{RepeatableBody, ReplayBody, SendOnce};
 use crate::error::BoxError;
 use crate::middleware::ResponseBody;
-use crate::refresh::{RefreshClient, is_exchange};
+use crate::refresh::{RefreshClient, is_refresh_request};
 
 /// A [`reqwest::Client`] as a tower service from `http::Request` to `http::Response`, so that
 /// [`AuthLayer`](crate::AuthLayer) and any other layer can stand above it.
@@ -246,7 +246,7 @@ fn convert<B: Into<Body>>(request: http::Request<B>) -> reqwest::Result<Request>
         // end of the host. The bare path in its place is an error, and nothing is sent.
         parts.uri = Uri::default();
     }
-    if is_exchange(&parts.extensions) {
+    if is_refresh_request(&parts.extensions) {
         // A redirect takes a body along, to whatever host, unless it is a stream; and the refresh
         // token stands in this one.
         body = Body::wrap(body);

@@ -241,7 +241,7 @@ async fn authorize(
     // No snapshot lives across an await: it is borrowed from this thread.
     let (mut next, login) = {
         let snapshot = credentials.snapshot();
-        let slot = snapshot.slot(plan.mode);
+        let slot = snapshot.mode(plan.mode);
         match token_choice::before_first_send(credentials, slot) {
             Ok(token) => {
                 plan.apply(token, request.headers_mut());
@@ -256,7 +256,7 @@ async fn authorize(
         limit(request, deadline);
         let snapshot = credentials.snapshot();
         token_choice::check_login(&snapshot, login)?;
-        let slot = snapshot.slot(plan.mode);
+        let slot = snapshot.mode(plan.mode);
         if is_early {
             match token_choice::after_early_wait(credentials, slot) {
                 Ok(token) => plan.apply(token, request.headers_mut()),

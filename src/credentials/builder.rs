@@ -1,19 +1,23 @@
 //! How a credential is made, and what is refused before anything runs.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
+use tokio::runtime::Handle;
 
-use super::ledger::Ledger;
-use super::memory::RefreshLimit;
-use super::snapshot::{Snapshot, SnapshotCell};
+use super::Credentials;
+use super::core::Core;
+use super::deadlines::RefreshWindow;
+use super::first_record::{self, FirstRecord};
 #[cfg(feature = "testing")]
-use super::transaction::Step;
-use super::vault::Vault;
-use super::windows::Windows;
-use super::{Credentials, Inner, Settings};
+use super::settings::RefreshStep;
+use super::settings::Settings;
+use super::snapshot::Snapshot;
+use super::state::{Config, CredentialState, RefreshLimit};
+use super::store_client::StoreClient;
 use crate::error::Error;
 use crate::headers::{AuthScheme, ProviderId, RequestMode};
 use crate::origin::{Origin, Origins};
@@ -21,7 +25,6 @@ use crate::refresh::{
     DynRefresh, Endpoint, Refresh, RefreshClient, RefreshEncoding, ResponseFormat, Transport,
 };
 use crate::store::{DynTokenStore, TokenStore};
-use crate::sync::AsyncMutex;
 use crate::token::{AccessToken, Clock, TokenSet};
 
 /// The API's base as TeamUp documents it.
@@ -29,16 +32,16 @@ const DEFAULT_BASE_URL: &str = "https://goteamup.com/api/v2";
 
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(300);
 const DEFAULT_WAIT_TIMEOUT: Duration = Duration::from_secs(30);
-const DEFAULT_REFRESH_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_REFRESH_REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 const DEFAULT_STORE_TIMEOUT: Duration = Duration::from_secs(5);
-const DEFAULT_STORM_GUARD: RefreshLimit =
-    RefreshLimit { limit: 5, window: Duration::from_secs(30) };
+const DEFAULT_EARLY_WAIT: Duration = Duration::from_secs(3);
+const DEFAULT_REFRESH_LIMIT: RefreshLimit = RefreshLimit { count: 5, window: Duration::from_secs(30) };
 
-/// Makes [`Credentials`]. Every setting has a default save where the tokens come from and what
-/// carries the exchange.
+/// Makes [`Credentials`]. Every setting has a default save where the tokens come from and, without
+/// the feature `hyper`, what sends refresh requests.
 ///
 /// A builder can be cloned and finished many times: credentials for the many users of one service
-/// then share the client of the exchange.
+/// then share the client for refresh requests.
 ///
 /// ```
 /// use std::time::Duration;
@@ -69,7 +72,7 @@ pub struct CredentialsBuilder {
     m2m: Option<AccessToken>,
     tokens: Option<TokenSet>,
     store: Option<Arc<dyn DynTokenStore>>,
-    exchange: Option<Exchange>,
+    refresh_by: Option<RefreshBy>,
     provider_id: Option<ProviderId>,
     scheme: AuthScheme,
     base_url: String,
@@ -80,17 +83,21 @@ pub struct CredentialsBuilder {
     leeway: Duration,
     wait_timeout: Duration,
     refresh_request_timeout: Duration,
+    early_wait: Duration,
     store_timeout: Duration,
     refresh_limit: RefreshLimit,
+    require_stored: bool,
+    keep_warm: bool,
+    runtime: Option<Handle>,
     clock: Clock,
     #[cfg(feature = "testing")]
-    at_each_step: Option<Arc<dyn Fn(Step) + Send + Sync>>,
+    at_each_step: Option<Arc<dyn Fn(RefreshStep) + Send + Sync>>,
 }
 
 #[derive(Clone)]
-enum Exchange {
-    Over(Transport),
-    With(Arc<dyn DynRefresh>),
+enum RefreshBy {
+    Client(Transport),
+    Program(Arc<dyn DynRefresh>),
 }
 
 impl CredentialsBuilder {
@@ -100,7 +107,7 @@ impl CredentialsBuilder {
             m2m: None,
             tokens: None,
             store: None,
-            exchange: None,
+            refresh_by: None,
             provider_id: None,
             scheme: AuthScheme::default(),
             base_url: DEFAULT_BASE_URL.to_owned(),
@@ -111,8 +118,12 @@ impl CredentialsBuilder {
             leeway: DEFAULT_LEEWAY,
             wait_timeout: DEFAULT_WAIT_TIMEOUT,
             refresh_request_timeout: DEFAULT_REFRESH_REQUEST_TIMEOUT,
+            early_wait: DEFAULT_EARLY_WAIT,
             store_timeout: DEFAULT_STORE_TIMEOUT,
-            refresh_limit: DEFAULT_STORM_GUARD,
+            refresh_limit: DEFAULT_REFRESH_LIMIT,
+            require_stored: false,
+            keep_warm: false,
+            runtime: None,
             clock: Clock::system(),
             #[cfg(feature = "testing")]
             at_each_step: None,
@@ -140,21 +151,20 @@ impl CredentialsBuilder {
         self
     }
 
-    /// The HTTP client that carries the refresh exchange, and nothing else: any tower service from
+    /// The HTTP client that sends the refresh requests, and nothing else: any tower service from
     /// requests to responses, such as a `hyper_util` client, whose request body can be made from
     /// [`Bytes`](bytes::Bytes); or, with the feature `reqwest`, a `reqwest::Client`.
     ///
-    /// It may be the client below the layer, or even a stack with the layer in it: the exchange
-    /// passes through the layer untouched.
+    /// With the feature `hyper` none need be given: the process then has one of this crate's own,
+    /// which speaks HTTP/1.1, keeps no idle connection, and goes through the proxy that the
+    /// environment names.
     ///
-    /// Over HTTP/2, hand in a client of its own, with a connection of its own, where thousands of
-    /// requests may be answered 401 at once. Each 401 is kept unread until the refresh is done, and
-    /// together they can fill the flow-control window of a shared connection (RFC 9113 section 5.2):
-    /// the exchange's answer is then stuck behind them until it is too late, and the rotated token
-    /// with it. hyper's client opens a connection with a window of 5 MiB.
+    /// Hand in a client of its own rather than the client of the API, for what is a good limit there
+    /// can cost the login here: a response that a time-out cuts off, or that waits behind 401s on a
+    /// full HTTP/2 connection, may hold the only copy of the rotated refresh token.
     #[must_use]
     pub fn refresh_client<Kind>(mut self, client: impl RefreshClient<Kind>) -> Self {
-        self.exchange = Some(Exchange::Over(Transport::over(client.into_service())));
+        self.refresh_by = Some(RefreshBy::Client(Transport::over(client.into_service())));
         self
     }
 
@@ -172,10 +182,9 @@ impl CredentialsBuilder {
     ///     async fn refresh(&self, request: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
     ///         let access_token = ask_the_broker(request.mode()).await?;
     ///         let access_token =
-    ///             access_token.parse().map_err(|_| RefreshError::protocol("that is no token"))?;
+    ///             access_token.parse().map_err(|_| RefreshError::outcome_unknown("that is no token"))?;
     ///         // The broker keeps the refresh token, so ours never changes.
-    ///         let refresh_token = request.refresh_token().clone();
-    ///         Ok(RefreshResponse::new(access_token, Some(Duration::from_secs(600)), refresh_token))
+    ///         Ok(RefreshResponse::without_rotation(access_token, Some(Duration::from_secs(600))))
     ///     }
     /// }
     /// # async fn ask_the_broker(_: RequestMode) -> Result<String, RefreshError> {
@@ -186,7 +195,7 @@ impl CredentialsBuilder {
     /// ```
     #[must_use]
     pub fn refresh_with(mut self, refresh: impl Refresh) -> Self {
-        self.exchange = Some(Exchange::With(Arc::new(refresh)));
+        self.refresh_by = Some(RefreshBy::Program(Arc::new(refresh)));
         self
     }
 
@@ -261,23 +270,60 @@ impl CredentialsBuilder {
         self
     }
 
-    /// How long one refresh may go on beginning things (waiting for the store's lock, exchanges and
-    /// their repetitions); 30 seconds by default.
+    /// How long one caller waits for a token: 30 seconds by default. It includes the wait for the
+    /// lease, the refresh, and the reading of a 401.
     ///
-    /// An exchange that was begun is not cut short by it, because its answer may hold the only copy of
-    /// the rotated refresh token. So a refresh can last longer by one
-    /// [`refresh_request_timeout`](Self::refresh_request_timeout), and by the store's calls after it.
+    /// It ends the waiting and nothing else: the refresh goes on, and its result is used by whoever
+    /// asks next. Another process that holds the lease is waited for this long, too.
     #[must_use]
     pub fn wait_timeout(mut self, limit: Duration) -> Self {
         self.wait_timeout = limit;
         self
     }
 
-    /// How long the endpoint may take to answer one exchange; 10 seconds by default. After it the
-    /// outcome is unknown, and the exchange is tried once more.
+    /// How long the one request that starts an early refresh waits for it: 3 seconds by default. It
+    /// then goes on with the old token, which is still valid. Zero: nobody waits, which is for
+    /// programs that never end right after a request.
+    #[must_use]
+    pub fn early_wait(mut self, limit: Duration) -> Self {
+        self.early_wait = limit;
+        self
+    }
+
+    /// How long the endpoint may take to answer a refresh request: two minutes by default, and the
+    /// only thing that ends the wait for its answer, which may hold the one copy of the rotated
+    /// refresh token.
+    ///
+    /// It counts running time: a process that stood still (a stopped process, a frozen container)
+    /// has used up a second of it at most. When it is over, 5 more seconds are counted before the
+    /// request is dropped; its outcome is then unknown, and one further request is sent.
     #[must_use]
     pub fn refresh_request_timeout(mut self, limit: Duration) -> Self {
         self.refresh_request_timeout = limit;
+        self
+    }
+
+    /// Makes an empty store an error of [`build`](Self::build), for a fleet whose processes are logged
+    /// in elsewhere: a store that has lost its data is then noticed at once.
+    #[must_use]
+    pub fn require_stored(mut self) -> Self {
+        self.require_stored = true;
+        self
+    }
+
+    /// Refreshes the token of the credential's own mode in time, without waiting for a request. A
+    /// task and a timer live as long as the credential.
+    #[must_use]
+    pub fn keep_warm(mut self) -> Self {
+        self.keep_warm = true;
+        self
+    }
+
+    /// Runs refreshes on this runtime, and not on that of whoever asks: for programs that make a
+    /// runtime for each call.
+    #[must_use]
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
         self
     }
 
@@ -293,7 +339,7 @@ impl CredentialsBuilder {
     /// refused and the 401 passes through; 5 within 30 seconds by default.
     #[must_use]
     pub fn refresh_limit(mut self, limit: u32, window: Duration) -> Self {
-        self.refresh_limit = RefreshLimit { limit, window };
+        self.refresh_limit = RefreshLimit { count: limit, window };
         self
     }
 
@@ -304,35 +350,38 @@ impl CredentialsBuilder {
         self
     }
 
-    /// Calls `hook` as each [`Step`] of a refresh is passed, for tests that stop a process there.
+    /// Calls `hook` as each [`RefreshStep`] of a refresh is passed, for tests that stop a process there.
     #[cfg(feature = "testing")]
     #[must_use]
-    pub fn at_each_step(mut self, hook: impl Fn(Step) + Send + Sync + 'static) -> Self {
+    pub fn at_each_step(mut self, hook: impl Fn(RefreshStep) + Send + Sync + 'static) -> Self {
         self.at_each_step = Some(Arc::new(hook));
         self
     }
 
     /// Checks everything, reads the store if there is one, and brings the credential to life.
     ///
-    /// Nothing is sent.
+    /// Nothing is sent to TeamUp. A store that is empty, without [`tokens`](Self::tokens), gives a
+    /// credential that waits for its first login: requests fail at once with an error of which
+    /// [`Error::is_login_required`] is true, and [`Credentials::log_in`] starts it.
     ///
     /// # Errors
     ///
     /// - [`Error::is_invalid_input`]: a base URL that is relative, has no host, or is plain http to
-    ///   anything but loopback; an empty scope; a limit of zero; neither tokens nor a store; no
-    ///   client for the exchange.
-    /// - [`Error::is_store`]: the store can't be read, or holds something that is no token set.
-    /// - [`Error::is_login_required`]: the store is empty and no tokens were given.
+    ///   anything but loopback; an empty scope; a limit of zero; a runtime without timers; without
+    ///   the feature `hyper`, no client for refresh requests.
+    /// - [`Error::is_store`]: the store can't be used, or holds something that can't be read.
+    /// - [`Error::is_login_required`]: the store is empty, no tokens were given, and
+    ///   [`require_stored`](Self::require_stored) was set.
     pub async fn build(self) -> Result<Credentials, Error> {
         let base = self.check_base_url()?;
         let origins = self.check_origins(&base)?;
         self.check_limits()?;
         self.check_scope()?;
-        let windows = Windows { leeway: self.leeway, jitter: fastrand::f64() };
-        let now = self.clock.now();
-        let vault = Vault::new(self.store.clone(), self.store_timeout);
-        let empty = Snapshot::empty(self.provider_id);
-        let (refresh, tokens, snapshot) = match &self.m2m {
+        check_timers()?;
+        let window = RefreshWindow { leeway: self.leeway, jitter: fastrand::u16(0..=1000) };
+        let base_url: Arc<str> = self.base_url.trim_end_matches('/').into();
+        let store = StoreClient::new(self.store.clone(), self.store_timeout, Arc::clone(&base_url));
+        let (refresh, record) = match &self.m2m {
             Some(token) => {
                 if self.tokens.is_some() || self.store.is_some() {
                     return Err(Error::invalid_input(
@@ -340,40 +389,52 @@ impl CredentialsBuilder {
                          `store`; leave them out, or begin with `Credentials::builder`",
                     ));
                 }
-                (None, None, empty.with_m2m(token, self.scheme))
+                (None, Some(first_record::of_m2m_token(token)))
             }
             None => {
-                let refresh = self.check_exchange(&base)?;
-                let tokens = self.initial_tokens(&vault).await?;
-                let snapshot = empty.followed_by(Some(&tokens), self.scheme, &windows, now);
-                (Some(refresh), Some(tokens), snapshot)
+                let refresh = self.check_refresh_client(&base)?;
+                let first = FirstRecord {
+                    store: &store,
+                    seed: self.tokens.as_ref(),
+                    base_url: &base_url,
+                    require_stored: self.require_stored,
+                    lease_wait: self.wait_timeout,
+                    clock: &self.clock,
+                };
+                (Some(refresh), first.find().await?)
             }
+        };
+        let config = Config {
+            has_store: store.has_store(),
+            refreshable: refresh.is_some(),
+            base_url: (&*base_url).into(),
+            window,
+            lease_wait: self.wait_timeout,
+            limit: self.refresh_limit,
+            keep_warm: self.keep_warm.then_some(self.mode),
         };
         let settings = Settings {
             mode: self.mode,
             provider_id: self.provider_id,
             scheme: self.scheme,
             origins,
-            windows,
-            refresh_limit: self.refresh_limit,
+            limit: self.refresh_limit,
             wait_timeout: self.wait_timeout,
+            early_wait: self.early_wait,
             refresh_request_timeout: self.refresh_request_timeout,
             clock: self.clock,
+            runtime: self.runtime,
             #[cfg(feature = "testing")]
             at_each_step: self.at_each_step,
         };
-        Ok(Credentials {
-            inner: Arc::new(Inner {
-                cell: SnapshotCell::new(snapshot),
-                desk: Default::default(),
-                ledger: AsyncMutex::new(Ledger::new(tokens)),
-                vault,
-                refresh,
-                settings,
-                refused_routes: Default::default(),
-                saved_bodies: Default::default(),
-            }),
-        })
+        let state = CredentialState::new(config, record, settings.clock.now());
+        let snapshot =
+            Snapshot::empty(settings.provider_id).followed_by(&state.view(), settings.scheme);
+        let core = Arc::new(Core::new(state, snapshot, store, refresh, settings));
+        if self.keep_warm {
+            core.ensure_worker()?;
+        }
+        Ok(Credentials { core })
     }
 
     fn check_base_url(&self) -> Result<Uri, Error> {
@@ -407,7 +468,7 @@ impl CredentialsBuilder {
                 )));
             }
         }
-        if self.refresh_limit.limit < 2 || self.refresh_limit.window.is_zero() {
+        if self.refresh_limit.count < 2 || self.refresh_limit.window.is_zero() {
             return Err(Error::invalid_input(
                 "the storm guard would refuse every refresh after a 401, or none; it needs a limit \
                  of 2 or more and a window longer than zero",
@@ -436,49 +497,49 @@ impl CredentialsBuilder {
         Ok(())
     }
 
-    fn check_exchange(&self, base: &Uri) -> Result<Arc<dyn DynRefresh>, Error> {
-        match &self.exchange {
-            Some(Exchange::With(refresh)) => Ok(Arc::clone(refresh)),
-            Some(Exchange::Over(transport)) => Ok(Arc::new(Endpoint::new(
-                transport.clone(),
-                base,
-                self.scope.clone(),
-                self.encoding,
-                self.response_format,
-                self.clock.clone(),
-            ))),
-            None => Err(Error::invalid_input(
-                "nothing carries the refresh exchange; hand an HTTP client to `refresh_client`, or \
-                 begin with `Credentials::m2m` for a token that is never refreshed",
-            )),
-        }
-    }
-
-    /// What the store holds, or else the seed, saved.
-    async fn initial_tokens(&self, vault: &Vault) -> Result<TokenSet, Error> {
-        if self.store.is_none() {
-            return self.tokens.clone().ok_or_else(|| {
-                Error::invalid_input(
-                    "there are neither tokens nor a store; hand the tokens of a login to `tokens`, \
-                     or a store that holds them to `store`",
-                )
-            });
-        }
-        vault.check().await.map_err(Error::store)?;
-        if let Some(stored) = vault.load(&None).await.map_err(Error::store)? {
-            return Ok(stored);
-        }
-        let Some(seed) = &self.tokens else {
-            return Err(Error::nothing_stored());
+    fn check_refresh_client(&self, base: &Uri) -> Result<Arc<dyn DynRefresh>, Error> {
+        let transport = match &self.refresh_by {
+            Some(RefreshBy::Program(refresh)) => return Ok(Arc::clone(refresh)),
+            Some(RefreshBy::Client(transport)) => transport.clone(),
+            None => default_transport()?,
         };
-        let lease = vault.lock(self.wait_timeout).await.map_err(Error::store)?;
-        // Another process may have saved its seed while this one waited.
-        if let Some(stored) = vault.load(&None).await.map_err(Error::store)? {
-            return Ok(stored);
-        }
-        vault.save(&lease, None, seed).await.map_err(Error::store)?;
-        Ok(seed.clone())
+        Ok(Arc::new(Endpoint::new(
+            transport,
+            base,
+            self.scope.clone(),
+            self.encoding,
+            self.response_format,
+            self.clock.clone(),
+        )))
     }
+}
+
+/// A refresh needs timers, and a program should not find out at its first one.
+fn check_timers() -> Result<(), Error> {
+    let timer = || drop(tokio::time::sleep(Duration::ZERO));
+    if Handle::try_current().is_ok() && has_timers(timer).is_err() {
+        return Err(Error::no_timer());
+    }
+    Ok(())
+}
+
+/// Tokio tells by a panic alone, which is kept from the panic hook's output no further than that.
+fn has_timers(timer: impl FnOnce()) -> std::thread::Result<()> {
+    catch_unwind(AssertUnwindSafe(timer))
+}
+
+#[cfg(feature = "hyper")]
+fn default_transport() -> Result<Transport, Error> {
+    Ok(crate::refresh::default_refresh_client())
+}
+
+#[cfg(not(feature = "hyper"))]
+fn default_transport() -> Result<Transport, Error> {
+    Err(Error::invalid_input(
+        "nothing sends the refresh requests; hand an HTTP client to `refresh_client`, or switch the \
+         feature `hyper` of tower-teamup-auth on, or begin with `Credentials::m2m` for a token that \
+         is never refreshed",
+    ))
 }
 
 fn parse_url(what: &str, url: &str) -> Result<Uri, Error> {

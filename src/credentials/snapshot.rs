@@ -1,19 +1,20 @@
-//! The cell: what a request sees of a credential, in one lock-free load.
+//! What a request sees of a credential, in one lock-free load.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::Guard;
+use arc_swap::{ArcSwap, Guard};
 use http::header::HeaderValue;
 
-use super::windows::{Deadlines, Windows};
+use super::deadlines::Deadlines;
+use super::generation::Generation;
+use super::state::{ModeState, View};
 use crate::headers::{AuthScheme, ProviderId, RequestMode};
-use crate::sync::{ArcSwap, AtomicU64};
-use crate::token::{AccessToken, IssuedToken, Moment, TokenSet};
+use crate::token::{AccessToken, Moment};
 
-/// Holds the newest [`Snapshot`]. Any number of threads load it; only the holder of the ledger
-/// stores into it.
+/// Holds the newest [`Snapshot`]. Any number of threads load it; it is stored into under the mutex
+/// around the credential's state, so that snapshots come in the order of the states.
 #[derive(Debug)]
 pub(crate) struct SnapshotCell {
     newest: ArcSwap<Snapshot>,
@@ -28,17 +29,16 @@ pub(crate) struct SnapshotCell {
 pub(crate) struct Snapshot {
     customer: ModeTokens,
     provider: ModeTokens,
-    /// The provider_id that the credentials name on their requests.
+    login_epoch: u32,
+    /// The business that the credentials name on their requests.
     provider_id: Option<HeaderValue>,
 }
 
 /// What one mode has.
 #[derive(Clone, Debug)]
 pub(crate) struct ModeTokens {
-    /// Which token this is: every other token that ever was in this slot, and the lack of one
-    /// before and after it, has another generation.
     pub(crate) generation: Generation,
-    pub(crate) held: Option<ReadyToken>,
+    pub(crate) token: Option<ReadyToken>,
 }
 
 /// An access token, ready to be sent.
@@ -49,46 +49,14 @@ pub(crate) struct ReadyToken {
     pub(crate) deadlines: Deadlines,
 }
 
-/// Names one state of one slot of one credential. They only count up.
-///
-/// Small, because every request carries it until it is answered: a slot whose token changed every
-/// second would run out of numbers in 136 years.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Generation {
-    count: u32,
-    mode: RequestMode,
-}
-
-impl Generation {
-    /// Of a slot that never held a token.
-    fn first(mode: RequestMode) -> Self {
-        Generation { count: 0, mode }
-    }
-
-    fn next(self) -> Self {
-        Generation { count: self.count + 1, ..self }
-    }
-
-    /// That of its slot.
-    pub(crate) fn mode(self) -> RequestMode {
-        self.mode
-    }
-}
-
-impl fmt::Debug for Generation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.mode, self.count)
-    }
-}
-
-/// What a request may do with the slot of its mode.
+/// What a request may do with the token of its mode.
 #[derive(Debug)]
 pub(crate) enum Freshness<'a> {
     /// Send with this token.
     Fresh(&'a ReadyToken),
-    /// Send with this token, and let a refresh start beside it.
+    /// This token is valid and will expire soon: it is time for a refresh.
     RefreshSoon(&'a ReadyToken),
-    /// Wait for a token first: there is none, or it has expired.
+    /// There is no token, or it has expired: wait for one.
     Expired,
 }
 
@@ -122,7 +90,7 @@ pub(crate) struct LocalSnapshot {
 impl LocalSnapshot {
     pub(crate) fn of(cell: &SnapshotCell) -> Self {
         let serial = cell.serial();
-        LocalSnapshot { serial, snapshot: cell.load().copied() }
+        LocalSnapshot { serial, snapshot: cell.load().unshared() }
     }
 
     /// The newest snapshot of `cell`, which is the one that it was copied from.
@@ -143,40 +111,62 @@ impl LocalSnapshot {
 impl Snapshot {
     /// The snapshot of a credential that has no token yet.
     pub(crate) fn empty(provider_id: Option<ProviderId>) -> Self {
-        let slot = |mode| ModeTokens { generation: Generation::first(mode), held: None };
+        let none = |mode| ModeTokens {
+            generation: Generation { count: 0, login_epoch: 0, mode },
+            token: None,
+        };
         Snapshot {
-            customer: slot(RequestMode::Customer),
-            provider: slot(RequestMode::Provider),
+            customer: none(RequestMode::Customer),
+            provider: none(RequestMode::Provider),
+            login_epoch: 0,
             provider_id: provider_id.map(ProviderId::header_value),
         }
     }
 
-    /// The snapshot of an M2M token, which acts in provider mode and has no known end.
-    pub(crate) fn with_m2m(mut self, token: &AccessToken, scheme: AuthScheme) -> Self {
-        self.provider = ModeTokens {
-            generation: self.provider.generation.next(),
-            held: Some(ReadyToken {
-                authorization: authorization(scheme, token),
-                deadlines: Deadlines::UNKNOWN,
-            }),
-        };
-        self
+    /// The snapshot that follows this one when the state is `view`. A token of the same generation
+    /// keeps its header value.
+    pub(crate) fn followed_by<E>(&self, view: &View<'_, E>, scheme: AuthScheme) -> Self {
+        let mut next = self.clone();
+        next.login_epoch = view.login_epoch;
+        for mode in RequestMode::ALL {
+            let state = match mode {
+                RequestMode::Customer => view.customer,
+                RequestMode::Provider => view.provider,
+            };
+            let count = state.generation;
+            let generation = Generation { count, login_epoch: view.login_epoch, mode };
+            let issued = view.record.and_then(|record| record.tokens()?.issued(mode));
+            let deadlines = deadlines(view, state);
+            let old = next.mode_mut(mode);
+            let kept = old.token.take().filter(|_| old.generation == generation);
+            old.generation = generation;
+            old.token = match (kept, issued) {
+                (Some(kept), Some(_)) => Some(ReadyToken { deadlines, ..kept }),
+                (None, Some(issued)) => Some(ReadyToken {
+                    authorization: authorization(scheme, &issued.token),
+                    deadlines,
+                }),
+                (_, None) => None,
+            };
+        }
+        next
     }
 
     /// A copy that shares nothing with this one: not even the counts of references to its header
-    /// values, which threads that use one value wrest from each other with each request.
-    fn copied(&self) -> Self {
-        let slot = |slot: &ModeTokens| ModeTokens {
-            generation: slot.generation,
-            held: slot.held.as_ref().map(|held| ReadyToken {
-                authorization: copied(&held.authorization),
-                deadlines: held.deadlines,
+    /// values, over which threads would contend for a cache line with each request.
+    fn unshared(&self) -> Self {
+        let mode = |mode: &ModeTokens| ModeTokens {
+            generation: mode.generation,
+            token: mode.token.as_ref().map(|token| ReadyToken {
+                authorization: unshared(&token.authorization),
+                deadlines: token.deadlines,
             }),
         };
         Snapshot {
-            customer: slot(&self.customer),
-            provider: slot(&self.provider),
-            provider_id: self.provider_id.as_ref().map(copied),
+            customer: mode(&self.customer),
+            provider: mode(&self.provider),
+            login_epoch: self.login_epoch,
+            provider_id: self.provider_id.as_ref().map(unshared),
         }
     }
 
@@ -185,60 +175,51 @@ impl Snapshot {
         self.provider_id.as_ref()
     }
 
+    /// Was this generation's token issued to the login that is here now?
     #[inline]
-    pub(crate) fn slot(&self, mode: RequestMode) -> &ModeTokens {
+    pub(crate) fn same_login(&self, generation: Generation) -> bool {
+        generation.login_epoch == self.login_epoch
+    }
+
+    #[inline]
+    pub(crate) fn mode(&self, mode: RequestMode) -> &ModeTokens {
         match mode {
             RequestMode::Customer => &self.customer,
             RequestMode::Provider => &self.provider,
         }
     }
 
-    /// Is this snapshot of the login that `generation` belongs to?
-    pub(crate) fn same_login(&self, _generation: Generation) -> bool {
-        true
-    }
-
-    fn slot_mut(&mut self, mode: RequestMode) -> &mut ModeTokens {
+    fn mode_mut(&mut self, mode: RequestMode) -> &mut ModeTokens {
         match mode {
             RequestMode::Customer => &mut self.customer,
             RequestMode::Provider => &mut self.provider,
         }
     }
+}
 
-    /// The snapshot that follows this one when `tokens` are published. A slot whose token did not
-    /// change keeps its generation and its deadlines.
-    pub(crate) fn followed_by(
-        &self,
-        tokens: Option<&TokenSet>,
-        scheme: AuthScheme,
-        windows: &Windows,
-        now: Moment,
-    ) -> Self {
-        let mut next = self.clone();
-        for mode in RequestMode::ALL {
-            let issued = tokens.and_then(|tokens| tokens.issued(mode));
-            next.slot_mut(mode).take(issued, scheme, windows, now);
-        }
-        next
+/// When a request asks for a refresh, and when it waits for one. While refreshes fail or a login is
+/// required, nobody asks for an early one; the token expires when it did.
+fn deadlines<E>(view: &View<'_, E>, state: &ModeState<E>) -> Deadlines {
+    let Deadlines { mut refresh_soon, expired } = state.deadlines;
+    if let Some(failure) = &state.failure {
+        refresh_soon = refresh_soon.or_later(failure.until);
     }
-
-    /// The same snapshot, with no refresh advised for `mode` before `until`: one has just failed.
-    /// The token is due when it was, however long that is put off.
-    pub(crate) fn advising_nothing_before(&self, mode: RequestMode, until: Moment) -> Self {
-        let mut next = self.clone();
-        if let Some(held) = &mut next.slot_mut(mode).held {
-            held.deadlines.advised = until.or_earlier(held.deadlines.due);
-        }
-        next
+    if view.login_required.is_some() {
+        refresh_soon = Moment::NEVER;
     }
+    Deadlines { refresh_soon: refresh_soon.or_earlier(expired), expired }
 }
 
 impl ModeTokens {
     #[inline]
     pub(crate) fn freshness(&self, now: Moment) -> Freshness<'_> {
-        match &self.held {
-            Some(held) if !now.has_reached(held.deadlines.advised) => Freshness::Fresh(held),
-            Some(held) if !now.has_reached(held.deadlines.due) => Freshness::RefreshSoon(held),
+        match &self.token {
+            Some(token) if !now.has_reached(token.deadlines.refresh_soon) => {
+                Freshness::Fresh(token)
+            }
+            Some(token) if !now.has_reached(token.deadlines.expired) => {
+                Freshness::RefreshSoon(token)
+            }
             _ => Freshness::Expired,
         }
     }
@@ -246,36 +227,14 @@ impl ModeTokens {
     /// The token to send when no newer one can be had: one that at least one of the two clocks
     /// believes in. When they disagree, one of them was set; the API knows better than we do.
     pub(crate) fn last_resort(&self, now: Moment) -> Option<&ReadyToken> {
-        self.held.as_ref().filter(|held| {
-            let due = held.deadlines.due;
-            now.monotonic < due.monotonic || now.wall < due.wall
+        self.token.as_ref().filter(|token| {
+            let expired = token.deadlines.expired;
+            now.monotonic < expired.monotonic || now.wall < expired.wall
         })
-    }
-
-    fn take(
-        &mut self,
-        issued: Option<&IssuedToken>,
-        scheme: AuthScheme,
-        windows: &Windows,
-        now: Moment,
-    ) {
-        let next = issued.map(|issued| ReadyToken {
-            authorization: authorization(scheme, &issued.token),
-            deadlines: windows.deadlines(issued, now),
-        });
-        let unchanged = match (&self.held, &next) {
-            (None, None) => true,
-            (Some(old), Some(new)) => old.authorization == new.authorization,
-            _ => false,
-        };
-        if !unchanged {
-            self.generation = self.generation.next();
-            self.held = next;
-        }
     }
 }
 
-fn copied(value: &HeaderValue) -> HeaderValue {
+fn unshared(value: &HeaderValue) -> HeaderValue {
     let mut copy =
         HeaderValue::from_bytes(value.as_bytes()).expect("it was a header's value before");
     copy.set_sensitive(value.is_sensitive());
@@ -300,107 +259,93 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::token::RefreshToken;
+    use crate::credentials::deadlines::RefreshWindow;
+    use crate::credentials::state::{Config, CredentialState, RefreshLimit};
+    use crate::store::{LoginId, RecordContent, StoredRecord};
+    use crate::token::{RefreshToken, TokenSet};
 
     const NOW: Moment = Moment { monotonic: 10_000, wall: 1_000_000_000 };
-    const WINDOWS: Windows = Windows { leeway: Duration::from_secs(300), jitter: 0.0 };
-
-    fn tokens(access: &str, lives: Option<u64>) -> TokenSet {
-        TokenSet::new(RefreshToken::new("r").unwrap()).with_access_token_until(
-            RequestMode::Provider,
-            AccessToken::new(access).unwrap(),
-            lives.map(|seconds| NOW.wall_time() + Duration::from_secs(seconds)),
-        )
-    }
+    const MODE: RequestMode = RequestMode::Provider;
 
     fn published(access: &str, lives: Option<u64>) -> Snapshot {
-        Snapshot::empty(None).followed_by(
-            Some(&tokens(access, lives)),
-            AuthScheme::Bearer,
-            &WINDOWS,
-            NOW,
-        )
+        let tokens = TokenSet::new(RefreshToken::new("r").unwrap()).with_access_token_until(
+            MODE,
+            AccessToken::new(access).unwrap(),
+            lives.map(|seconds| NOW.wall_time() + Duration::from_secs(seconds)),
+        );
+        let record =
+            StoredRecord::new(LoginId::from_bytes([1; 16]), 1, RecordContent::Tokens(tokens));
+        let config = Config {
+            has_store: false,
+            refreshable: true,
+            base_url: "https://api.test".into(),
+            window: RefreshWindow { leeway: Duration::from_secs(300), jitter: 0 },
+            lease_wait: Duration::from_secs(30),
+            limit: RefreshLimit { count: 5, window: Duration::from_secs(30) },
+            keep_warm: None,
+        };
+        let state = CredentialState::<u8, u8>::new(config, Some(record), NOW);
+        Snapshot::empty(None).followed_by(&state.view(), AuthScheme::Bearer)
     }
 
     #[test]
-    fn fresh_then_advised_then_due() {
+    fn fresh_then_refresh_soon_then_expired() {
         let snapshot = published("a", Some(1000));
-        let slot = snapshot.slot(RequestMode::Provider);
-        assert!(matches!(slot.freshness(NOW), Freshness::Fresh(_)));
-        assert!(matches!(
-            slot.freshness(NOW.plus(Duration::from_secs(800))),
-            Freshness::RefreshSoon(_)
-        ));
-        assert!(matches!(slot.freshness(NOW.plus(Duration::from_secs(1000))), Freshness::Expired));
-        assert!(matches!(snapshot.slot(RequestMode::Customer).freshness(NOW), Freshness::Expired));
+        let tokens = snapshot.mode(MODE);
+        assert!(matches!(tokens.freshness(NOW), Freshness::Fresh(_)));
+        let later = |seconds| NOW.plus(Duration::from_secs(seconds));
+        assert!(matches!(tokens.freshness(later(800)), Freshness::RefreshSoon(_)));
+        assert!(matches!(tokens.freshness(later(1000)), Freshness::Expired));
+        let customer = snapshot.mode(RequestMode::Customer);
+        assert!(matches!(customer.freshness(NOW), Freshness::Expired));
     }
 
     #[test]
-    fn a_token_without_known_expiry_is_always_fresh() {
+    fn token_without_known_expiry_is_always_fresh() {
         let snapshot = published("a", None);
         let far = NOW.plus(Duration::from_secs(1 << 40));
-        assert!(matches!(snapshot.slot(RequestMode::Provider).freshness(far), Freshness::Fresh(_)));
-    }
-
-    #[test]
-    fn a_generation_stays_while_its_token_does_and_never_comes_back() {
-        let mode = RequestMode::Provider;
-        let first = published("a", Some(1000));
-        let next = |snapshot: &Snapshot, tokens: &TokenSet| {
-            snapshot.followed_by(Some(tokens), AuthScheme::Bearer, &WINDOWS, NOW)
-        };
-        let same = next(&first, &tokens("a", Some(1000)));
-        assert_eq!(first.slot(mode).generation, same.slot(mode).generation);
-
-        let gone = next(&first, &tokens("a", None).without_access_token(mode));
-        let back = next(&gone, &tokens("a", Some(1000)));
-        let generations = [&first, &gone, &back].map(|snapshot| snapshot.slot(mode).generation);
-        assert!(generations[0] < generations[1] && generations[1] < generations[2]);
-        assert_eq!(
-            first.slot(RequestMode::Customer).generation,
-            back.slot(RequestMode::Customer).generation
-        );
+        assert!(matches!(snapshot.mode(MODE).freshness(far), Freshness::Fresh(_)));
     }
 
     #[test]
     fn p10_one_clock_that_believes_in_a_token_is_enough_when_no_newer_one_can_be_had() {
         let snapshot = published("a", Some(1000));
-        let slot = snapshot.slot(RequestMode::Provider);
+        let tokens = snapshot.mode(MODE);
         let jumped = Moment { wall: NOW.wall + 3_600_000, ..NOW };
-        assert!(matches!(slot.freshness(jumped), Freshness::Expired));
-        assert!(slot.last_resort(jumped).is_some());
-        assert!(slot.last_resort(NOW.plus(Duration::from_secs(1000))).is_none());
+        assert!(matches!(tokens.freshness(jumped), Freshness::Expired));
+        assert!(tokens.last_resort(jumped).is_some());
+        assert!(tokens.last_resort(NOW.plus(Duration::from_secs(1000))).is_none());
     }
 
     #[test]
-    fn p10_the_copy_of_a_service_is_renewed_with_each_publication_and_only_then() {
+    fn p10_copy_of_a_service_is_renewed_with_each_publication_and_only_then() {
         let cell = SnapshotCell::new(Snapshot::empty(None));
-        let mut copied = LocalSnapshot::of(&cell);
+        let mut local = LocalSnapshot::of(&cell);
         let token = |snapshot: &Snapshot| {
-            let held = snapshot.slot(RequestMode::Provider).held.as_ref();
-            held.map(|held| held.authorization.as_bytes().as_ptr())
+            let token = snapshot.mode(MODE).token.as_ref();
+            token.map(|token| token.authorization.as_bytes().as_ptr())
         };
-        assert!(token(copied.newest(&cell)).is_none());
+        assert!(token(local.newest(&cell)).is_none());
         for access in ["a", "b"] {
             cell.store(published(access, None));
-            let first = token(copied.newest(&cell));
+            let first = token(local.newest(&cell));
             let expected = format!("Bearer {access}");
-            let slot = copied.newest(&cell).slot(RequestMode::Provider);
-            assert_eq!(slot.held.as_ref().unwrap().authorization, expected);
-            assert_eq!(token(copied.newest(&cell)), first, "it was copied again");
+            let tokens = local.newest(&cell).mode(MODE);
+            assert_eq!(tokens.token.as_ref().unwrap().authorization, expected);
+            assert_eq!(token(local.newest(&cell)), first, "it was copied again");
             assert_ne!(token(&cell.load()), first, "it is shared");
         }
     }
 
     #[test]
-    fn p5_a_snapshot_shows_which_tokens_it_holds_and_none_of_them() {
+    fn p5_snapshot_shows_which_tokens_it_holds_and_none_of_them() {
         let snapshot = published("s3cret", Some(1000));
         let shown = format!("{snapshot:?}");
         assert!(!shown.contains("s3cret"), "{shown}");
-        assert!(shown.contains("provider:1"), "{shown}");
+        assert!(shown.contains("provider:0.0"), "{shown}");
         assert!(shown.contains("ReadyToken { deadlines"), "{shown}");
-        let held = snapshot.slot(RequestMode::Provider).held.as_ref().unwrap();
-        assert!(held.authorization.is_sensitive());
-        assert_eq!(held.authorization, "Bearer s3cret");
+        let token = snapshot.mode(MODE).token.as_ref().unwrap();
+        assert!(token.authorization.is_sensitive());
+        assert_eq!(token.authorization, "Bearer s3cret");
     }
 }

@@ -27,12 +27,15 @@
 //! that expires while nobody uses it is [`Token::Expired`] the next time that somebody asks.
 
 use std::fmt;
-use std::sync::{OnceLock, Weak};
-use std::time::SystemTime;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
-use super::{Credentials, Inner, ModeTokens};
+use super::Credentials;
+use super::core::Core;
+use super::failure::Cause;
+use super::state::{self, View};
 use crate::error::Error;
 use crate::headers::RequestMode;
 use crate::observe::Chain;
@@ -56,14 +59,17 @@ use crate::token::Moment;
 /// ```
 ///
 /// `Display` is one line for a log or a health check. Neither it nor `Debug` shows a secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Status {
     mode: RequestMode,
     customer: Token,
     provider: Token,
     refreshing: bool,
     failure: Option<Failure>,
-    unsaved: Option<Failure>,
+    dirty: Option<Failure>,
+    login_required: bool,
+    rejected: bool,
+    signed_out: bool,
     shut_down: bool,
 }
 
@@ -86,9 +92,12 @@ pub struct Status {
 pub enum Token {
     /// No access token: the next request of this mode waits until one is minted.
     Missing,
-    /// A request of this mode is sent at once.
+    /// A request of this mode is sent at once. `refused`: the API has answered 401 to this very
+    /// token, and no newer one could be had.
     #[non_exhaustive]
     Ready {
+        /// The API has answered 401 to this token.
+        refused: bool,
         /// When the token expires by the wall clock; `None` where that is not known.
         until: Option<SystemTime>,
     },
@@ -105,6 +114,8 @@ pub enum Token {
 pub struct Failure {
     since: SystemTime,
     error: Error,
+    /// Which event it is: an error made anew of the same one is no news.
+    event: state::Failure<Cause>,
 }
 
 /// The states of a credential, one after the other. [`Credentials::subscribe`] makes it.
@@ -130,7 +141,7 @@ pub struct Failure {
 /// # }
 /// ```
 pub struct Changes {
-    credentials: Weak<Inner>,
+    credentials: Weak<Core>,
     signals: watch::Receiver<()>,
     /// What was handed out last.
     last: Option<Status>,
@@ -168,19 +179,9 @@ impl Credentials {
     /// # Ok::<(), BoxError>(())
     /// ```
     pub fn status(&self) -> Status {
-        let view = self.inner.desk.view();
-        // Not before: a refresh that the view has seen the end of is in the cell by now.
-        let snapshot = self.snapshot();
-        let now = self.now();
-        Status {
-            mode: self.inner.settings.mode,
-            customer: Token::of(snapshot.slot(RequestMode::Customer), now),
-            provider: Token::of(snapshot.slot(RequestMode::Provider), now),
-            refreshing: view.refreshing,
-            failure: view.failure,
-            unsaved: view.unsaved,
-            shut_down: view.closed,
-        }
+        let now = self.core.settings.clock.now();
+        let (mode, limit) = (self.core.settings.mode, self.core.settings.limit);
+        self.core.read(|state| Status::of(&state.view(), mode, limit, now))
     }
 
     /// The [states](Status) of this credential from now on, the present one first.
@@ -199,31 +200,87 @@ impl Credentials {
     /// ```
     pub fn subscribe(&self) -> Changes {
         Changes {
-            credentials: std::sync::Arc::downgrade(&self.inner),
-            signals: self.inner.desk.watched().subscribe(),
+            credentials: Arc::downgrade(&self.core),
+            signals: self.core.watched.subscribe(),
             last: None,
         }
     }
 }
 
 impl Status {
+    fn of(
+        view: &View<'_, Cause>,
+        mode: RequestMode,
+        limit: state::RefreshLimit,
+        now: Moment,
+    ) -> Self {
+        let failure = |event: state::Failure<Cause>, since: Moment| Failure {
+            since: since.wall_time(),
+            error: super::failure::error(&event, mode, limit, now),
+            event,
+        };
+        let token = |of: RequestMode| {
+            let state = match of {
+                RequestMode::Customer => view.customer,
+                RequestMode::Provider => view.provider,
+            };
+            let issued = view.record.and_then(|record| record.tokens()?.issued(of));
+            match issued {
+                None => Token::Missing,
+                Some(_) if now.has_reached(state.deadlines.expired) => {
+                    Token::Expired { since: state.deadlines.expired.wall_time() }
+                }
+                Some(issued) => Token::Ready { refused: state.refused, until: issued.expires_at },
+            }
+        };
+        let failing = match mode {
+            RequestMode::Customer => &view.customer.failure,
+            RequestMode::Provider => &view.provider.failure,
+        };
+        let required = view.login_required.clone();
+        let login_required = required.is_some()
+            || failing.as_ref().is_some_and(|failing| failing.latest.is_login_required());
+        let rejected = matches!(required, Some(state::Failure::Rejected { .. }));
+        let signed_out = matches!(required, Some(state::Failure::SignedOut));
+        let failure_now = match (required, failing) {
+            (Some(event), _) => Some(failure(event, view.login_required_since)),
+            (None, Some(failing)) => Some(failure(failing.latest.clone(), failing.since)),
+            (None, None) => None,
+        };
+        let dirty = view.dirty.and_then(|dirty| {
+            Some(failure(state::Failure::Unsaved(dirty.cause.clone()?), dirty.since))
+        });
+        Status {
+            mode,
+            customer: token(RequestMode::Customer),
+            provider: token(RequestMode::Provider),
+            refreshing: view.refreshing,
+            failure: failure_now,
+            dirty,
+            login_required,
+            rejected,
+            signed_out,
+            shut_down: view.closing,
+        }
+    }
+
     /// Would a request in the credential's own mode be sent at once, with a token that is valid as
-    /// far as is known?
+    /// far as is known, and that the API has not refused?
     ///
     /// It is not before the first token of that mode has been minted: to warm up, call
     /// [`Credentials::refresh`].
     pub fn is_ready(&self) -> bool {
-        matches!(self.token(self.mode), Token::Ready { .. })
+        matches!(self.token(self.mode), Token::Ready { refused: false, .. })
     }
 
-    /// Can a request in the credential's own mode be expected to be sent, at once or after a
+    /// Can a request in the credential's own mode be expected to be served, at once or after a
     /// refresh? What a health check asks.
     ///
-    /// It can while a token is valid, whatever else goes wrong. Without one it can if the last
-    /// refresh, if there was any, succeeded, and the credential is not shut down.
+    /// It can while a token is valid and not refused, whatever else goes wrong. Without one it can
+    /// if no login is required, the last refresh, if there was any, succeeded, and the credential is
+    /// not shut down.
     pub fn is_healthy(&self) -> bool {
-        !self.is_login_required()
-            && (self.is_ready() || (self.failure.is_none() && !self.shut_down))
+        self.is_ready() || !(self.login_required || self.failure.is_some() || self.shut_down)
     }
 
     /// What there is for requests in `mode`.
@@ -238,7 +295,7 @@ impl Status {
     /// one and its expiry is known.
     pub fn ready_until(&self) -> Option<SystemTime> {
         match self.token(self.mode) {
-            Token::Ready { until } => until,
+            Token::Ready { until, .. } => until,
             _ => None,
         }
     }
@@ -248,71 +305,68 @@ impl Status {
         self.refreshing
     }
 
-    /// Why no new token could be had, and since when; `None` once a refresh has succeeded, here or
-    /// in another process, or new tokens were set. Requests go on while their token is valid.
+    /// Why no new token of the credential's own mode could be had, and since when; `None` once a
+    /// refresh has succeeded, here or in another process, or somebody has logged in. Requests go on
+    /// while their token is valid.
     ///
-    /// A 401 to a token that was just minted is no failure of the refresh: the
-    /// [storm guard](crate::CredentialsBuilder::refresh_limit) shows in the 401 itself.
+    /// A 401 to a token that was just minted is no failure of the refresh.
     pub fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
     }
 
-    /// Has the user to authorize the program again? No refresh is tried until then; see
-    /// [`Error::is_login_required`]. [`failure`](Status::failure) tells why: the refresh
-    /// token was refused, or the user has signed out.
+    /// Must a person log in? See [`Error::is_login_required`]. [`failure`](Status::failure) tells
+    /// why: the refresh token was refused, the user has signed out, or nobody has logged in yet.
     pub fn is_login_required(&self) -> bool {
-        self.failure.as_ref().is_some_and(|failure| failure.error.is_login_required())
+        self.login_required
+    }
+
+    /// Has TeamUp refused the refresh token, for sure? An access token that is still valid goes on
+    /// being sent.
+    pub fn is_rejected(&self) -> bool {
+        self.rejected
+    }
+
+    /// Has the user signed out?
+    pub fn is_signed_out(&self) -> bool {
+        self.signed_out
     }
 
     /// Why the newest tokens are not in the store, and since when. They are used all the same, the
-    /// write is repeated, and no refresh starts before it has succeeded. Let the process run: it
+    /// save is repeated, and no refresh starts before it has succeeded. Let the process run: it
     /// holds the only copy.
-    pub fn unsaved(&self) -> Option<&Failure> {
-        self.unsaved.as_ref()
+    pub fn dirty(&self) -> Option<&Failure> {
+        self.dirty.as_ref()
     }
 
     /// Was [`Credentials::shutdown`] called?
     pub fn is_shut_down(&self) -> bool {
         self.shut_down
     }
-
-    /// Would telling the two apart tell anybody anything?
-    fn is_same(&self, other: &Status) -> bool {
-        let same = |one: &Option<Failure>, other: &Option<Failure>| match (one, other) {
-            (Some(one), Some(other)) => one.since == other.since && one.error.is(&other.error),
-            (None, None) => true,
-            _ => false,
-        };
-        self.customer == other.customer
-            && self.provider == other.provider
-            && self.refreshing == other.refreshing
-            && self.shut_down == other.shut_down
-            && same(&self.failure, &other.failure)
-            && same(&self.unsaved, &other.unsaved)
-    }
 }
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let date = httpdate::fmt_http_date;
         match self.token(self.mode) {
             Token::Missing => write!(f, "no token for {} mode", self.mode)?,
-            Token::Ready { until: None } => write!(f, "ready in {} mode", self.mode)?,
-            Token::Ready { until: Some(until) } => {
-                write!(f, "ready in {} mode until {}", self.mode, date(until))?;
+            Token::Ready { until: None, .. } => write!(f, "ready in {} mode", self.mode)?,
+            Token::Ready { until: Some(until), .. } => {
+                write!(f, "ready in {} mode until {}", self.mode, Date(until))?;
             }
             Token::Expired { since } => {
-                write!(f, "the token for {} mode expired at {}", self.mode, date(since))?;
+                write!(f, "the token for {} mode expired at {}", self.mode, Date(since))?;
             }
+        }
+        if let Token::Ready { refused: true, .. } = self.token(self.mode) {
+            f.write_str("; the API has refused this token")?;
         }
         if self.refreshing {
             f.write_str("; refreshing")?;
         }
-        if let Some(Failure { since, error }) = &self.failure {
-            write!(f, "; failing since {}: {}", date(*since), Chain(error))?;
+        if let Some(Failure { since, error, .. }) = &self.failure {
+            write!(f, "; failing since {}: {}", Date(*since), Chain(error))?;
         }
-        if let Some(Failure { since, error }) = &self.unsaved {
-            write!(f, "; newest tokens unsaved since {}: {}", date(*since), Chain(error))?;
+        if let Some(Failure { since, error, .. }) = &self.dirty {
+            write!(f, "; newest tokens unsaved since {}: {}", Date(*since), Chain(error))?;
         }
         if self.shut_down {
             f.write_str("; shut down")?;
@@ -321,32 +375,30 @@ impl fmt::Display for Status {
     }
 }
 
-impl Token {
-    fn of(slot: &ModeTokens, now: Moment) -> Self {
-        match &slot.held {
-            None => Token::Missing,
-            Some(held) => {
-                let due = held.deadlines.due;
-                if now.has_reached(due) {
-                    Token::Expired { since: due.wall_time() }
-                } else {
-                    Token::Ready { until: (due != Moment::NEVER).then(|| due.wall_time()) }
-                }
+/// A time in the format of HTTP (RFC 9110 section 5.6.7), which ends with the year 9999.
+struct Date(SystemTime);
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// The first second of the year 10000.
+        const YEAR_10000: u64 = 253_402_300_800;
+        match self.0.duration_since(UNIX_EPOCH) {
+            Ok(since) if since < Duration::from_secs(YEAR_10000) => {
+                f.write_str(&httpdate::fmt_http_date(self.0))
             }
+            Ok(_) => f.write_str("a time after the year 9999"),
+            Err(_) => f.write_str("a time before 1970"),
         }
     }
 }
 
+impl PartialEq for Failure {
+    fn eq(&self, other: &Self) -> bool {
+        self.since == other.since && self.event == other.event
+    }
+}
+
 impl Failure {
-    pub(super) fn new(error: Error, since: SystemTime) -> Self {
-        Failure { since, error }
-    }
-
-    /// The same trouble, and `error` as the latest that is known of it.
-    pub(super) fn goes_on(&mut self, error: Error) {
-        self.error = error;
-    }
-
     /// When it began, by the wall clock.
     pub fn since(&self) -> SystemTime {
         self.since
@@ -370,10 +422,10 @@ impl Changes {
             if self.last.is_some() {
                 self.signals.changed().await.ok()?;
             }
-            let state = Credentials { inner: self.credentials.upgrade()? }.status();
-            if !self.last.as_ref().is_some_and(|last| last.is_same(&state)) {
-                self.last = Some(state.clone());
-                return Some(state);
+            let status = Credentials { core: self.credentials.upgrade()? }.status();
+            if self.last.as_ref() != Some(&status) {
+                self.last = Some(status.clone());
+                return Some(status);
             }
         }
     }
@@ -382,76 +434,5 @@ impl Changes {
 impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Changes").field("last", &self.last).finish_non_exhaustive()
-    }
-}
-
-/// Tells the subscribers of one credential that something may have changed.
-#[derive(Debug, Default)]
-pub(crate) struct Watched(OnceLock<watch::Sender<()>>);
-
-impl Watched {
-    /// To be called after a change, never before it.
-    pub(crate) fn signal(&self) {
-        if let Some(sender) = self.0.get() {
-            sender.send_replace(());
-        }
-    }
-
-    fn subscribe(&self) -> watch::Receiver<()> {
-        self.0.get_or_init(|| watch::channel(()).0).subscribe()
-    }
-}
-
-/// What the desk knows of a state.
-pub(crate) struct View {
-    pub(crate) refreshing: bool,
-    pub(crate) failure: Option<Failure>,
-    pub(crate) unsaved: Option<Failure>,
-    pub(crate) closed: bool,
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
-
-    use super::*;
-
-    fn calm() -> Status {
-        Status {
-            mode: RequestMode::Provider,
-            customer: Token::Missing,
-            provider: Token::Ready { until: None },
-            refreshing: false,
-            failure: None,
-            unsaved: None,
-            shut_down: false,
-        }
-    }
-
-    #[test]
-    fn whatever_a_state_tells_makes_it_another() {
-        let began = UNIX_EPOCH + Duration::from_secs(1000);
-        let trouble = Failure::new(Error::timed_out(), began);
-        let mut goes_on = trouble.clone();
-        goes_on.goes_on(Error::timed_out());
-        let later = Failure { since: began + Duration::from_secs(1), ..trouble.clone() };
-        let states = [
-            calm(),
-            Status { customer: Token::Ready { until: None }, ..calm() },
-            Status { provider: Token::Ready { until: Some(began) }, ..calm() },
-            Status { refreshing: true, ..calm() },
-            Status { shut_down: true, ..calm() },
-            Status { failure: Some(trouble.clone()), ..calm() },
-            Status { failure: Some(goes_on.clone()), ..calm() },
-            Status { failure: Some(later.clone()), ..calm() },
-            Status { unsaved: Some(trouble), ..calm() },
-            Status { unsaved: Some(goes_on), ..calm() },
-            Status { unsaved: Some(later), ..calm() },
-        ];
-        for (at, state) in states.iter().enumerate() {
-            for (other_at, other) in states.iter().enumerate() {
-                assert_eq!(state.is_same(&other.clone()), at == other_at, "{state:?}, {other:?}");
-            }
-        }
     }
 }

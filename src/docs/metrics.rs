@@ -7,7 +7,7 @@
 //!
 //! | metric | kind | labels | counts |
 //! | --- | --- | --- | --- |
-//! | `teamup_auth_exchanges_total` | counter | `mode`, `outcome` | exchanges that were sent. `outcome` is `rotated`, `transient`, `rejected`, `outcome_unknown` or `protocol`: the [class](crate::refresh::FailureClass) of the failure |
+//! | `teamup_auth_exchanges_total` | counter | `mode`, `outcome` | exchanges that were sent. `outcome` is `rotated`, `transient`, `rejected`, `probably_rejected`, `configuration`, `outcome_unknown` or `not_the_endpoint`: the [class](crate::refresh::FailureClass) of the failure |
 //! | `teamup_auth_exchange_duration_seconds` | histogram | `mode`, `outcome` | how long each took, in seconds |
 //! | `teamup_auth_refresh_failures_total` | counter | `mode`, `kind` | refreshes that failed, their repetitions included. `kind` is `reauthorization_required`, `store`, `outcome_unknown`, `protocol` or `transient`, as the questions of [`Error`](crate::Error) are |
 //! | `teamup_auth_adoptions_total` | counter | | tokens found in the store that another process had put there, and taken over in place of an exchange or of one's own |
@@ -33,5 +33,5 @@
 //!   in a program with one credential. In one with many, `teamup_auth_token_remaining_seconds`
 //!   tells how early they refresh.
 //!
-//! No label holds anything of a token, a user or a URL, so their number is fixed: at most 10 series
+//! No label holds anything of a token, a user or a URL, so their number is fixed: at most 14 series
 //! for the exchanges, and the same again of each histogram.

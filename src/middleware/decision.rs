@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::headers::{PROVIDER_ID, ProviderId, REQUEST_MODE, RequestMode};
 use crate::observe::{Event, emit};
 use crate::origin::{Allowed, NotAllowed, Origins};
-use crate::refresh::is_exchange;
+use crate::refresh::is_refresh_request;
 
 /// The parts of a request on which the decision depends.
 pub(crate) struct RequestView<'a> {
@@ -81,7 +81,7 @@ pub(crate) fn classify<'a>(
     view: &RequestView<'a>,
 ) -> Result<Decision<'a>, Error> {
     if view.headers.contains_key(AUTHORIZATION)
-        || !view.extensions.is_empty() && is_exchange(view.extensions)
+        || !view.extensions.is_empty() && is_refresh_request(view.extensions)
     {
         return Ok(Decision::PassThrough);
     }
@@ -330,7 +330,7 @@ mod tests {
         let snapshot = Snapshot::empty(Some(ProviderId::new(7)))
             .with_m2m(&"a-token".parse().unwrap(), AuthScheme::Bearer);
         let mode = RequestMode::Provider;
-        let held = snapshot.slot(mode).held.as_ref().unwrap();
+        let held = snapshot.mode(mode).token.as_ref().unwrap();
         append_headers(held, mode, snapshot.provider_id(), headers)
     }
 

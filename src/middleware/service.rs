@@ -22,7 +22,7 @@ use crate::body::RepeatableBody;
 use crate::credentials::{Credentials, Freshness};
 use crate::error::BoxError;
 use crate::headers::ProviderId;
-use crate::refresh::is_exchange;
+use crate::refresh::is_refresh_request;
 
 /// Adds a token to every request that goes to the API, and retries it once on 401.
 ///
@@ -185,7 +185,7 @@ impl<S: Clone> Auth<S> {
                 &loaded
             }
         };
-        let slot = snapshot.slot(settings.mode);
+        let slot = snapshot.mode(settings.mode);
         let Freshness::Fresh(token) = slot.freshness(credentials.now()) else {
             return None;
         };
@@ -204,7 +204,7 @@ impl<S: Clone> Auth<S> {
         let shared = &self.shared;
         let extensions = request.extensions();
         let brought = extension::<Credentials>(extensions);
-        if is_exchange(extensions) || shared.must_learn_origins(brought) {
+        if is_refresh_request(extensions) || shared.must_learn_origins(brought) {
             return None;
         }
         let credentials = brought.or(shared.credentials.as_ref())?;
@@ -216,7 +216,7 @@ impl<S: Clone> Auth<S> {
         let overrides = Overrides::of(extensions);
         let mode = overrides.mode.unwrap_or(settings.mode);
         let snapshot = credentials.snapshot();
-        let slot = snapshot.slot(mode);
+        let slot = snapshot.mode(mode);
         let Freshness::Fresh(token) = slot.freshness(credentials.now()) else {
             return None;
         };
@@ -260,7 +260,7 @@ impl<S: Clone> Auth<S> {
         };
         shared.learn_origins(&target);
         let snapshot = target.credentials.snapshot();
-        let slot = snapshot.slot(target.plan.mode);
+        let slot = snapshot.mode(target.plan.mode);
         let generation = slot.generation;
         match token_choice::before_first_send(target.credentials, slot) {
             Ok(token) => {

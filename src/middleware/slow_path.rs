@@ -161,7 +161,7 @@ pub(crate) fn route_refuses(
     let Some(route) = route.filter(|_| !credentials.refused_routes().is_empty()) else {
         return false;
     };
-    if credentials.snapshot().slot(generation.mode()).generation != generation {
+    if credentials.snapshot().mode(generation.mode()).generation != generation {
         return false;
     }
     credentials.refused_routes().judge(route, credentials.now()) == RouteVerdict::Refused
@@ -309,7 +309,7 @@ where
     B: RepeatableBody,
 {
     let snapshot = pending.credentials.snapshot();
-    let slot = snapshot.slot(pending.target.plan.mode);
+    let slot = snapshot.mode(pending.target.plan.mode);
     if let Err(error) = token_choice::check_login(&snapshot, pending.generation) {
         return FirstSend::Failed(error);
     }

@@ -3,17 +3,12 @@
 //! Every adapter asks here. Nothing waits in this file. Who has to wait is handed the wait, loads a new
 //! snapshot when it is over, and asks again.
 
-use std::time::Duration;
-
 use super::wait::LimitedWait;
 use crate::credentials::{
     Credentials, Freshness, Generation, ModeTokens, ReadyToken, Reason, Snapshot,
 };
 use crate::error::Error;
 use crate::observe::{Event, emit};
-
-/// The request that starts an early refresh waits for it so long at most.
-const EARLY_WAIT: Duration = Duration::from_secs(3);
 
 /// What a first send waits for.
 pub(crate) struct TokenWait {
@@ -35,7 +30,8 @@ pub(crate) fn before_first_send<'a>(
             let Some(refresh) = credentials.request_early_refresh(slot.generation) else {
                 return Ok(token);
             };
-            let longest = EARLY_WAIT.min(credentials.settings().wait_timeout);
+            let settings = credentials.settings();
+            let longest = settings.early_wait.min(settings.wait_timeout);
             Err(TokenWait { wait: LimitedWait::new(refresh, longest), is_early: true })
         }
         Freshness::Expired => Err(wait_for_token(credentials, slot)),
@@ -73,7 +69,7 @@ pub(crate) fn after_wait<'a>(
 ) -> Result<&'a ReadyToken, Error> {
     let (token, error) = match outcome {
         // Even if it has expired by now: it is the newest there is, and was just minted.
-        Ok(()) => (slot.held.as_ref(), None),
+        Ok(()) => (slot.token.as_ref(), None),
         Err(error) => (slot.last_resort(credentials.now()), Some(error)),
     };
     token.ok_or_else(|| error.unwrap_or_else(|| credentials.lack_of(slot.generation.mode())))
@@ -134,7 +130,7 @@ pub(crate) fn for_retry<'a, Q>(
     let mode = generation.mode();
     let token = outcome.and_then(|()| {
         check_login(snapshot, generation)?;
-        snapshot.slot(mode).held.as_ref().ok_or_else(|| credentials.lack_of(mode))
+        snapshot.mode(mode).token.as_ref().ok_or_else(|| credentials.lack_of(mode))
     });
     let (why, error) = match (token, request) {
         (Ok(token), Ok(request)) => {

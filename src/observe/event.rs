@@ -2,12 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use tracing::{Span, debug, error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::error::Error;
 use crate::headers::RequestMode;
-use crate::refresh::{FailureClass, RefreshError};
-use crate::store::StoreError;
+use crate::refresh::FailureClass;
 
 const TARGET: &str = "tower_teamup_auth";
 
@@ -21,10 +20,11 @@ pub(crate) enum Event<'a> {
     /// `remaining` is what is left of the life of the token that is replaced, where that is known.
     RefreshStarted {
         mode: RequestMode,
+        reason: &'static str,
         remaining: Option<Duration>,
     },
-    /// One exchange is over, well or not.
-    Exchanged {
+    /// One refresh request is over, well or not.
+    RefreshAnswered {
         mode: RequestMode,
         failure: Option<FailureClass>,
         took: Duration,
@@ -35,47 +35,56 @@ pub(crate) enum Event<'a> {
         expires_in: Option<Duration>,
         expires_at: Option<SystemTime>,
     },
-    Adopted {
+    /// A refresh request failed, and another one follows.
+    RetryingRequest {
         mode: RequestMode,
-        revision: u64,
-        expires_at: Option<SystemTime>,
-    },
-    ExchangeFailed {
-        error: &'a RefreshError,
+        error: &'a (dyn std::error::Error + 'static),
         wait: Duration,
     },
     RefreshFailed {
         mode: RequestMode,
         error: &'a Error,
     },
-    /// `opened`: it has let refreshes pass until now.
-    StormGuardOpen {
+    /// `opened`: none was refused until now.
+    RefreshLimited {
         mode: RequestMode,
         opened: bool,
         error: &'a Error,
     },
-    OddLifetime,
-    LeaseLost,
-    Unsaved {
-        error: &'a StoreError,
+    /// The answer's `expires_in` made no sense.
+    OddLifetime {
+        mode: RequestMode,
     },
-    StillUnsaved {
-        error: &'a StoreError,
+    /// Another process has refreshed, or logged in.
+    Adopted {
+        revision: u64,
+        login_changed: bool,
+    },
+    SignedOutElsewhere {
+        revision: u64,
+    },
+    LeaseLost,
+    NotReleased {
+        error: &'a (dyn std::error::Error + 'static),
+    },
+    NotSaved {
+        error: &'a Error,
+        tries: u32,
         wait: Duration,
     },
     SavedAfterAll {
         revision: u64,
     },
-    Overtaken {
+    LoggedIn {
         revision: u64,
     },
-    TokensSet {
+    SignedOut {
         revision: u64,
     },
-    NewTokensFound {
+    SeedIgnored {
         revision: u64,
     },
-    SignedOut,
+    AnswerWithoutLogin,
     RequestRepeated {
         mode: RequestMode,
     },
@@ -90,58 +99,69 @@ pub(crate) enum Event<'a> {
     },
 }
 
-/// The span in which a refresh runs, whoever asked for it.
-pub(crate) fn refresh_span(mode: RequestMode, reason: &'static str) -> Span {
-    tracing::info_span!(target: TARGET, parent: None, "teamup_refresh", mode = mode.as_str(), reason)
-}
-
 pub(super) fn trace(event: &Event<'_>) {
     match event {
-        Event::RefreshStarted { .. } => debug!(target: TARGET, "refresh started"),
-        Event::Exchanged { failure, took, .. } => debug!(
+        Event::RefreshStarted { mode, reason, .. } => {
+            debug!(target: TARGET, mode = mode.as_str(), reason, "refresh started");
+        }
+        Event::RefreshAnswered { mode, failure, took } => debug!(
             target: TARGET,
-            outcome = %failure.map_or("rotated".to_owned(), |class| class.to_string()),
+            mode = mode.as_str(),
+            outcome = %failure.map_or("refreshed".to_owned(), |class| class.to_string()),
             took_ms = millis(*took),
-            "exchange answered"
+            "refresh request answered"
         ),
-        Event::RefreshSucceeded { revision, expires_in, .. } => info!(
+        Event::RefreshSucceeded { mode, revision, expires_in, .. } => info!(
             target: TARGET,
+            mode = mode.as_str(),
             revision,
             expires_in_s = expires_in.map(|lifetime| lifetime.as_secs()),
             "refresh succeeded"
         ),
-        Event::Adopted { revision, .. } => {
-            info!(target: TARGET, revision, "tokens adopted: another process had refreshed");
-        }
-        Event::ExchangeFailed { error, wait } => warn!(
+        Event::RetryingRequest { mode, error, wait } => warn!(
             target: TARGET,
-            class = %error.class(),
-            error = %error,
+            mode = mode.as_str(),
+            error = %Chain(*error),
             wait_ms = millis(*wait),
-            "exchange failed, and is tried again"
+            "refresh request failed, and is sent again"
         ),
-        Event::RefreshFailed { error, .. } if error.is_login_required() => {
-            error!(target: TARGET, error = %Chain(*error), "re-authorization is required");
+        Event::RefreshFailed { mode, error } if error.is_login_required() => {
+            error!(target: TARGET, mode = mode.as_str(), error = %Chain(*error), "login required");
         }
-        Event::RefreshFailed { error, .. } => {
-            warn!(target: TARGET, error = %Chain(*error), "refresh failed");
+        Event::RefreshFailed { mode, error } => {
+            warn!(target: TARGET, mode = mode.as_str(), error = %Chain(*error), "refresh failed");
         }
-        Event::StormGuardOpen { mode, error, .. } => {
-            warn!(target: TARGET, mode = mode.as_str(), error = %error, "storm guard refused a refresh");
+        Event::RefreshLimited { mode, error, .. } => {
+            warn!(target: TARGET, mode = mode.as_str(), error = %error, "refresh limit reached");
         }
-        Event::OddLifetime => warn!(
+        Event::OddLifetime { mode } => warn!(
             target: TARGET,
+            mode = mode.as_str(),
             "the endpoint gave an odd lifetime; the token is used until the API answers 401"
         ),
-        Event::LeaseLost => {
-            warn!(target: TARGET, "the lease was lost before the exchange; starting over");
+        Event::Adopted { revision, login_changed } => info!(
+            target: TARGET,
+            revision,
+            login_changed,
+            "record adopted: another process has refreshed or logged in"
+        ),
+        Event::SignedOutElsewhere { revision } => {
+            info!(target: TARGET, revision, "signed out by another process");
         }
-        Event::Unsaved { error } => error!(
+        Event::LeaseLost => {
+            warn!(target: TARGET, "the lease was lost; it is asked for again");
+        }
+        Event::NotReleased { error } => warn!(
             target: TARGET,
             error = %Chain(*error),
-            "newest tokens not saved; they are used and the write is repeated"
+            "the lease was not released; others wait until it runs out"
         ),
-        Event::StillUnsaved { error, wait } => warn!(
+        Event::NotSaved { error, tries: 1, .. } => error!(
+            target: TARGET,
+            error = %Chain(*error),
+            "newest tokens not saved; they are used and the save is repeated"
+        ),
+        Event::NotSaved { error, wait, .. } => warn!(
             target: TARGET,
             error = %Chain(*error),
             wait_ms = millis(*wait),
@@ -150,18 +170,17 @@ pub(super) fn trace(event: &Event<'_>) {
         Event::SavedAfterAll { revision } => {
             info!(target: TARGET, revision, "newest tokens saved after all");
         }
-        Event::Overtaken { revision } => warn!(
+        Event::LoggedIn { revision } => info!(target: TARGET, revision, "logged in"),
+        Event::SignedOut { revision } => info!(target: TARGET, revision, "signed out"),
+        Event::SeedIgnored { revision } => info!(
             target: TARGET,
             revision,
-            "another process has saved in the meantime; its tokens are adopted"
+            "the given tokens are ignored: the store holds a record"
         ),
-        Event::TokensSet { revision } => info!(target: TARGET, revision, "new tokens set"),
-        Event::NewTokensFound { revision } => info!(
+        Event::AnswerWithoutLogin => info!(
             target: TARGET,
-            revision,
-            "new tokens found in the store: re-authorization is not required any more"
+            "a refresh request was answered after its login was gone; the answer is dropped"
         ),
-        Event::SignedOut => info!(target: TARGET, "signed out"),
         Event::RequestRepeated { mode } => {
             debug!(target: TARGET, mode = mode.as_str(), "request repeated with a new token");
         }

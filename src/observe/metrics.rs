@@ -1,6 +1,6 @@
 //! How the `metrics` facade hears of the events. The table stands in `docs::metrics`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
@@ -10,14 +10,13 @@ use super::event::Event;
 use crate::error::Error;
 use crate::headers::RequestMode;
 use crate::refresh::FailureClass;
-use crate::token::{Clock, Moment};
 
-const EXCHANGES: &str = "teamup_auth_exchanges_total";
-const EXCHANGE_DURATION: &str = "teamup_auth_exchange_duration_seconds";
+const REFRESH_REQUESTS: &str = "teamup_auth_refresh_requests_total";
+const REFRESH_REQUEST_DURATION: &str = "teamup_auth_refresh_request_duration_seconds";
 const REFRESH_FAILURES: &str = "teamup_auth_refresh_failures_total";
 const ADOPTIONS: &str = "teamup_auth_adoptions_total";
-const REPEATS: &str = "teamup_auth_repeats_total";
-const GUARD_OPENINGS: &str = "teamup_auth_storm_guard_openings_total";
+const RETRIES: &str = "teamup_auth_retries_total";
+const REFRESH_LIMITS: &str = "teamup_auth_refresh_limits_total";
 const UNSAVED: &str = "teamup_auth_unsaved_credentials";
 const UNSAVED_DURATION: &str = "teamup_auth_unsaved_duration_seconds";
 const REMAINING: &str = "teamup_auth_token_remaining_seconds";
@@ -33,11 +32,11 @@ const EXPIRY: &str = "teamup_auth_token_expiry_timestamp_seconds";
 /// tower_teamup_auth::describe_metrics();
 /// ```
 pub fn describe_metrics() {
-    describe_counter!(EXCHANGES, Unit::Count, "Refresh exchanges that were sent, by outcome");
+    describe_counter!(REFRESH_REQUESTS, Unit::Count, "Refresh requests that were sent, by outcome");
     describe_histogram!(
-        EXCHANGE_DURATION,
+        REFRESH_REQUEST_DURATION,
         Unit::Seconds,
-        "How long the endpoint took to answer an exchange, or failed to"
+        "How long the endpoint took to answer a refresh request, or failed to"
     );
     describe_counter!(REFRESH_FAILURES, Unit::Count, "Refreshes that failed, by kind of failure");
     describe_counter!(
@@ -45,11 +44,11 @@ pub fn describe_metrics() {
         Unit::Count,
         "Tokens taken over from the store, where another process had put them"
     );
-    describe_counter!(REPEATS, Unit::Count, "Requests repeated with a new token after a 401");
+    describe_counter!(RETRIES, Unit::Count, "Requests retried with a new token after a 401");
     describe_counter!(
-        GUARD_OPENINGS,
+        REFRESH_LIMITS,
         Unit::Count,
-        "How often the storm guard began to refuse refreshes"
+        "How often the refresh limit was reached"
     );
     describe_gauge!(
         UNSAVED,
@@ -75,30 +74,26 @@ pub fn describe_metrics() {
 
 pub(super) fn record(event: &Event<'_>) {
     match event {
-        Event::RefreshStarted { mode, remaining: Some(remaining) } => {
+        Event::RefreshStarted { mode, remaining: Some(remaining), .. } => {
             histogram!(REMAINING, "mode" => mode.as_str()).record(remaining.as_secs_f64());
         }
-        Event::Exchanged { mode, failure, took } => {
-            let outcome = failure.map_or("rotated", class);
+        Event::RefreshAnswered { mode, failure, took } => {
+            let outcome = failure.map_or("refreshed", class);
             let labels = [("mode", mode.as_str()), ("outcome", outcome)];
-            counter!(EXCHANGES, &labels).increment(1);
-            histogram!(EXCHANGE_DURATION, &labels).record(took.as_secs_f64());
+            counter!(REFRESH_REQUESTS, &labels).increment(1);
+            histogram!(REFRESH_REQUEST_DURATION, &labels).record(took.as_secs_f64());
         }
         Event::RefreshSucceeded { mode, expires_at, .. } => expiry(*mode, *expires_at),
-        Event::Adopted { mode, expires_at, .. } => {
-            counter!(ADOPTIONS).increment(1);
-            expiry(*mode, *expires_at);
-        }
-        Event::Overtaken { .. } | Event::NewTokensFound { .. } => counter!(ADOPTIONS).increment(1),
+        Event::Adopted { .. } => counter!(ADOPTIONS).increment(1),
         Event::RefreshFailed { mode, error } => {
             let labels = [("mode", mode.as_str()), ("kind", kind(error))];
             counter!(REFRESH_FAILURES, &labels).increment(1);
         }
-        Event::StormGuardOpen { mode, opened: true, .. } => {
-            counter!(GUARD_OPENINGS, "mode" => mode.as_str()).increment(1);
+        Event::RefreshLimited { mode, opened: true, .. } => {
+            counter!(REFRESH_LIMITS, "mode" => mode.as_str()).increment(1);
         }
         Event::RequestRepeated { mode } => {
-            counter!(REPEATS, "mode" => mode.as_str()).increment(1);
+            counter!(RETRIES, "mode" => mode.as_str()).increment(1);
         }
         _ => {}
     }
@@ -127,7 +122,7 @@ fn class(class: FailureClass) -> &'static str {
 
 fn kind(error: &Error) -> &'static str {
     if error.is_login_required() {
-        "reauthorization_required"
+        "login_required"
     } else if error.is_store() {
         "store"
     } else if error.is_outcome_unknown() {
@@ -139,24 +134,11 @@ fn kind(error: &Error) -> &'static str {
     }
 }
 
-/// Counts one credential as unsaved for as long as it lives.
-#[derive(Debug)]
-pub(crate) struct UnsavedTime {
-    clock: Clock,
-    since: Moment,
+pub(super) fn unsaved_began() {
+    gauge!(UNSAVED).increment(1);
 }
 
-impl UnsavedTime {
-    pub(crate) fn begin(clock: &Clock) -> Self {
-        gauge!(UNSAVED).increment(1);
-        UnsavedTime { clock: clock.clone(), since: clock.now() }
-    }
-}
-
-impl Drop for UnsavedTime {
-    fn drop(&mut self) {
-        gauge!(UNSAVED).decrement(1);
-        let took = self.since.until(self.clock.now());
-        histogram!(UNSAVED_DURATION).record(took.as_secs_f64());
-    }
+pub(super) fn unsaved_ended(took: Duration) {
+    gauge!(UNSAVED).decrement(1);
+    histogram!(UNSAVED_DURATION).record(took.as_secs_f64());
 }

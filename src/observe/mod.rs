@@ -2,38 +2,38 @@
 //! and, with the feature `metrics`, the metrics that `docs::metrics` lists. Both hear the same
 //! [`Event`]s, and neither hears anything of a request that needs no refresh.
 //!
-//! A refresh runs in a span of its own, `teamup_refresh` with `mode` and `reason`, which is no child
-//! of any request: many requests share it. No event and no span holds a secret.
+//! Events come after the state has changed, and outside of every lock. No event holds a secret.
 //!
 //! | event | level | fields |
 //! | --- | --- | --- |
-//! | refresh started | debug | |
-//! | exchange answered | debug | `outcome`, `took_ms` |
-//! | refresh succeeded | info | `revision`, `expires_in_s` (absent when not known) |
-//! | tokens adopted: another process had refreshed | info | `revision` |
-//! | exchange failed, and is tried again | warn | `class`, `error`, `wait_ms` |
-//! | refresh failed | warn | `error` |
-//! | re-authorization is required | error | `error` |
-//! | storm guard refused a refresh | warn | `mode`, `error` |
+//! | refresh started | debug | `mode`, `reason` |
+//! | refresh request answered | debug | `mode`, `outcome`, `took_ms` |
+//! | refresh succeeded | info | `mode`, `revision`, `expires_in_s` (absent when not known) |
+//! | refresh request failed, and is sent again | warn | `mode`, `error`, `wait_ms` |
+//! | refresh failed | warn | `mode`, `error` |
+//! | login required | error | `mode`, `error` |
+//! | refresh limit reached | warn | `mode`, `error` |
 //! | the endpoint gave an odd lifetime | warn | |
-//! | the lease was lost before the exchange; starting over | warn | |
-//! | newest tokens not saved; they are used and the write is repeated | error | `error` |
+//! | record adopted: another process has refreshed or logged in | info | `revision`, `login_changed` |
+//! | signed out by another process | info | `revision` |
+//! | the lease was lost | warn | |
+//! | the lease was not released | warn | `error` |
+//! | newest tokens not saved; they are used and the save is repeated | error | `error` |
 //! | newest tokens still not saved | warn | `error`, `wait_ms` |
 //! | newest tokens saved after all | info | `revision` |
-//! | another process has saved in the meantime; its tokens are adopted | warn | `revision` |
-//! | new tokens set | info | `revision` |
-//! | new tokens found in the store: re-authorization is not required any more | info | `revision` |
-//! | signed out | info | |
-//! | request repeated with a new token | debug | `mode` |
-//! | request not repeated | debug | `mode`, `why` |
+//! | logged in | info | `revision` |
+//! | signed out | info | `revision` |
+//! | the given tokens are ignored: the store holds a record | info | `revision` |
+//! | a refresh request was answered after its login was gone | info | |
+//! | request retried with a new token | debug | `mode` |
+//! | request not retried | debug | `mode`, `why` |
+//! | request passed through without a token | debug or warn | `why` |
 
 mod event;
 #[cfg(feature = "metrics")]
 mod metrics;
 
-pub(crate) use event::{Chain, Event, refresh_span};
-#[cfg(feature = "metrics")]
-pub(crate) use metrics::UnsavedTime;
+pub(crate) use event::{Chain, Event};
 #[cfg(feature = "metrics")]
 pub use metrics::describe_metrics;
 
@@ -44,14 +44,16 @@ pub(crate) fn emit(event: &Event<'_>) {
     metrics::record(event);
 }
 
-/// Without the feature `metrics`, nobody counts the time.
-#[cfg(not(feature = "metrics"))]
-#[derive(Debug)]
-pub(crate) struct UnsavedTime;
+/// A credential has begun to hold tokens that its store lacks.
+pub(crate) fn unsaved_began() {
+    #[cfg(feature = "metrics")]
+    metrics::unsaved_began();
+}
 
-#[cfg(not(feature = "metrics"))]
-impl UnsavedTime {
-    pub(crate) fn begin(_clock: &crate::token::Clock) -> Self {
-        UnsavedTime
-    }
+/// It has them no longer, or is gone, after so long.
+pub(crate) fn unsaved_ended(took: std::time::Duration) {
+    #[cfg(feature = "metrics")]
+    metrics::unsaved_ended(took);
+    #[cfg(not(feature = "metrics"))]
+    let _ = took;
 }

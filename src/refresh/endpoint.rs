@@ -6,12 +6,12 @@ mod tests;
 use std::fmt;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Uri};
 
-use super::decode::decode;
-use super::encode::{RefreshEncoding, encode};
-use super::strike::Strikeout;
+use super::redact::Redactor;
+use super::request::{RefreshEncoding, encode};
+use super::response::decode;
 use super::transport::Transport;
 use super::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
 use crate::token::Clock;
@@ -22,7 +22,7 @@ const PATH: &str = "/auth/refresh_access_token";
 
 /// In which format the refresh endpoint is asked to answer.
 ///
-/// Whatever is asked for, the answer is read by its own `Content-Type`.
+/// Whatever is asked for, the response is read as what it turns out to be.
 ///
 /// ```
 /// use tower_teamup_auth::refresh::ResponseFormat;
@@ -60,7 +60,7 @@ impl ResponseFormat {
     }
 }
 
-/// The exchange as TeamUp documents it.
+/// The refresh endpoint as TeamUp documents it.
 pub(crate) struct Endpoint {
     transport: Transport,
     /// A URL, as text: it is read once in a token's life, and each of a service's many credentials
@@ -96,6 +96,8 @@ impl Endpoint {
             .uri(self.uri().map_err(unusable_base)?)
             .header(CONTENT_TYPE, encoded.content_type)
             .header(ACCEPT, self.format.unwrap_or_default().media_type())
+            // Without this header a server may compress (RFC 9110 section 12.5.3).
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
             .body(encoded.body)
             .map_err(unusable_base)
     }
@@ -115,21 +117,21 @@ impl Endpoint {
 
 /// Nothing was sent.
 fn unusable_base(error: http::Error) -> RefreshError {
-    RefreshError::protocol("no refresh URL can be made of the base URL").with_source(error)
+    RefreshError::configuration("no refresh URL can be made of the base URL").with_source(error)
 }
 
 impl Refresh for Endpoint {
     async fn refresh(&self, request: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
         let sent = self.transport.send(self.request(&request)?).await;
-        let answer = sent.map_err(|failure| {
+        let response = sent.map_err(|failure| {
             let error = if failure.may_have_been_sent {
-                RefreshError::outcome_unknown("the exchange was sent and no answer came")
+                RefreshError::outcome_unknown("the refresh request was sent and no response came")
             } else {
-                RefreshError::transient("the exchange could not be sent")
+                RefreshError::transient("the refresh request could not be sent")
             };
-            Strikeout::of(request.refresh_token()).attach(error, failure.source)
+            Redactor::for_token(request.refresh_token()).attach_source(error, failure.source)
         })?;
-        decode(answer, request.refresh_token(), self.clock.now())
+        decode(response, request.refresh_token(), self.clock.now())
     }
 }
 

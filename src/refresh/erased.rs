@@ -1,5 +1,4 @@
-//! The same trait with its future boxed, so that a credential holds any exchange without a type
-//! parameter.
+//! The same trait with its future boxed, so that a credential needs no type parameter for it.
 
 use std::future::Future;
 use std::pin::Pin;

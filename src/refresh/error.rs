@@ -1,4 +1,4 @@
-//! Why an exchange failed, classed by what may be done next.
+//! Why a refresh request failed, classed by what may be done next.
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -10,23 +10,29 @@ use http::StatusCode;
 use crate::error::BoxError;
 use crate::token::RefreshToken;
 
-/// What a failed exchange means for the refresh token that it carried.
+/// What a failed refresh request means for the refresh token that it carried.
+///
+/// The [module](crate::refresh#what-a-response-means) maps each response of TeamUp's endpoint to one
+/// of them. A [`Refresh`](super::Refresh) of the program's own chooses the class itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureClass {
-    /// The exchange did not take place: no connection, 408, 425, 429, 5xx. The same refresh
+    /// The token was not looked at: no connection, a limit, a fault of the server. The same refresh
     /// token is sent again after a pause.
     Transient,
-    /// The endpoint refused the refresh token: 400, 401, 403. It is not sent again.
+    /// TeamUp said of this refresh token that it is not valid. It is not sent again, in this process
+    /// or another: somebody has to log in.
     Rejected,
-    /// The exchange was sent and no whole answer came back: the refresh token may be spent.
-    OutcomeUnknown,
-    /// Refused with TeamUp's body, for a reason that may be the refresh token.
+    /// TeamUp refused in words that nobody outside TeamUp knows. Somebody is asked to log in, and the
+    /// refresh token is tried again all the same, with long pauses.
     ProbablyRejected,
-    /// The request itself is at fault: its scope, or the mode it asks for.
+    /// TeamUp refused what was asked for, not the refresh token: a scope, or the mode. Tried again
+    /// when asked for explicitly, or after a restart.
     Configuration,
-    /// What answered does not speak the endpoint's protocol: a redirect, another status,
-    /// another format.
+    /// The refresh request was sent and no usable response came: the refresh token may be spent.
+    OutcomeUnknown,
+    /// Something answered that is not the endpoint: a firewall, a captive portal, a redirect. The
+    /// login is intact.
     NotTheEndpoint,
 }
 
@@ -35,18 +41,18 @@ impl fmt::Display for FailureClass {
         f.write_str(match self {
             FailureClass::Transient => "transient",
             FailureClass::Rejected => "rejected",
-            FailureClass::OutcomeUnknown => "outcome unknown",
             FailureClass::ProbablyRejected => "probably rejected",
             FailureClass::Configuration => "configuration",
+            FailureClass::OutcomeUnknown => "outcome unknown",
             FailureClass::NotTheEndpoint => "not the endpoint",
         })
     }
 }
 
-/// Why one exchange failed.
+/// Why one refresh request failed.
 ///
-/// `Debug` and `Display` show no secret: of an answer's body only TeamUp's own error fields are
-/// kept, and the refresh token is struck out of those.
+/// `Debug` and `Display` show no secret: of a response's body only TeamUp's own error fields are
+/// kept, and the refresh token is redacted in those.
 ///
 /// ```
 /// use std::time::Duration;
@@ -66,44 +72,57 @@ pub struct RefreshError {
     status: Option<StatusCode>,
     retry_after: Option<Duration>,
     api_error: Option<Box<ApiError>>,
+    field: Option<&'static str>,
     rotated: Option<RefreshToken>,
     source: Option<BoxError>,
 }
 
 impl RefreshError {
-    /// An exchange that did not take place and may be sent again; see [`FailureClass::Transient`].
+    /// The same refresh token may be sent again later; see [`FailureClass::Transient`].
     pub fn transient(message: impl Into<Box<str>>) -> Self {
         RefreshError::new(FailureClass::Transient, message)
     }
 
-    /// A refresh token that was refused; see [`FailureClass::Rejected`].
+    /// The refresh token is not valid, for sure; see [`FailureClass::Rejected`].
     pub fn rejected(message: impl Into<Box<str>>) -> Self {
         RefreshError::new(FailureClass::Rejected, message)
     }
 
-    /// An exchange whose answer was lost; see [`FailureClass::OutcomeUnknown`].
+    /// The refresh token is probably not valid; see [`FailureClass::ProbablyRejected`].
+    pub fn probably_rejected(message: impl Into<Box<str>>) -> Self {
+        RefreshError::new(FailureClass::ProbablyRejected, message)
+    }
+
+    /// What was asked for is refused, whatever the refresh token; see
+    /// [`FailureClass::Configuration`].
+    pub fn configuration(message: impl Into<Box<str>>) -> Self {
+        RefreshError::new(FailureClass::Configuration, message)
+    }
+
+    /// The response was lost; see [`FailureClass::OutcomeUnknown`].
     pub fn outcome_unknown(message: impl Into<Box<str>>) -> Self {
         RefreshError::new(FailureClass::OutcomeUnknown, message)
     }
 
-    /// An answer that is none of the endpoint's; see [`FailureClass::NotTheEndpoint`].
-    pub fn protocol(message: impl Into<Box<str>>) -> Self {
+    /// What answered is not the endpoint; see [`FailureClass::NotTheEndpoint`].
+    pub fn not_the_endpoint(message: impl Into<Box<str>>) -> Self {
         RefreshError::new(FailureClass::NotTheEndpoint, message)
     }
 
-    fn new(class: FailureClass, message: impl Into<Box<str>>) -> Self {
+    pub(super) fn new(class: FailureClass, message: impl Into<Box<str>>) -> Self {
         RefreshError {
             class,
             message: message.into(),
             status: None,
             retry_after: None,
             api_error: None,
+            field: None,
             rotated: None,
             source: None,
         }
     }
 
-    /// Adds the status that was answered.
+    /// Adds the status of the response.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = Some(status);
@@ -124,7 +143,7 @@ impl RefreshError {
         self
     }
 
-    /// Adds a rotated refresh token that a faulty answer nevertheless held, so that it is not lost.
+    /// Adds a rotated refresh token that a faulty response nevertheless held, so that it is not lost.
     #[must_use]
     pub fn with_rotated(mut self, refresh_token: RefreshToken) -> Self {
         self.rotated = Some(refresh_token);
@@ -143,7 +162,7 @@ impl RefreshError {
         self.class
     }
 
-    /// The status that was answered, if an answer came.
+    /// The status of the response, if one came.
     pub fn status(&self) -> Option<StatusCode> {
         self.status
     }
@@ -153,9 +172,32 @@ impl RefreshError {
         self.retry_after
     }
 
-    /// TeamUp's own words, if the answer held any.
+    /// TeamUp's own words, if the response held any.
     pub fn api_error(&self) -> Option<&ApiError> {
         self.api_error.as_deref()
+    }
+
+    /// The field of the refresh request that TeamUp complained about: `refresh_token`, `scope` or
+    /// `new_access_token_type`, in this order where it named several.
+    ///
+    /// ```
+    /// use tower_teamup_auth::refresh::RefreshError;
+    ///
+    /// fn advice(error: &RefreshError) -> &'static str {
+    ///     match error.field() {
+    ///         Some("scope") => "ask for other scopes, or for none",
+    ///         Some("new_access_token_type") => "this login has no such mode",
+    ///         _ => "log in again",
+    ///     }
+    /// }
+    /// ```
+    pub fn field(&self) -> Option<&'static str> {
+        self.field
+    }
+
+    pub(super) fn with_field(mut self, field: Option<&'static str>) -> Self {
+        self.field = field;
+        self
     }
 
     pub(crate) fn take_rotated(&mut self) -> Option<RefreshToken> {

@@ -1,8 +1,8 @@
-//! The refresh exchange: what is sent to `auth/refresh_access_token`, and what comes back.
+//! The refresh request: what is sent to `auth/refresh_access_token`, and what comes back.
 //!
 //! [`Refresh`] is the seam. The endpoint as TeamUp documents it stands behind
-//! [`CredentialsBuilder::refresh_client`](crate::CredentialsBuilder::refresh_client); a program that
-//! mints its tokens another way (through a broker of its own, say) implements the trait and hands
+//! [`CredentialsBuilder::refresh_client`](crate::CredentialsBuilder::refresh_client). A program that
+//! gets its tokens another way (through a broker of its own, say) implements the trait and hands
 //! it to [`CredentialsBuilder::refresh_with`](crate::CredentialsBuilder::refresh_with).
 //!
 //! ```
@@ -14,71 +14,79 @@
 //! impl Refresh for Broker {
 //!     async fn refresh(&self, request: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
 //!         // … ask the broker for a token of `request.mode()` …
-//!         let minted = AccessToken::new("minted-by-the-broker")
-//!             .map_err(|error| RefreshError::protocol("the broker's answer").with_source(error))?;
-//!         Ok(RefreshResponse::new(minted, None, request.refresh_token().clone()))
+//!         let minted = AccessToken::new("minted-by-the-broker").map_err(|error| {
+//!             RefreshError::outcome_unknown("the broker's response").with_source(error)
+//!         })?;
+//!         // The broker keeps the refresh token, so ours never changes.
+//!         Ok(RefreshResponse::without_rotation(minted, None))
 //!     }
 //! }
 //! ```
 //!
-//! # What an answer means
+//! # What a response means
 //!
-//! | the endpoint's answer | [class](FailureClass) |
+//! | response of the endpoint | [class](FailureClass) |
 //! | --- | --- |
-//! | 200 with `access_token`, `expires_in` and `refresh_token` | none: the exchange took place |
-//! | 200 that is garbled, cut off, over 64 KiB long, or lacks one of the three | outcome unknown: the token has probably rotated |
-//! | 200 that is neither JSON nor XML by its `Content-Type`: a captive portal's page, for instance | protocol |
-//! | 400, 401, 403 | rejected |
-//! | 408, 425, 429, 5xx | transient; `Retry-After` is read as seconds or a date, and an hour at most is believed |
-//! | 3xx | protocol; not followed, for the request holds the refresh token |
-//! | any other | protocol |
-//! | none, and the client failed before it could connect | transient |
-//! | none, and the request may have gone out | outcome unknown |
+//! | any 2xx with a usable `access_token` | none: the refresh succeeded |
+//! | 400, 401 or 403 with a field error of `refresh_token`; 400 or 401 with the code `authentication_failed` or `invalid_grant` | rejected |
+//! | 400, 401 or 403 with a field error of `scope` or `new_access_token_type`; 403 with the code `mode_not_allowed`, `permission_denied` or `provider_…` | configuration |
+//! | 400, 401 or 403 with any other error body of TeamUp's | probably rejected |
+//! | 400, 401 or 403 without one; 3xx (not followed); any other 4xx; a 2xx page that is neither JSON nor XML | not the endpoint |
+//! | 408, 425, 429, and 5xx but the next line | transient |
+//! | 502 and 504; a 2xx without a usable `access_token`, broken off, or over 64 KiB; a 400, 401 or 403 that is compressed | outcome unknown |
+//! | none, and the client could not connect | transient |
+//! | none, and the request may have been sent | outcome unknown |
 //!
 //! A client that follows redirects by itself does so before this crate sees them, and may carry
 //! the refresh token to another host: hand in one that doesn't.
 //!
-//! `expires_in` is seconds or null (TeamUp's documentation of `auth/refresh_access_token`). A fresh
-//! pair is never thrown away because its lifetime makes no sense: floats are rounded down, numbers
-//! written as text are read, more than ten years count as ten years, and zero, a negative number
-//! or anything else counts as null, no known expiry.
+//! # How a response is read
+//!
+//! - The format is the one that the body shows, whatever `Content-Type` says.
+//! - A whole JSON or XML document is a response, even if the end of its body never comes.
+//! - A missing `refresh_token`, or one that can't be used, keeps the old one in use (RFC 6749
+//!   section 6).
+//! - `expires_in` is seconds or null (TeamUp's documentation of `auth/refresh_access_token`); it may
+//!   be missing (RFC 6749 section 5.1). Floats are rounded down, numbers written as text are read,
+//!   and more than ten years count as ten years. Zero, a negative number and anything else count as
+//!   null: no known expiry.
+//! - `Retry-After` counts for 408, 425, 429 and 5xx, for as long as it says. A date is judged by the
+//!   response's own `Date`.
 
-mod answer;
-mod decode;
-mod encode;
+#[cfg(feature = "hyper")]
+mod default_client;
 mod endpoint;
 mod erased;
 mod error;
+mod redact;
 mod refresh_client;
-mod retry_after;
-mod strike;
+mod request;
+mod response;
 mod transport;
 
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-#[cfg(fuzzing)]
-pub(crate) use answer::{Answer, BodyEnd};
-#[cfg(fuzzing)]
-pub(crate) use decode::decode;
-pub use encode::RefreshEncoding;
+#[cfg(feature = "hyper")]
+pub(crate) use default_client::default_refresh_client;
 pub(crate) use endpoint::Endpoint;
 pub use endpoint::ResponseFormat;
 pub(crate) use erased::DynRefresh;
 pub use error::{ApiError, FailureClass, RefreshError};
 pub use refresh_client::{HttpService, RefreshClient};
+pub use request::RefreshEncoding;
 #[cfg(fuzzing)]
-pub(crate) use retry_after::retry_after;
-pub(crate) use transport::{Transport, is_exchange};
+pub(crate) use response::{BodyEnd, RawResponse, decode, retry_after};
+pub(crate) use transport::{Transport, is_refresh_request};
 
 use crate::headers::RequestMode;
 use crate::token::{AccessToken, RefreshToken};
 
-/// Exchanges a refresh token for an access token and the next refresh token.
+/// Sends refresh requests: turns a refresh token into an access token and the next refresh token.
 ///
 /// The credential calls it in a task of its own, never twice at a time, and decides itself what is
-/// tried again: an implementation sends one exchange and classes its failure.
+/// tried again: an implementation sends one refresh request and classes its failure.
 ///
 /// ```
 /// use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
@@ -93,7 +101,7 @@ use crate::token::{AccessToken, RefreshToken};
 /// }
 /// ```
 pub trait Refresh: Send + Sync + 'static {
-    /// Sends one exchange.
+    /// Sends one refresh request.
     ///
     /// # Errors
     ///
@@ -104,7 +112,7 @@ pub trait Refresh: Send + Sync + 'static {
     ) -> impl Future<Output = Result<RefreshResponse, RefreshError>> + Send;
 }
 
-/// What one exchange asks for.
+/// What one refresh request asks for.
 ///
 /// ```
 /// use tower_teamup_auth::refresh::RefreshRequest;
@@ -128,7 +136,7 @@ impl RefreshRequest {
         RefreshRequest { refresh_token, mode }
     }
 
-    /// The refresh token that is spent by this exchange.
+    /// The refresh token that this refresh request spends.
     pub fn refresh_token(&self) -> &RefreshToken {
         &self.refresh_token
     }
@@ -139,7 +147,7 @@ impl RefreshRequest {
     }
 }
 
-/// What one exchange brought.
+/// What one refresh request brought.
 ///
 /// ```
 /// use std::time::Duration;
@@ -154,8 +162,9 @@ impl RefreshRequest {
 pub struct RefreshResponse {
     pub(crate) access_token: AccessToken,
     pub(crate) expires_in: Option<Duration>,
-    pub(crate) refresh_token: RefreshToken,
-    /// The answer's `expires_in` was neither null nor a positive number, and `expires_in` is
+    /// `None`: the refresh token that was sent stays in use.
+    pub(crate) refresh_token: Option<RefreshToken>,
+    /// The response's `expires_in` was neither null nor a positive number, and `expires_in` is
     /// `None` for that reason. Worth an event: the token is then used until a 401.
     pub(crate) odd_lifetime: bool,
 }
@@ -168,7 +177,14 @@ impl RefreshResponse {
         expires_in: Option<Duration>,
         refresh_token: RefreshToken,
     ) -> Self {
+        let refresh_token = Some(refresh_token);
         RefreshResponse { access_token, expires_in, refresh_token, odd_lifetime: false }
+    }
+
+    /// An access token that lives for `expires_in` (`None`: not known). The refresh token that was
+    /// sent stays in use (RFC 6749 section 6).
+    pub fn without_rotation(access_token: AccessToken, expires_in: Option<Duration>) -> Self {
+        RefreshResponse { access_token, expires_in, refresh_token: None, odd_lifetime: false }
     }
 }
 

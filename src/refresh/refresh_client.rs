@@ -1,4 +1,4 @@
-//! What can be handed over to carry the exchange.
+//! Clients that can send refresh requests.
 
 use std::marker::PhantomData;
 
@@ -9,7 +9,7 @@ use tower_service::Service;
 
 use crate::error::BoxError;
 
-/// A client that can carry the refresh exchange, or be made into one that can.
+/// A client that can send refresh requests, or be made into one that can.
 ///
 /// Every tower service from `http::Request` to `http::Response` is one, if its request body can be
 /// made from [`Bytes`]. Clients of another kind are made into one by the feature that is named
@@ -32,10 +32,10 @@ use crate::error::BoxError;
 /// }
 /// ```
 pub trait RefreshClient<Kind> {
-    /// What the exchange's request is sent as.
+    /// The body of a refresh request.
     type RequestBody: From<Bytes> + Send + 'static;
 
-    /// What its answer is read from.
+    /// The body of its response.
     type ResponseBody: Body<Error: Into<BoxError>> + Send + 'static;
 
     /// The client as a tower service.

@@ -1,4 +1,4 @@
-//! Any tower HTTP client, with its types erased, as the exchange uses it.
+//! Any tower HTTP client, with its types erased, as refresh requests use it.
 
 #[cfg(test)]
 mod tests;
@@ -8,39 +8,40 @@ use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, ready};
 
 use bytes::{Buf, BufMut, Bytes};
 use http::{Extensions, Request, Response};
-use http_body_util::BodyExt;
+use http_body::Frame;
 use tower_service::Service;
 use zeroize::Zeroizing;
 
-use super::answer::{Answer, BODY_LIMIT, BodyEnd};
+use super::response::{BODY_LIMIT, BodyEnd, DocumentScanner, RawResponse};
 use crate::client::was_never_sent;
 use crate::error::BoxError;
 
-/// Sends exchanges over a client. A clone sends over the same client.
+/// Sends refresh requests over a client. A clone sends over the same client.
 #[derive(Clone)]
 pub(crate) struct Transport(Arc<dyn DynTransport>);
 
 /// In the extensions of every request that goes through a [`Transport`].
 #[derive(Clone)]
-pub(crate) struct Exchange;
+pub(crate) struct RefreshRequestMarker;
 
-/// Is this request a refresh exchange? Then it may run through the very stack whose requests wait
-/// for its outcome, and must pass that stack's authorization untouched.
-pub(crate) fn is_exchange(extensions: &Extensions) -> bool {
-    extensions.get::<Exchange>().is_some()
+/// Is this a refresh request? Then it may run through the very stack whose requests wait for its
+/// outcome, and must pass that stack's authorization untouched.
+pub(crate) fn is_refresh_request(extensions: &Extensions) -> bool {
+    extensions.get::<RefreshRequestMarker>().is_some()
 }
 
-/// No answer came.
+/// No response came.
 pub(crate) struct TransportError {
     /// Whether the request may have reached the endpoint.
     pub(crate) may_have_been_sent: bool,
     pub(crate) source: BoxError,
 }
 
-type Sending = Pin<Box<dyn Future<Output = Result<Answer, TransportError>> + Send>>;
+type Sending = Pin<Box<dyn Future<Output = Result<RawResponse, TransportError>> + Send>>;
 
 trait DynTransport: Send + Sync {
     fn send(&self, request: Request<Bytes>) -> Sending;
@@ -59,8 +60,11 @@ impl Transport {
         Transport(Arc::new(Over { client: Mutex::new(client), body: PhantomData }))
     }
 
-    pub(crate) async fn send(&self, mut request: Request<Bytes>) -> Result<Answer, TransportError> {
-        request.extensions_mut().insert(Exchange);
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<Bytes>,
+    ) -> Result<RawResponse, TransportError> {
+        request.extensions_mut().insert(RefreshRequestMarker);
         self.0.send(request).await
     }
 }
@@ -88,11 +92,11 @@ where
 {
     fn send(&self, request: Request<Bytes>) -> Sending {
         let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Box::pin(exchange(client, request.map(B::from)))
+        Box::pin(send(client, request.map(B::from)))
     }
 }
 
-async fn exchange<C, B, R>(mut client: C, request: Request<B>) -> Result<Answer, TransportError>
+async fn send<C, B, R>(mut client: C, request: Request<B>) -> Result<RawResponse, TransportError>
 where
     C: Service<Request<B>, Response = Response<R>>,
     C::Error: Into<BoxError>,
@@ -108,10 +112,11 @@ where
     })?;
     let (head, body) = response.into_parts();
     let (body, end) = collect(body).await;
-    Ok(Answer { status: head.status, headers: head.headers, body, end })
+    Ok(RawResponse { status: head.status, headers: head.headers, body, end })
 }
 
-/// Keeps what arrives, also of a body that breaks off: the rotated token may stand in it.
+/// Keeps what arrives, also of a body that breaks off: the rotated token may stand in it. A body
+/// whose document is whole is not waited for any longer.
 async fn collect<R>(body: R) -> (Zeroizing<Vec<u8>>, BodyEnd)
 where
     R: http_body::Body,
@@ -119,20 +124,38 @@ where
 {
     // All of it at once: a buffer that grows leaves copies of the tokens behind, unwiped.
     let mut kept = Zeroizing::new(Vec::with_capacity(BODY_LIMIT));
+    let mut scanner = DocumentScanner::default();
     let mut body = pin!(body);
-    while let Some(frame) = body.frame().await {
-        match frame.map(|frame| frame.into_data()) {
-            Ok(Ok(data)) => {
-                let room = BODY_LIMIT - kept.len();
-                let too_long = data.remaining() > room;
-                kept.put(data.take(room));
-                if too_long {
-                    return (kept, BodyEnd::TooLong);
-                }
+    // A frame need not be `Send`, so none is held across an await.
+    let end = poll_fn(|cx| {
+        loop {
+            let end = match ready!(body.as_mut().poll_frame(cx)).map(|it| it.map(Frame::into_data))
+            {
+                None => return Poll::Ready(BodyEnd::Whole),
+                Some(Ok(Ok(data))) => keep(data, &mut kept, &mut scanner),
+                Some(Ok(Err(_trailers))) => None,
+                Some(Err(error)) => return Poll::Ready(BodyEnd::Broken(error.into())),
+            };
+            if let Some(end) = end {
+                // If the end has come too, the client learns that its connection is free.
+                let _ = body.as_mut().poll_frame(cx).is_ready();
+                return Poll::Ready(end);
             }
-            Ok(Err(_trailers)) => {}
-            Err(error) => return (kept, BodyEnd::Broken(error.into())),
         }
+    })
+    .await;
+    (kept, end)
+}
+
+/// Keeps `data` as far as it matters; `Some` if nothing more does.
+fn keep(data: impl Buf, kept: &mut Vec<u8>, scanner: &mut DocumentScanner) -> Option<BodyEnd> {
+    let before = kept.len();
+    let room = BODY_LIMIT - before;
+    let too_long = data.remaining() > room;
+    kept.put(data.take(room));
+    if let Some(length) = scanner.scan(&kept[before..]) {
+        kept.truncate(before + length);
+        return Some(BodyEnd::Whole);
     }
-    (kept, BodyEnd::Whole)
+    too_long.then_some(BodyEnd::TooLong)
 }

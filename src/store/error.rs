@@ -91,6 +91,12 @@ impl StoreError {
         self
     }
 
+    /// Says where, before the message.
+    pub(super) fn at(mut self, location: impl fmt::Display) -> Self {
+        self.message = format!("{location} {}", self.message).into();
+        self
+    }
+
     /// The call took longer than the credential waits for its store.
     pub(crate) fn timed_out(call: &str, limit: std::time::Duration) -> Self {
         StoreError {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use base64ct::{Base64, Encoding};
 use chacha20poly1305::aead::{Aead, Generate, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::StoreError;
@@ -50,6 +51,15 @@ impl EncryptionKey {
     #[cfg(feature = "keyring")]
     pub(super) fn bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// Tells keys apart without telling what they are: 64 bits of a hash.
+    pub(super) fn id(&self) -> [u8; 8] {
+        let mut digest = Sha256::new();
+        digest.update(b"tower-teamup-auth key id\n");
+        digest.update(&self.0[..]);
+        let digest = digest.finalize();
+        std::array::from_fn(|at| digest[at])
     }
 
     /// Encrypts `plain` and vouches for `beside` with it; the nonce, drawn anew, comes first.

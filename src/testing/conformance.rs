@@ -47,7 +47,7 @@ use tokio::task::JoinSet;
 
 use crate::headers::RequestMode;
 use crate::store::StoreError;
-use crate::store::next::{Expected, LoginId, RecordContent, StoredRecord, TokenStore};
+use crate::store::{Expected, LoginId, RecordContent, StoredRecord, TokenStore};
 use crate::token::{AccessToken, RefreshToken, TokenSet};
 
 /// How often a lease that another handle may have is asked for. With the default

@@ -17,7 +17,6 @@
 //! ```
 
 mod clock;
-mod json;
 mod secret;
 mod set;
 

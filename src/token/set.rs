@@ -22,7 +22,6 @@ use crate::headers::RequestMode;
 /// );
 /// assert!(tokens.expires_at(RequestMode::Provider).is_some());
 /// assert!(tokens.access_token(RequestMode::Customer).is_none());
-/// assert_eq!(tokens.revision(), 0);
 /// # Ok::<(), tower_teamup_auth::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,9 +29,6 @@ pub struct TokenSet {
     refresh_token: RefreshToken,
     customer: Option<IssuedToken>,
     provider: Option<IssuedToken>,
-    /// Counts the rotations. Of two sets of one credential, the one with the higher revision is
-    /// the newer; a store compares it before it overwrites.
-    revision: u64,
 }
 
 /// An access token and the wall-clock time at which it expires, where that is known.
@@ -46,7 +42,7 @@ impl TokenSet {
     /// A set that holds the refresh token alone: the first request mints the access token of its
     /// mode.
     pub fn new(refresh_token: RefreshToken) -> Self {
-        TokenSet { refresh_token, customer: None, provider: None, revision: 0 }
+        TokenSet { refresh_token, customer: None, provider: None }
     }
 
     /// Adds the access token for requests in `mode`, which expires `expires_in` from now.
@@ -101,44 +97,11 @@ impl TokenSet {
         self.issued(mode).and_then(|issued| issued.expires_at)
     }
 
-    /// How often the refresh token has rotated since the credential was first stored.
-    pub fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    /// The same tokens under another revision.
-    #[must_use]
-    pub(crate) fn with_revision(mut self, revision: u64) -> Self {
-        self.revision = revision;
-        self
-    }
-
     pub(crate) fn issued(&self, mode: RequestMode) -> Option<&IssuedToken> {
         match mode {
             RequestMode::Customer => self.customer.as_ref(),
             RequestMode::Provider => self.provider.as_ref(),
         }
-    }
-
-    /// The set after an exchange: the rotated refresh token, and what was minted with it.
-    pub(crate) fn rotated(
-        &self,
-        refresh_token: RefreshToken,
-        minted: Option<(RequestMode, IssuedToken)>,
-    ) -> Self {
-        let mut next = self.clone();
-        next.refresh_token = refresh_token;
-        next.revision = self.revision.saturating_add(1);
-        if let Some((mode, issued)) = minted {
-            *next.slot(mode) = Some(issued);
-        }
-        next
-    }
-
-    /// Forgets the access token of `mode`, which the API no longer takes.
-    pub(crate) fn without_access_token(mut self, mode: RequestMode) -> Self {
-        *self.slot(mode) = None;
-        self
     }
 
     fn slot(&mut self, mode: RequestMode) -> &mut Option<IssuedToken> {

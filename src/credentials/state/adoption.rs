@@ -216,6 +216,7 @@ where
         self.rejection = None;
         self.dirty = None;
         self.record = Some(theirs);
+        self.login_required_since = tick.now;
         for (mode, before) in RequestMode::ALL.into_iter().zip(before) {
             if self.issued(mode) != before.as_ref() {
                 self.end_generation(mode, tick.now);
@@ -288,6 +289,7 @@ where
                 }
             }
         }
+        self.login_required_since = tick.now;
         self.next_look = tick.now.plus(super::LOOK_PAUSE);
         effects.publish = true;
         effects.changed = true;

@@ -104,6 +104,8 @@ pub(crate) struct CredentialState<L, E> {
     worker: Option<u32>,
     worker_epoch: u32,
     next_ticket: Ticket,
+    /// When the record came that says whether a login is required.
+    login_required_since: Moment,
     /// While nothing can be refreshed, the store is read from this moment on if somebody asks.
     next_look: Moment,
     closing: bool,
@@ -236,6 +238,7 @@ pub(crate) struct View<'a, E> {
     pub(crate) dirty: Option<&'a Dirty<E>>,
     /// Why a login is required, if it is.
     pub(crate) login_required: Option<Failure<E>>,
+    pub(crate) login_required_since: Moment,
     pub(crate) login_epoch: u32,
     pub(crate) refreshing: bool,
     pub(crate) closing: bool,
@@ -266,6 +269,7 @@ where
             worker: None,
             worker_epoch: 0,
             next_ticket: 0,
+            login_required_since: now,
             next_look: now,
             closing: false,
         };
@@ -462,6 +466,7 @@ where
             false => record,
         };
         self.record = Some(record.with_base_url(&self.config.base_url));
+        self.login_required_since = now;
         self.login_epoch = self.login_epoch.saturating_add(1);
         self.lost_answer = None;
         self.rejection = None;
@@ -607,6 +612,11 @@ where
         effects
     }
 
+    /// Is there something to do, and nobody at it?
+    pub(crate) fn needs_worker(&self) -> bool {
+        self.worker.is_none() && self.has_work()
+    }
+
     /// Is this worker the one that is at work?
     pub(crate) fn is_at_work(&self, worker: u32) -> bool {
         self.worker == Some(worker)
@@ -656,6 +666,11 @@ where
         }
     }
 
+    /// Since when the newest record could not be saved, if an attempt has failed.
+    pub(crate) fn unsaved_since(&self) -> Option<Moment> {
+        self.dirty.as_ref().filter(|dirty| dirty.cause.is_some()).map(|dirty| dirty.since)
+    }
+
     pub(crate) fn view(&self) -> View<'_, E> {
         let is_refresh = |queued: &Queued| matches!(queued.work, Work::Refresh { .. });
         let current = self.current.as_ref().map(|current| &current.queued);
@@ -665,6 +680,7 @@ where
             provider: &self.provider,
             dirty: self.dirty.as_ref(),
             login_required: self.login_required(),
+            login_required_since: self.login_required_since,
             login_epoch: self.login_epoch,
             refreshing: current.into_iter().chain(&self.queue).any(is_refresh),
             closing: self.closing,

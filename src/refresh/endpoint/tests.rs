@@ -11,7 +11,7 @@ use tower::service_fn;
 
 use super::*;
 use crate::headers::RequestMode;
-use crate::refresh::{FailureClass, is_exchange};
+use crate::refresh::{FailureClass, is_refresh_request};
 use crate::token::RefreshToken;
 
 const SENT: &str = "s3cret-refresh-token";
@@ -27,13 +27,13 @@ fn endpoint(transport: Transport, base: &str) -> Endpoint {
 }
 
 fn json(status: u16, body: &'static str) -> Response<Full<Bytes>> {
-    let answer = Response::builder().status(status).header(CONTENT_TYPE, "application/json");
-    answer.body(Full::from(body)).unwrap()
+    let response = Response::builder().status(status).header(CONTENT_TYPE, "application/json");
+    response.body(Full::from(body)).unwrap()
 }
 
 type Seen = Arc<Mutex<Vec<Request<Full<Bytes>>>>>;
 
-/// A client that grants every exchange, and the requests that it saw.
+/// A client that grants every refresh, and the requests that it saw.
 fn granting() -> (Transport, Seen) {
     let seen = Seen::default();
     let journal = seen.clone();
@@ -61,16 +61,17 @@ async fn the_path_follows_the_base_with_a_single_slash() {
 }
 
 #[tokio::test]
-async fn the_request_says_what_teamup_documents_and_is_marked_as_an_exchange() {
+async fn the_request_says_what_teamup_documents_and_is_marked_as_a_refresh_request() {
     let (transport, seen) = granting();
     let granted = endpoint(transport, "https://goteamup.com/api/v2").refresh(request()).await;
-    assert_eq!(granted.unwrap().refresh_token.expose(), "r-2");
+    assert_eq!(granted.unwrap().refresh_token.unwrap().expose(), "r-2");
     let sent = seen.lock().unwrap().pop().unwrap();
     assert_eq!(sent.method(), Method::POST);
     assert_eq!(sent.headers()[CONTENT_TYPE], "application/json");
     assert_eq!(sent.headers()[ACCEPT], "application/json");
-    assert_eq!(sent.headers().len(), 2);
-    assert!(is_exchange(sent.extensions()));
+    assert_eq!(sent.headers()[ACCEPT_ENCODING], "identity");
+    assert_eq!(sent.headers().len(), 3);
+    assert!(is_refresh_request(sent.extensions()));
     let body = sent.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(
         body,
@@ -90,7 +91,7 @@ async fn a_format_that_was_chosen_stands_in_the_query_and_in_accept() {
         let base = Uri::from_static("https://goteamup.com/api/v2/");
         let (scope, form) = (vec!["read_write".to_owned()], RefreshEncoding::Form);
         let endpoint = Endpoint::new(transport, &base, scope, form, format, Clock::system());
-        // The answer is JSON all the same, and read as such.
+        // The response is JSON all the same, and read as such.
         endpoint.refresh(request()).await.unwrap();
         let sent = seen.lock().unwrap().pop().unwrap();
         assert_eq!(sent.uri().query(), query);
@@ -104,9 +105,9 @@ async fn a_format_that_was_chosen_stands_in_the_query_and_in_accept() {
 #[tokio::test]
 async fn a_failure_keeps_its_class_its_reasons_and_its_wait() {
     let client = service_fn(|_: Request<Full<Bytes>>| {
-        let mut answer = json(429, r#"{"code":"throttled"}"#);
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("30"));
-        ready(Ok::<_, Infallible>(answer))
+        let mut response = json(429, r#"{"code":"throttled"}"#);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("30"));
+        ready(Ok::<_, Infallible>(response))
     });
     let endpoint = endpoint(Transport::over(client), "https://goteamup.com/api/v2");
     let error = endpoint.refresh(request()).await.unwrap_err();
@@ -120,7 +121,7 @@ async fn a_base_that_no_url_can_be_made_of_is_an_error_before_anything_is_sent()
     let (transport, seen) = granting();
     // The builder lets no such base in.
     let error = endpoint(transport, "goteamup.com:443").refresh(request()).await.unwrap_err();
-    assert_eq!(error.class(), FailureClass::NotTheEndpoint);
+    assert_eq!(error.class(), FailureClass::Configuration);
     assert!(error.to_string().contains("base URL"), "{error}");
     assert!(seen.lock().unwrap().is_empty());
 }
@@ -164,45 +165,74 @@ mod over_hyper_util {
         assert!(!format!("{error:?}").contains(SENT), "{error:?}");
     }
 
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+
+    /// A server that reads one refresh request and writes `reply`. The connection is closed then, or
+    /// stays open until the handle is aborted.
+    async fn server(reply: String, closes: bool) -> (String, tokio::task::JoinHandle<Vec<u8>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}/api/v2", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut seen = Vec::new();
+            while !seen.ends_with(b"provider\"}") {
+                assert_ne!(connection.read_buf(&mut seen).await.unwrap(), 0);
+            }
+            connection.write_all(reply.as_bytes()).await.unwrap();
+            if !closes {
+                std::future::pending::<()>().await;
+            }
+            seen
+        });
+        (base, server)
+    }
+
     #[tokio::test]
     async fn p5_hyper_cut_off_after_the_request_leaves_the_outcome_unknown_and_shows_nothing() {
-        const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
-        for (answer, rotated) in [
+        let cut = &GRANTED[..GRANTED.len() - 1];
+        for (reply, rotated) in [
             (String::new(), None),
             ("HTTP/1.1 200 O".to_owned(), None),
             ("nonsense\r\n\r\n".to_owned(), None),
-            (format!("{HEAD}Content-Length: 999\r\n\r\n{GRANTED}"), Some("r-2")),
-            (format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n3e\r\n{GRANTED}\r\n"), Some("r-2")),
+            (format!("{HEAD}Content-Length: 999\r\n\r\n{cut}"), Some("r-2")),
+            (format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n3d\r\n{cut}\r\n"), Some("r-2")),
             (format!("{HEAD}Content-Length: 999\r\n\r\n"), None),
         ] {
-            assert_eq!(GRANTED.len(), 0x3e);
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let base = format!("http://{}/api/v2", listener.local_addr().unwrap());
-            let reply = answer.clone();
-            let server = tokio::spawn(async move {
-                let (mut connection, _) = listener.accept().await.unwrap();
-                let mut seen = Vec::new();
-                while !seen.ends_with(b"provider\"}") {
-                    assert_ne!(connection.read_buf(&mut seen).await.unwrap(), 0);
-                }
-                connection.write_all(reply.as_bytes()).await.unwrap();
-                seen
-            });
+            assert_eq!(cut.len(), 0x3d);
+            let (base, server) = server(reply.clone(), true).await;
             let mut error = endpoint(hyper_util(), &base).refresh(request()).await.unwrap_err();
-            assert_eq!(error.class(), FailureClass::OutcomeUnknown, "{answer:?} {error:?}");
+            assert_eq!(error.class(), FailureClass::OutcomeUnknown, "{reply:?} {error:?}");
             assert!(error.source().is_some());
             let shown = format!("{error} {error:?}");
             assert!(!shown.contains(SENT) && !shown.contains("r-2"), "{shown}");
             assert_eq!(
                 error.take_rotated().as_ref().map(RefreshToken::expose),
                 rotated,
-                "{answer:?}"
+                "{reply:?}"
             );
             let seen = String::from_utf8(server.await.unwrap()).unwrap();
             assert!(
                 seen.starts_with("POST /api/v2/auth/refresh_access_token HTTP/1.1\r\n"),
                 "{seen}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn a4_whole_document_is_used_though_the_end_of_its_body_never_comes() {
+        for reply in [
+            format!("{HEAD}Content-Length: 999\r\n\r\n{GRANTED}"),
+            format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n3e\r\n{GRANTED}\r\n"),
+            format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n3e\r\n{GRANTED}"),
+            format!("{HEAD}Connection: close\r\n\r\n{GRANTED}\n"),
+        ] {
+            for closes in [false, true] {
+                let (base, server) = server(reply.clone(), closes).await;
+                let granted = endpoint(hyper_util(), &base).refresh(request()).await.unwrap();
+                assert_eq!(granted.access_token.expose(), "a-2", "{reply:?}");
+                assert_eq!(granted.refresh_token.unwrap().expose(), "r-2", "{reply:?}");
+                server.abort();
+            }
         }
     }
 }

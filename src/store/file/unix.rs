@@ -39,33 +39,82 @@ pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(0o700))
 }
 
-/// Why a file with this metadata can't be one that this process wrote and nobody else touched.
-pub(super) fn distrust(metadata: &Metadata) -> Option<String> {
+/// What the metadata of a file says of who may have read or written it.
+pub(super) enum Trust {
+    /// This user's, and nobody else's.
+    Private,
+    /// This user's, and open to its group, with this mode. Kubernetes makes it so at each mount of
+    /// a volume with an `fsGroup`.
+    OpenToGroup(u32),
+    /// This user's, and open to everybody, with this mode.
+    OpenToAll(u32),
+    /// No file that this process wrote.
+    Never(String),
+}
+
+pub(super) fn trust(metadata: &Metadata) -> Trust {
     let kind = metadata.file_type();
     if !kind.is_file() {
         let kind = match kind {
             kind if kind.is_dir() => "a folder",
             kind if kind.is_fifo() => "a named pipe",
             kind if kind.is_socket() => "a socket",
+            kind if kind.is_symlink() => "a symbolic link",
             _ => "a device",
         };
-        return Some(format!("it is {kind}; give the store the path of an ordinary file"));
+        return Trust::Never(format!("it is {kind}; give the store the path of an ordinary file"));
     }
     let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
     if owner != user {
-        return Some(format!(
+        return Trust::Never(format!(
             "it belongs to the user with id {owner}, and this process runs as {user}; run it as \
              that user, or give it a file of its own"
         ));
     }
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Some(format!(
-            "others can open it, its mode is {mode:04o}; set it to 0600 with `chmod 600`, and log \
-             in again if others may have read it"
-        ));
+    match metadata.mode() & 0o7777 {
+        mode if mode & 0o077 == 0 => Trust::Private,
+        mode if mode & 0o007 == 0 => Trust::OpenToGroup(mode),
+        mode => Trust::OpenToAll(mode),
     }
-    None
+}
+
+/// Makes a file of this user's private, and tells that it was not.
+pub(super) fn tighten(file: &File, path: &Path, mode: u32) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    tracing::warn!(
+        target: "tower_teamup_auth",
+        path = %path.display(),
+        mode = format_args!("{mode:04o}"),
+        "a token store's file was open to others and is private now; in Kubernetes, set \
+         `fsGroupChangePolicy: OnRootMismatch` or mount the volume without `fsGroup`",
+    );
+    Ok(())
+}
+
+/// Makes what is at `path` private, if it is a file of this user's.
+pub(super) fn make_private(path: &Path) -> io::Result<()> {
+    match trust(&fs::symlink_metadata(path)?) {
+        Trust::Private | Trust::Never(_) => Ok(()),
+        Trust::OpenToGroup(_) | Trust::OpenToAll(_) => {
+            open(path)?.set_permissions(Permissions::from_mode(0o600))
+        }
+    }
+}
+
+/// Is the file mounted by itself, so that no other can take its place?
+pub(super) fn is_mount_point(path: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+        // A kernel before 5.8 does not tell; then the first save does.
+        statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
+            .is_ok_and(|file| file.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = path;
+        false
+    }
 }
 
 /// Opens the sidecar, which is made if there is none.
@@ -79,10 +128,14 @@ pub(super) fn open_sidecar(path: &Path) -> io::Result<Sidecar> {
             },
             opened => opened?,
         };
-        // Whoever can open the sidecar can keep it locked for ever.
-        return match distrust(&sidecar.metadata()?) {
-            Some(reason) => Err(io::Error::other(reason)),
-            None => Ok(sidecar),
+        // Whoever can open the sidecar can keep it locked permanently. It holds no secret, so one
+        // that was open to others needs no more than to be closed to them.
+        return match trust(&sidecar.metadata()?) {
+            Trust::Private => Ok(sidecar),
+            Trust::OpenToGroup(mode) | Trust::OpenToAll(mode) => {
+                tighten(&sidecar, path, mode).map(|()| sidecar)
+            }
+            Trust::Never(reason) => Err(io::Error::other(reason)),
         };
     }
 }
@@ -97,6 +150,20 @@ pub(super) fn lock(sidecar: Sidecar) -> io::Result<Option<Lock>> {
 }
 
 impl Lock {
+    /// Tells this sidecar from others in its folder, for as long as it is open.
+    pub(super) fn number(&self) -> u64 {
+        self.0.metadata().map_or(0, |metadata| metadata.ino())
+    }
+
+    /// Removes the sidecar and gives the lock back. Whoever has opened it meanwhile finds that it
+    /// is gone, and opens another.
+    pub(super) fn remove(self, path: &Path) {
+        if self.is_still_at(path) {
+            // One that stays is empty and in nobody's way.
+            let _ = fs::remove_file(path);
+        }
+    }
+
     /// Is what was locked still the file at `path`?
     pub(super) fn is_still_at(&self, path: &Path) -> bool {
         let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());

@@ -5,8 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::lease::Writing;
+use super::location::Location;
 use super::os;
-use super::place::Place;
 use crate::store::StoreError;
 
 /// How far a save has come.
@@ -21,7 +22,7 @@ pub enum SaveStep {
     Written,
     /// They are on the disk.
     Synced,
-    /// They are in the place of the old ones.
+    /// They have the file's name.
     Renamed,
     /// And stay there if the machine goes down.
     Done,
@@ -62,47 +63,136 @@ impl Steps {
     }
 }
 
-/// Puts `text` in the place of what the file holds.
-pub(super) fn replace(place: &Place, text: &[u8], steps: &Steps) -> Result<(), StoreError> {
+/// What becomes of the file that is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replaced {
+    /// It is gone.
+    Gone,
+    /// It can't be read, and is kept beside the new one.
+    SetAside,
+}
+
+/// Puts a file with `text` where the token file is.
+///
+/// At no moment is there no file where there was one, because a process that starts meanwhile would
+/// find an empty store. The exceptions are a folder and, on some systems, another user's file.
+pub(super) fn replace(
+    writing: &Writing<'_>,
+    text: &[u8],
+    replaced: Replaced,
+    steps: &Steps,
+) -> Result<(), StoreError> {
+    let location = writing.location();
     steps.reached(SaveStep::Begun);
-    let mut temporary = Temporary::create(place)?;
+    let mut temporary = Temporary::create(location, location.temporary(writing.sidecar()))?;
     steps.reached(SaveStep::Created);
     temporary.file.write_all(text).map_err(failed("write", &temporary.path))?;
     steps.reached(SaveStep::Written);
     temporary.file.sync_all().map_err(failed("sync", &temporary.path))?;
     steps.reached(SaveStep::Synced);
-    temporary.rename_to(&place.file()).map_err(failed("replace", &place.file()))?;
+    if replaced == Replaced::SetAside {
+        set_aside(location);
+    }
+    temporary.rename_to(&location.file()).map_err(|error| match error.kind() {
+        io::ErrorKind::ResourceBusy => mounted(location).with_source(error),
+        _ => failed("replace", &location.file())(error),
+    })?;
     steps.reached(SaveStep::Renamed);
-    sync_folder(place)?;
+    sync_folder(location)?;
     steps.reached(SaveStep::Done);
     Ok(())
 }
 
-/// Removes the file, for good.
-pub(super) fn remove(place: &Place) -> Result<(), StoreError> {
-    fs::remove_file(place.file()).map_err(failed("remove", &place.file()))?;
-    sync_folder(place)
+/// Keeps what is there under another name, where one such file is kept. If that can't be done, the
+/// file is replaced all the same: it must not stand in the way of a login.
+fn set_aside(location: &Location) {
+    let (file, aside) = (location.file(), location.unreadable());
+    let _ = os::make_private(&file);
+    let _ = fs::remove_file(&aside);
+    // A second name leaves the first where it is until the new file takes it. A folder can't have
+    // one.
+    let kept = fs::hard_link(&file, &aside).or_else(|_| fs::rename(&file, &aside));
+    let path = file.display();
+    match kept {
+        Ok(()) => tracing::warn!(
+            target: "tower_teamup_auth",
+            %path,
+            kept_as = %aside.display(),
+            "the token file could not be used and was moved aside",
+        ),
+        Err(error) => tracing::warn!(
+            target: "tower_teamup_auth",
+            %path,
+            %error,
+            "the token file could not be used and is replaced: it could not be moved aside",
+        ),
+    }
+}
+
+/// Writes the key beside the file whose name is too short for it, unless it is there already.
+pub(super) fn key(writing: &Writing<'_>, key: &str) -> Result<(), StoreError> {
+    let location = writing.location();
+    let path = location.key();
+    if fs::read(&path).is_ok_and(|found| found == key.as_bytes()) {
+        return Ok(());
+    }
+    let mut temporary = Temporary::create(location, location.temporary(writing.sidecar()))?;
+    temporary.file.write_all(key.as_bytes()).map_err(failed("write", &temporary.path))?;
+    temporary.file.sync_all().map_err(failed("sync", &temporary.path))?;
+    temporary.rename_to(&path).map_err(failed("replace", &path))
+}
+
+/// Removes the file and whatever else there is of this store, but for the sidecar.
+pub(super) fn remove(writing: &Writing<'_>) -> Result<(), StoreError> {
+    let location = writing.location();
+    // The record goes first: what is left after a crash is no store without its key.
+    for path in [location.file(), location.unreadable(), location.key()] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(match error.kind() {
+                    io::ErrorKind::ResourceBusy => mounted(location).with_source(error),
+                    _ => failed("remove", &path)(error),
+                });
+            }
+            _ => {}
+        }
+    }
+    remove_leftover(location, writing.sidecar());
+    writing.set_deleted(true);
+    sync_folder(location)
 }
 
 /// Puts on the disk which names there are in the folder.
-pub(super) fn sync_folder(place: &Place) -> Result<(), StoreError> {
-    os::sync_folder(place.folder()).map_err(failed("sync the folder", place.folder()))
+pub(super) fn sync_folder(location: &Location) -> Result<(), StoreError> {
+    os::sync_folder(location.folder()).map_err(failed("sync the folder", location.folder()))
 }
 
 /// Does what a save will need, short of touching the file.
-pub(super) fn probe(place: &Place) -> Result<(), StoreError> {
-    drop(Temporary::create(place)?);
-    sync_folder(place)
+pub(super) fn probe(location: &Location) -> Result<(), StoreError> {
+    if os::is_mount_point(&location.file()) {
+        return Err(mounted(location));
+    }
+    drop(Temporary::create(location, location.probe())?);
+    sync_folder(location)
 }
 
-/// Removes what crashed processes left behind. Only the holder of the lock may: another's temporary
-/// file could be one that is being written.
-pub(super) fn remove_leftovers(place: &Place) {
-    let Ok(entries) = fs::read_dir(place.folder()) else { return };
-    for entry in entries.flatten().filter(|entry| place.is_temporary(&entry.file_name())) {
-        // One that stays is private and in nobody's way; the next holder tries again.
-        let _ = fs::remove_file(entry.path());
-    }
+/// Removes what a crashed holder of this sidecar's lock left behind. Only the holder may.
+pub(super) fn remove_leftover(location: &Location, sidecar: u64) {
+    // One that stays is private and in nobody's way; the next write removes it.
+    let _ = fs::remove_file(location.temporary(sidecar));
+}
+
+/// A file that is mounted by itself can't be replaced, and its lock is another one in every
+/// container: no save is safe there.
+fn mounted(location: &Location) -> StoreError {
+    StoreError::unavailable(
+        format!(
+            "the token file {} is mounted by itself, so no other file can take its place; mount \
+             its folder instead",
+            location.file().display()
+        ),
+        io::Error::from(io::ErrorKind::ResourceBusy),
+    )
 }
 
 /// A file that is gone with this value, unless it was renamed before.
@@ -113,14 +203,21 @@ struct Temporary {
 }
 
 impl Temporary {
-    fn create(place: &Place) -> Result<Self, StoreError> {
+    /// One that is there already is what a crash has left.
+    fn create(location: &Location, path: PathBuf) -> Result<Self, StoreError> {
         loop {
-            let path = place.temporary();
             match os::create(&path) {
                 Ok(file) => return Ok(Temporary { file, path, is_renamed: false }),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    match fs::remove_file(&path) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                            return Err(failed("remove", &path)(error));
+                        }
+                        _ => {}
+                    }
+                }
                 Err(error) => {
-                    return Err(failed("create a file in the folder", place.folder())(error));
+                    return Err(failed("create a file in the folder", location.folder())(error));
                 }
             }
         }

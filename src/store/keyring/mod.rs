@@ -1,18 +1,18 @@
 //! A store for desktop programs: a sealed file, and its key in the user's keyring.
-//!
-//! The module is private; its front door is [`KeyringStore`].
 
-mod secret;
+mod entry;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use self::secret::Secret;
-use super::{EncryptionKey, FileLease, FileStore, StoreError, Stored, TokenStore};
+use self::entry::KeyringEntry;
+use super::contract::{Attempt, Expected, TokenStore};
+use super::record::StoredRecord;
+use super::{EncryptionKey, FileLease, FileStore, Sealing, StoreError};
 use crate::error::Error;
-use crate::token::TokenSet;
 
-/// Keeps the tokens in a file that only a key in the user's keyring opens: Keychain on macOS, the
+/// Keeps the record in a file that only a key in the user's keyring opens: Keychain on macOS, the
 /// Credential Manager on Windows, the Secret Service (GNOME Keyring, KWallet) elsewhere.
 ///
 /// ```no_run
@@ -25,6 +25,33 @@ use crate::token::TokenSet;
 /// # }
 /// ```
 ///
+/// # Without a keyring
+///
+/// A server, a container and a session over SSH often have none, and one that is there may never
+/// answer. What protects the file then is for the program to choose; nothing is chosen for it:
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use tower_teamup_auth::BoxError;
+/// use tower_teamup_auth::store::{EncryptionKey, KeyringStore};
+///
+/// # async fn example(path: std::path::PathBuf) -> Result<(), BoxError> {
+/// let open = KeyringStore::open(path.clone(), "com.example.my-program", "studio-7");
+/// let store = match tokio::time::timeout(Duration::from_secs(60), open).await {
+///     Ok(Ok(store)) => store,
+///     // No keyring, or one that does not answer: a key from elsewhere, if there is one.
+///     _ => {
+///         let key: EncryptionKey = std::env::var("TEAMUP_STORE_KEY")?.parse()?;
+///         KeyringStore::with_key(path, key)
+///     }
+/// };
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A file that was sealed with one key is [locked](StoreError::is_locked) for the other. A program
+/// that accepts a file without a key uses a [`FileStore`].
+///
 /// # Why not the tokens themselves
 ///
 /// A refresh token rotates every two hours, and what was rotated must be saved at once or is lost.
@@ -32,8 +59,8 @@ use crate::token::TokenSet;
 /// is; it has no lock that two processes could share, and no write that compares first; Windows
 /// keeps 2560 bytes in an entry at most. So the keyring keeps what never changes, a key drawn when
 /// the store is first opened, and hands it out once for each start of the program. The rest is a
-/// [`FileStore`] with all that it promises: what stands there on locking, on crashes and on what is
-/// refused is true here, and any number of the user's programs may share it.
+/// [`FileStore`]: what stands there on the lease, on crashes and on what is not trusted is true
+/// here, and any number of the user's programs may share it.
 ///
 /// # What it is good for
 ///
@@ -43,6 +70,7 @@ use crate::token::TokenSet;
 #[derive(Clone)]
 pub struct KeyringStore {
     file: FileStore,
+    key: EncryptionKey,
 }
 
 impl KeyringStore {
@@ -64,44 +92,81 @@ impl KeyringStore {
     ///
     /// # Cancel safety
     ///
-    /// May be dropped and called again. A question that the user was asked stays on the screen.
+    /// May be dropped and called again. A question that the user was asked stays on the screen. A
+    /// keyring that never answers does not keep the program from ending, and takes one thread,
+    /// however often it is asked.
     pub async fn open(
         path: impl Into<PathBuf>,
         service: impl Into<String>,
         user: impl Into<String>,
     ) -> Result<Self, Error> {
-        let file = FileStore::new(path);
-        let secret = Secret::named(service.into(), user.into());
-        let key = key(&file, &secret).await.map_err(Error::store)?;
-        Ok(KeyringStore { file: file.encrypt_with(key) })
+        let path = path.into();
+        let entry = KeyringEntry::named(service.into(), user.into());
+        let key = key(&FileStore::new(&path), &entry).await.map_err(Error::store)?;
+        Ok(KeyringStore::with_key(path, key))
     }
 
-    /// Where the sealed tokens are.
+    /// A store in the file at `path` whose key comes from elsewhere: for where there is no keyring.
+    /// Nothing is read or made yet.
+    pub fn with_key(path: impl Into<PathBuf>, key: EncryptionKey) -> Self {
+        let file = FileStore::new(path).encrypt_with(key.clone());
+        KeyringStore { file, key }
+    }
+
+    /// Opens a file that version 1 of this crate sealed, which is bound to no name. It is sealed in
+    /// the present version at the next save. See [`Sealing::accept_version_1`].
+    #[must_use]
+    pub fn accept_version_1(self) -> Self {
+        let sealing = Sealing::new(self.key.clone()).accept_version_1();
+        KeyringStore { file: self.file.seal_with(sealing), key: self.key }
+    }
+
+    /// Where the sealed record is.
     pub fn path(&self) -> &Path {
         self.file.path()
     }
 }
 
-async fn key(file: &FileStore, secret: &Secret) -> Result<EncryptionKey, StoreError> {
-    if let Some(key) = secret.find().await? {
+async fn key(file: &FileStore, entry: &KeyringEntry) -> Result<EncryptionKey, StoreError> {
+    if let Some(key) = entry.find().await? {
         return Ok(key);
     }
     // Of two processes that start together, one makes the key. Without one nobody refreshes, so the
-    // lock is not held for long.
-    file.check().await?;
-    let _lock = file.lock().await?;
-    if let Some(key) = secret.find().await? {
+    // lease is not held for long.
+    TokenStore::check(file).await?;
+    let (lease, found) = loop {
+        let attempt = file.try_acquire().await?;
+        match (attempt.lease, attempt.record) {
+            (Some(lease), Some(found)) => break (lease, found),
+            (Some(lease), None) => break (lease, TokenStore::load(file).await),
+            (None, _) => file.changed().await,
+        }
+    };
+    let key = make_key(file, entry, found).await;
+    file.release(lease).await?;
+    key
+}
+
+/// Makes the key, unless there is a file that another one has sealed.
+async fn make_key(
+    file: &FileStore,
+    entry: &KeyringEntry,
+    found: Result<Option<StoredRecord>, StoreError>,
+) -> Result<EncryptionKey, StoreError> {
+    if let Some(key) = entry.find().await? {
         return Ok(key);
     }
-    match file.load().await {
-        Ok(None) => secret.make().await,
-        Ok(Some(_)) => Err(StoreError::unreadable(format!(
-            "the tokens in {} are not sealed, and the user's keyring has no key for them; move the \
+    match found {
+        // What is corrupt is replaced by the next login.
+        Ok(None) => entry.make().await,
+        Err(error) if error.is_corrupt() => entry.make().await,
+        Ok(Some(_)) => Err(StoreError::locked(format!(
+            "the record in {} is not sealed, and the user's keyring has no key for it; move the \
              file away, or use it with a file store",
             file.path().display()
         ))),
-        Err(error) if error.is_unreadable() => Err(StoreError::unreadable(format!(
-            "the user's keyring has no key {secret} any more, or never had it, so {} can't be \
+        Err(error) if error.is_locked() => Err(StoreError::locked(format!(
+            "the user's keyring has no key {entry} any more, or never had it, so {} can't be \
              opened; bring the key back, or remove the file and let the user log in again",
             file.path().display()
         ))),
@@ -113,29 +178,41 @@ impl TokenStore for KeyringStore {
     type Lease = FileLease;
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.file.check().await
+        TokenStore::check(&self.file).await
     }
 
-    async fn load(&self) -> Result<Stored, StoreError> {
-        self.file.load().await
+    async fn load(&self) -> Result<Option<StoredRecord>, StoreError> {
+        TokenStore::load(&self.file).await
     }
 
-    async fn lock(&self) -> Result<FileLease, StoreError> {
-        self.file.lock().await
+    async fn try_acquire(&self) -> Result<Attempt<FileLease>, StoreError> {
+        self.file.try_acquire().await
+    }
+
+    async fn renew(&self, lease: &FileLease) -> Result<FileLease, StoreError> {
+        self.file.renew(lease).await
+    }
+
+    async fn release(&self, lease: FileLease) -> Result<(), StoreError> {
+        self.file.release(lease).await
+    }
+
+    fn time_left(&self, lease: &FileLease) -> Option<Duration> {
+        self.file.time_left(lease)
     }
 
     async fn save(
         &self,
         lease: &FileLease,
-        over: Option<u64>,
-        tokens: &TokenSet,
+        expected: Expected,
+        record: &StoredRecord,
     ) -> Result<(), StoreError> {
-        self.file.save(lease, over, tokens).await
+        TokenStore::save(&self.file, lease, expected, record).await
     }
 
-    /// Forgets the tokens. The key stays in the keyring, for the next login.
-    async fn clear(&self, lease: &FileLease) -> Result<(), StoreError> {
-        self.file.clear(lease).await
+    /// Removes the file. The key stays in the keyring, for the next login.
+    async fn delete(&self, lease: &FileLease) -> Result<(), StoreError> {
+        self.file.delete(lease).await
     }
 }
 

@@ -1,6 +1,5 @@
 //! The default store: the memory of one process.
 
-mod old;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -16,7 +15,7 @@ use super::record::StoredRecord;
 ///
 /// ```
 /// use tower_teamup_auth::store::MemoryStore;
-/// use tower_teamup_auth::store::next::TokenStore;
+/// use tower_teamup_auth::store::TokenStore;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), tower_teamup_auth::BoxError> {
@@ -28,7 +27,6 @@ use super::record::StoredRecord;
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     shared: Arc<Mutex<Shared>>,
-    old: old::Shared,
 }
 
 #[derive(Default)]

@@ -4,13 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::io::tcp::TcpSettings;
-use redis::{ConnectionInfo, IntoConnectionInfo};
+use ::redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use ::redis::{AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo};
 
-use super::RedisStore;
-use super::link::Link;
-use super::scripts::Keys;
-use super::shared::Shared;
+use super::server::Server;
+use super::source::{Connect, RedisSource, Source, shared};
+use super::{Configuration, RedisStore};
 use crate::error::Error;
 #[cfg(feature = "encryption")]
 use crate::store::EncryptionKey;
@@ -19,6 +18,9 @@ use crate::store::Seal;
 const PREFIX: &str = "tower-teamup-auth";
 const LEASE_LIFETIME: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A dead peer is a failed connection after this long without an answer to a probe.
+const DEAD_AFTER: Duration = Duration::from_secs(10);
 
 /// Sets up a [`RedisStore`]; made by [`RedisStore::builder`].
 ///
@@ -34,7 +36,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// # Ok::<(), tower_teamup_auth::Error>(())
 /// ```
 pub struct RedisStoreBuilder {
-    url: String,
+    source: RedisSource,
     key: String,
     prefix: String,
     lease_lifetime: Duration,
@@ -45,9 +47,9 @@ pub struct RedisStoreBuilder {
 }
 
 impl RedisStoreBuilder {
-    pub(super) fn new(url: String, key: String) -> Self {
+    pub(super) fn new(source: RedisSource, key: String) -> Self {
         RedisStoreBuilder {
-            url,
+            source,
             key,
             prefix: PREFIX.to_owned(),
             lease_lifetime: LEASE_LIFETIME,
@@ -60,16 +62,16 @@ impl RedisStoreBuilder {
 
     /// What the keys in Redis begin with: `tower-teamup-auth` unless set.
     ///
-    /// The tokens of the credential `key` stand under `prefix:{key}`, and the lease beside them
-    /// under `prefix:{key}:lease`.
+    /// The record of the credential `key` stands under `prefix:{key}`, and the lease beside it under
+    /// `prefix:{key}:lease`. `prefix:{key}:check` is written and removed at build.
     #[must_use]
     pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// How long the right to refresh outlives a holder that has died or lost its connection: 10 s
-    /// unless set, 1 s at least and 1 h at most. A living holder renews it three times as often.
+    /// How long the lease outlives a holder that has died or lost its connection: 10 s unless set,
+    /// 1 s at least and 1 h at most. A credential renews it in time.
     #[must_use]
     pub fn lease_lifetime(mut self, lifetime: Duration) -> Self {
         self.lease_lifetime = lifetime;
@@ -128,32 +130,83 @@ impl RedisStoreBuilder {
         }
         check_part("key", &self.key)?;
         check_part("key prefix", &self.prefix)?;
-        let home = self.connection_info()?;
-        Ok(RedisStore::on(Shared {
-            link: Arc::new(Link::new(home, timeout)),
-            keys: Keys::new(&self.prefix, &self.key),
+        #[cfg(feature = "redis-tls")]
+        let pem = self.root_certificates;
+        let server = match self.source.0 {
+            Source::Url(url) => {
+                let info = parse(&url)?.set_tcp_settings(tcp_settings());
+                #[cfg(feature = "redis-tls")]
+                let info = match pem {
+                    Some(pem) => with_root_certificates(info, pem)?,
+                    None => info,
+                };
+                let settings = info.redis_settings();
+                let secrets = settings.password().into_iter().chain(settings.username());
+                let secrets = secrets.map(str::to_owned).collect();
+                let address = format!("Redis at {}", info.addr());
+                Server::new(connector(info)?, address, secrets, timeout)
+            }
+            Source::Connect(connect) => {
+                #[cfg(feature = "redis-tls")]
+                if pem.is_some() {
+                    return Err(Error::invalid_input(
+                        "root certificates are for a Redis that is given by its URL; a connection \
+                         of the program's own has its own",
+                    ));
+                }
+                Server::new(connect, "Redis".to_owned(), Vec::new(), timeout)
+            }
+        };
+        let configuration = Configuration {
+            server: Arc::new(server),
             prefix: self.prefix.into(),
             lease_lifetime: lifetime,
             seal: self.seal,
-            departures: Arc::default(),
-        }))
+        };
+        Ok(RedisStore::open(configuration, &self.key))
     }
+}
 
-    fn connection_info(&self) -> Result<ConnectionInfo, Error> {
-        let info = parse(&self.url)?
-            // A command is one small packet, and its answer is waited for.
-            .set_tcp_settings(TcpSettings::default().set_nodelay(true));
+/// Makes connections to the Redis that a URL names.
+fn connector(info: ConnectionInfo) -> Result<Box<Connect>, Error> {
+    #[cfg(feature = "redis-tls")]
+    let needs_tls = matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. });
+    let client = Client::open(info).map_err(|error| refused_url(&constant_part(&error)))?;
+    Ok(Box::new(move || {
+        let client = client.clone();
         #[cfg(feature = "redis-tls")]
-        if let Some(pem) = &self.root_certificates {
-            let certificates =
-                redis::TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
-            let client = redis::Client::build_with_tls(info, certificates).map_err(|error| {
-                Error::invalid_input(format!("the root certificates can't be used: {error}"))
-            })?;
-            return Ok(client.get_connection_info().clone());
+        if needs_tls {
+            super::tls::choose_provider();
         }
-        Ok(info)
-    }
+        Box::pin(async move {
+            // The limit of the whole call is the only one.
+            let unlimited = AsyncConnectionConfig::new()
+                .set_connection_timeout(None)
+                .set_response_timeout(None);
+            client.get_multiplexed_async_connection_with_config(&unlimited).await.map(shared)
+        })
+    }))
+}
+
+/// A command is one small packet, and its answer is waited for. A peer that is gone is found while
+/// the connection is idle, by keep-alive, and while a command is under way, by the user time-out.
+fn tcp_settings() -> TcpSettings {
+    let probes = TcpKeepalive::new().with_time(3 * DEAD_AFTER);
+    #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+    let probes = probes.with_interval(DEAD_AFTER / 2);
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(probes);
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    let settings = settings.set_user_timeout(DEAD_AFTER);
+    settings
+}
+
+#[cfg(feature = "redis-tls")]
+fn with_root_certificates(info: ConnectionInfo, pem: Vec<u8>) -> Result<ConnectionInfo, Error> {
+    let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(pem) };
+    let client = Client::build_with_tls(info, certificates).map_err(|error| {
+        Error::invalid_input(format!("the root certificates can't be used: {error}"))
+    })?;
+    Ok(client.get_connection_info().clone())
 }
 
 impl fmt::Debug for RedisStoreBuilder {
@@ -183,26 +236,28 @@ pub(super) fn check_part(name: &str, part: &str) -> Result<(), Error> {
 /// Reads the URL, and says what is wrong with it without repeating a piece of it: what was meant as
 /// a host may turn out to be the end of a password.
 fn parse(url: &str) -> Result<ConnectionInfo, Error> {
-    let refused = |why: &dyn fmt::Display| {
-        Error::invalid_input(format!(
-            "the Redis URL can't be used: {why}. It looks like \
-             redis://user:password@host:6379/0, with special characters in the password \
-             percent-encoded"
-        ))
-    };
-    let url = url::Url::parse(url).map_err(|error| refused(&error))?;
+    let url = url::Url::parse(url).map_err(|error| refused_url(&error))?;
     match url.scheme() {
         "redis" | "valkey" | "redis+unix" | "valkey+unix" | "unix" => {}
         "rediss" | "valkeys" if cfg!(feature = "redis-tls") => {}
         "rediss" | "valkeys" => {
-            return Err(refused(&"TLS needs the feature `redis-tls` of tower-teamup-auth"));
+            return Err(refused_url(&"TLS needs the feature `redis-tls` of tower-teamup-auth"));
         }
-        _ => return Err(refused(&"its scheme is neither redis://, rediss:// nor unix://")),
+        _ => return Err(refused_url(&"its scheme is neither redis://, rediss:// nor unix://")),
     }
-    // The driver's words are constant, up to a dash; what follows may repeat a piece of the URL.
-    url.into_connection_info().map_err(|error| {
-        refused(&error.to_string().split(" - ").next().unwrap_or_default().to_lowercase())
-    })
+    url.into_connection_info().map_err(|error| refused_url(&constant_part(&error)))
+}
+
+fn refused_url(why: &dyn fmt::Display) -> Error {
+    Error::invalid_input(format!(
+        "the Redis URL can't be used: {why}. It looks like redis://user:password@host:6379/0, with \
+         special characters in the password percent-encoded"
+    ))
+}
+
+/// The driver's words are constant, up to a dash; what follows may repeat a piece of the URL.
+fn constant_part(error: &redis::RedisError) -> String {
+    error.to_string().split(" - ").next().unwrap_or_default().to_lowercase()
 }
 
 #[cfg(test)]
@@ -241,7 +296,7 @@ mod tests {
     #[test]
     fn p5_debug_shows_where_and_not_with_what() {
         let builder = at("redis://user:s3cret@cache.internal:6380/2");
-        assert!(!format!("{builder:?}").contains("s3cret"));
+        assert!(!format!("{builder:?} {:?}", builder.source).contains("s3cret"));
         let store = builder.build().unwrap();
         let shown = format!("{store:?}");
         assert!(shown.contains("cache.internal:6380") && shown.contains("user-1"), "{shown}");

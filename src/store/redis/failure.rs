@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use redis::{ErrorKind, RedisError};
+use ::redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 
 /// Why a call to Redis failed.
 ///
@@ -28,11 +28,15 @@ impl Failure {
             }
             _ => {
                 let told = error.to_string();
-                // "unknown command 'EVAL', with args beginning with: ..."
-                let told = told.split(", with args").next().unwrap_or_default();
-                // "You can't write against a read only replica. script: 6c30..., on @user_script:1."
-                told.split(" script: ").next().unwrap_or_default().to_owned()
+                without_arguments(&told).to_owned()
             }
+        };
+        let text = match error.kind() {
+            ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => format!(
+                "it is a node of a cluster, and another node has this key; give the store a \
+                 connection of a cluster client, by `RedisSource::connection` ({text})"
+            ),
+            _ => text,
         };
         let tells_a_secret =
             secrets.into_iter().any(|secret| !secret.is_empty() && text.contains(secret));
@@ -42,9 +46,28 @@ impl Failure {
         }
     }
 
+    /// The error that a script caught and returned as text, if this is one.
+    pub(super) fn in_script(value: &Value) -> Option<Self> {
+        let text = match value {
+            Value::BulkString(text) => String::from_utf8_lossy(text).into_owned(),
+            Value::SimpleString(text) => text.clone(),
+            _ => return None,
+        };
+        let is_wrong_type = text.starts_with("WRONGTYPE");
+        Some(Failure { is_wrong_type, text: without_arguments(&text).to_owned() })
+    }
+
     pub(super) fn no_answer_within(limit: Duration) -> Self {
         Failure { is_wrong_type: false, text: format!("there was no answer within {limit:?}") }
     }
+}
+
+/// Cuts off what a server appends to its words.
+fn without_arguments(told: &str) -> &str {
+    // "unknown command 'EVAL', with args beginning with: ..."
+    let told = told.split(", with args").next().unwrap_or_default();
+    // "You can't write against a read only replica. script: 6c30..., on @user_script:1."
+    told.split(" script: ").next().unwrap_or_default()
 }
 
 impl fmt::Display for Failure {

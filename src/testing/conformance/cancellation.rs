@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use super::{Conformance, TRIES, acquire, broken, demand, done, holds, record};
-use crate::store::next::{Expected, TokenStore};
+use crate::store::{Expected, TokenStore};
 
 /// A future that is polled more often than this without an end is taken for one that has none.
 const MOST_POLLS: usize = 1000;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::{Conformance, acquire, broken, demand, done, holds, is_busy, record};
-use crate::store::next::{Attempt, Expected, StoredRecord, TokenStore};
+use crate::store::{Attempt, Expected, StoredRecord, TokenStore};
 
 pub(super) async fn one_handle_has_the_lease<S, F, O>(suite: &Conformance<O>, store: &S, other: &S)
 where

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::{Conformance, acquire, done, holds, is_conflict, record, record_of, tokens};
 use crate::headers::RequestMode;
-use crate::store::next::{Expected, Fingerprint, LoginId, RecordContent, StoredRecord, TokenStore};
+use crate::store::{Expected, Fingerprint, LoginId, RecordContent, StoredRecord, TokenStore};
 use crate::token::{AccessToken, RefreshToken, TokenSet};
 
 /// Longer than any server takes in a header.

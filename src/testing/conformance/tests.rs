@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Conformance, check_store};
-use crate::store::next::{Attempt, Expected, RecordContent, StoredRecord, TokenStore};
+use crate::store::{Attempt, Expected, RecordContent, StoredRecord, TokenStore};
 use crate::store::{MemoryLease, MemoryStore, StoreError};
 
 /// What is wrong with a store.

@@ -1,0 +1,279 @@
+//! The state behind its mutex, and what has to happen outside of it: snapshots, wakers, events.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+
+use super::byte_budget::ByteBudget;
+use super::failure::{self, Cause};
+use super::refused_routes::RefusedRoutes;
+use super::report;
+use super::settings::Settings;
+use super::snapshot::{Snapshot, SnapshotCell};
+use super::state::{CredentialState, Effects, Enqueued, Failure, Happened, Operation, Outcome, Tick, Ticket};
+use super::store_client::StoreClient;
+use super::watched::Watched;
+use super::worker;
+use crate::error::Error;
+use crate::headers::RequestMode;
+use crate::observe;
+use crate::refresh::{DynRefresh, RefreshError};
+use crate::store::DynLease;
+use crate::token::Moment;
+
+/// How an operation has ended; every waiter receives the same.
+pub(crate) type Ending = Result<(), Failure<Cause>>;
+
+pub(crate) type State = CredentialState<DynLease, Cause>;
+
+/// What all handles of one credential share.
+pub(crate) struct Core {
+    locked: Mutex<Locked>,
+    pub(crate) snapshot: SnapshotCell,
+    pub(crate) store: StoreClient,
+    /// `None` for an M2M token, which can't be refreshed.
+    pub(crate) refresh: Option<Arc<dyn DynRefresh>>,
+    pub(crate) settings: Settings,
+    /// Told when an operation comes, so that a worker which pauses looks again.
+    pub(crate) came: Notify,
+    /// Counts the polls of the worker.
+    pub(crate) heartbeat: AtomicU64,
+    pub(crate) watched: Watched,
+    pub(crate) refused_routes: RefusedRoutes,
+    /// What the bodies of kept 401s take together.
+    pub(crate) saved_bodies: ByteBudget,
+}
+
+struct Locked {
+    state: State,
+    /// One for each ticket that somebody waits for.
+    waiters: BTreeMap<Ticket, watch::Sender<Option<Ending>>>,
+    /// `Some` while an attempt to save has failed and none has succeeded.
+    unsaved_since: Option<Moment>,
+}
+
+/// What an operation leads to.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    Settled(Ending),
+    /// `started`: this call has begun it.
+    Waits { ending: watch::Receiver<Option<Ending>>, started: bool },
+}
+
+impl Core {
+    pub(crate) fn new(
+        state: State,
+        snapshot: Snapshot,
+        store: StoreClient,
+        refresh: Option<Arc<dyn DynRefresh>>,
+        settings: Settings,
+    ) -> Self {
+        Core {
+            locked: Mutex::new(Locked { state, waiters: BTreeMap::new(), unsaved_since: None }),
+            snapshot: SnapshotCell::new(snapshot),
+            store,
+            refresh,
+            settings,
+            came: Notify::new(),
+            heartbeat: AtomicU64::new(0),
+            watched: Watched::default(),
+            refused_routes: RefusedRoutes::default(),
+            saved_bodies: ByteBudget::default(),
+        }
+    }
+
+    /// Hands an operation in, and starts a worker if none is at work.
+    pub(crate) fn ask(self: &Arc<Self>, operation: Operation) -> Asked {
+        let tick = self.tick();
+        let mut locked = self.locked();
+        let (enqueued, effects) = locked.state.enqueue(operation, tick);
+        let asked = match enqueued {
+            Enqueued::Settled(ending) => Asked::Settled(ending),
+            Enqueued::Waits { ticket, started } => {
+                let waiters = locked.waiters.entry(ticket);
+                let ending = waiters.or_insert_with(|| watch::channel(None).0).subscribe();
+                Asked::Waits { ending, started }
+            }
+        };
+        let after = self.publish(&mut locked, effects);
+        drop(locked);
+        // A worker that pauses, or whose request is of a login that is gone, looks again.
+        self.came.notify_one();
+        self.tell(after);
+        // Without a runtime here, whoever waits starts it from the runtime that polls.
+        let _ = self.ensure_worker();
+        asked
+    }
+
+    /// Changes the state, and does outside of the mutex what follows.
+    pub(crate) fn with_state<T>(
+        &self,
+        change: impl FnOnce(&mut State) -> (T, Effects<Cause>),
+    ) -> T {
+        let mut locked = self.locked();
+        let (answer, effects) = change(&mut locked.state);
+        let after = self.publish(&mut locked, effects);
+        drop(locked);
+        self.tell(after);
+        answer
+    }
+
+    /// Reads the state.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.locked().state)
+    }
+
+    /// Under the mutex: what requests see follows the state, in the same order.
+    fn publish(&self, locked: &mut Locked, effects: Effects<Cause>) -> After {
+        if effects.publish {
+            let next = self.snapshot.load().followed_by(&locked.state.view(), self.settings.scheme);
+            self.snapshot.store(next);
+        }
+        let waiters = &mut locked.waiters;
+        let wake = effects.wake.into_iter();
+        let wake = wake.filter_map(|(ticket, ending)| Some((waiters.remove(&ticket)?, ending)));
+        let wake = wake.collect();
+        let unsaved_since = locked.state.unsaved_since();
+        let unsaved = match (locked.unsaved_since, unsaved_since) {
+            (None, Some(_)) => Some(Unsaved::Began),
+            (Some(since), None) => Some(Unsaved::Ended { since }),
+            _ => None,
+        };
+        locked.unsaved_since = unsaved_since;
+        After { wake, happened: effects.happened, changed: effects.changed, unsaved }
+    }
+
+    /// Outside of the mutex: wakers, subscribers and recorders are other people's code. A panic in
+    /// it is its own and keeps nothing from being done.
+    fn tell(&self, after: After) {
+        let After { wake, happened, changed, unsaved } = after;
+        for (waiters, ending) in wake {
+            let _ = catch_unwind(AssertUnwindSafe(|| waiters.send_replace(Some(ending))));
+        }
+        for happened in happened {
+            let _ = catch_unwind(AssertUnwindSafe(|| report::emit(&happened, &self.settings)));
+        }
+        if let Some(unsaved) = unsaved {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.tell_unsaved(unsaved)));
+        }
+        if changed {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.watched.signal()));
+        }
+    }
+
+    fn tell_unsaved(&self, unsaved: Unsaved) {
+        match unsaved {
+            Unsaved::Began => observe::unsaved_began(),
+            Unsaved::Ended { since } => {
+                observe::unsaved_ended(since.until(self.settings.clock.now()));
+            }
+        }
+    }
+
+    /// Takes in the outcome of an action; `first` is run before what follows from it is told.
+    pub(crate) fn complete(
+        &self,
+        worker: u32,
+        outcome: Outcome<DynLease, Cause>,
+        first: impl FnOnce(),
+    ) {
+        let tick = self.tick();
+        let mut locked = self.locked();
+        let effects = locked.state.complete(worker, outcome, tick);
+        let after = self.publish(&mut locked, effects);
+        drop(locked);
+        let _ = catch_unwind(AssertUnwindSafe(first));
+        self.tell(after);
+    }
+
+    /// The worker is gone: whoever waits is polled, and starts another on its own runtime.
+    pub(crate) fn worker_gone(&self, worker: u32) {
+        let tick = self.tick();
+        let lost = Cause::new(RefreshError::outcome_unknown(
+            "the runtime that sent the refresh request went away before the answer came",
+        ));
+        let mut locked = self.locked();
+        let effects = locked.state.worker_gone(worker, lost, tick);
+        let after = self.publish(&mut locked, effects);
+        let waiting: Vec<_> = locked.waiters.values().cloned().collect();
+        drop(locked);
+        self.tell(after);
+        for waiters in waiting {
+            let _ = catch_unwind(AssertUnwindSafe(|| waiters.send_modify(|_| {})));
+        }
+    }
+
+    /// Starts a worker if there is work and none is at it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no Tokio runtime to start it on.
+    pub(crate) fn ensure_worker(self: &Arc<Self>) -> Result<(), Error> {
+        if !self.read(|state| state.needs_worker()) {
+            return Ok(());
+        }
+        let runtime = self.runtime()?;
+        let worker = self.locked().state.start_worker();
+        if let Some(worker) = worker {
+            worker::start(self, worker, &runtime);
+        }
+        Ok(())
+    }
+
+    /// Puts another worker in the place of one that is not polled any more.
+    pub(crate) fn replace_worker(self: &Arc<Self>) {
+        let Ok(runtime) = self.runtime() else { return };
+        let worker = self.locked().state.replace_worker();
+        if let Some(worker) = worker {
+            worker::start(self, worker, &runtime);
+        }
+    }
+
+    fn runtime(&self) -> Result<Handle, Error> {
+        match &self.settings.runtime {
+            Some(runtime) => Ok(runtime.clone()),
+            None => Handle::try_current().map_err(|_| Error::no_runtime()),
+        }
+    }
+
+    /// The time, and a number at random.
+    pub(crate) fn tick(&self) -> Tick {
+        Tick { now: self.settings.clock.now(), jitter: fastrand::u16(0..=1000) }
+    }
+
+    /// The error of a failure, as a caller who asked for `mode` sees it.
+    pub(crate) fn error(&self, failure: &Failure<Cause>, mode: RequestMode) -> Error {
+        let Settings { limit, clock, .. } = &self.settings;
+        failure::error(failure, mode, *limit, clock.now())
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Locked> {
+        self.locked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is left to do when the mutex is free again.
+struct After {
+    wake: Vec<(watch::Sender<Option<Ending>>, Ending)>,
+    happened: Vec<Happened<Cause>>,
+    changed: bool,
+    unsaved: Option<Unsaved>,
+}
+
+enum Unsaved {
+    Began,
+    Ended { since: Moment },
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        let locked = self.locked.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(since) = locked.unsaved_since.take() {
+            self.tell_unsaved(Unsaved::Ended { since });
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The hash in Redis that holds a record, and what may stand there instead.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use crate::store::record::StoredRecord;
+use crate::store::{Seal, StoreError};
+
+/// All that the hash holds; a key that does not exist is an empty one.
+pub(super) type Fields = HashMap<Vec<u8>, Vec<u8>>;
+
+/// Reads the hash of one credential.
+pub(super) struct HashReader<'a> {
+    pub(super) seal: &'a Seal,
+    /// What a sealed record is bound to.
+    pub(super) name: &'a str,
+    /// Where it is, for a message.
+    pub(super) location: String,
+}
+
+impl HashReader<'_> {
+    /// Reads the fields `revision` and `record`; version 1 called the second one `tokens`.
+    pub(super) fn read(&self, mut fields: Fields) -> Result<Option<StoredRecord>, StoreError> {
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        let revision = fields.remove(&b"revision"[..]);
+        let [record, tokens] =
+            ["record", "tokens"].map(|name| fields.remove(name.as_bytes()).map(Zeroizing::new));
+        let (Some(revision), Some(stored)) = (revision, record.or(tokens)) else {
+            return Err(self.corrupt("the hash lacks `revision` or `record`"));
+        };
+        let text = self.seal.open(self.name, &stored).map_err(|error| self.locked(error))?;
+        let record = StoredRecord::from_json(&text).map_err(|error| {
+            if error.is_stored_format_too_new() { self.locked(error) } else { self.corrupt(error) }
+        })?;
+        // What a save compares is the revision beside the record, so the two must not disagree.
+        // Version 1 began at 0, which is read as 1.
+        let beside = std::str::from_utf8(&revision).ok().and_then(|text| text.parse::<u64>().ok());
+        let beside = beside.map(|number| number.clamp(1, StoredRecord::MAX_REVISION));
+        if beside != Some(record.revision()) {
+            return Err(self.corrupt("`revision` is not the one of the record beside it"));
+        }
+        Ok(Some(record))
+    }
+
+    pub(super) fn not_a_hash(&self) -> StoreError {
+        self.corrupt("the value is not the hash that this crate writes")
+    }
+
+    fn corrupt(&self, found: impl fmt::Display) -> StoreError {
+        StoreError::corrupt(format!("{} {found}; it was left as it is", self.location))
+    }
+
+    fn locked(&self, found: impl fmt::Display) -> StoreError {
+        StoreError::locked(format!("{} {found}; it was left as it is", self.location))
+    }
+}
+
+/// The revision as it stands in Redis.
+pub(super) fn revision_text(fields: &Fields) -> Option<String> {
+    String::from_utf8(fields.get(&b"revision"[..])?.clone()).ok()
+}

@@ -1,0 +1,14 @@
+//! The stores in PostgreSQL and SQLite, on real databases.
+
+#[path = "../support/postgres.rs"]
+mod postgres_server;
+#[path = "../support/process.rs"]
+mod process;
+#[path = "../support/relay.rs"]
+mod relay;
+
+mod conformance;
+mod crash;
+mod postgres;
+mod sqlite;
+mod support;

@@ -1,0 +1,299 @@
+//! What is PostgreSQL's own: names, rights, restarts, and a failover that loses a write.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, PgPool};
+use tower_teamup_auth::store::{Expected, PostgresStore, TokenStore};
+
+use crate::postgres_server::PostgresServer;
+use crate::relay::{Hold, Relay};
+use crate::support::{HOUR, found, lease, pool_at, record, told};
+
+async fn run(pool: &PgPool, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap();
+}
+
+fn store_in(pool: &PgPool) -> PostgresStore {
+    PostgresStore::builder(pool.clone()).lease_lifetime(HOUR).build().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_names_can_be_chosen_for_schema_and_table() {
+    let server = PostgresServer::start();
+    let pool = pool_at(&server.url()).await;
+    run(&pool, r#"CREATE SCHEMA "The ""Schema"; CREATE TABLE users (id int)"#).await;
+    let store = PostgresStore::builder(pool.clone())
+        .schema("The \"Schema")
+        .table("t\"; DROP TABLE users; --")
+        .key("Zoë'; DROP TABLE users")
+        .build()
+        .unwrap();
+    store.migrate().await.unwrap();
+    store.migrate().await.unwrap();
+    store.check().await.unwrap();
+    store.save(&lease(&store).await, Expected::Empty, &record(1, "a")).await.unwrap();
+    assert_eq!(store.load().await.unwrap(), Some(record(1, "a")));
+    assert_eq!(store.family().list().await.unwrap(), ["Zoë'; DROP TABLE users"]);
+    run(&pool, "SELECT id FROM users").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_start_together_make_the_table_together() {
+    let server = PostgresServer::start();
+    let starts = (0..8).map(|_| {
+        let url = server.url();
+        tokio::spawn(async move {
+            PostgresStore::new(pool_at(&url).await).migrate().await.unwrap();
+        })
+    });
+    for start in starts.collect::<Vec<_>>() {
+        start.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f5_a_missing_table_or_right_is_found_at_build_and_nothing_is_left_behind() {
+    let server = PostgresServer::start();
+    let pool = pool_at(&server.url()).await;
+    let store = store_in(&pool);
+    let error = told(&store.check().await.unwrap_err());
+    assert!(error.contains("migrate") && error.contains("teamup_tokens"), "{error}");
+
+    store.migrate().await.unwrap();
+    store.check().await.unwrap();
+    let rows: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM teamup_tokens").fetch_one(&pool).await.unwrap();
+    assert_eq!(rows, 0);
+
+    run(&pool, "CREATE ROLE app LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON teamup_tokens TO app")
+        .await;
+    let options: PgConnectOptions = server.url().parse().unwrap();
+    for right in ["SELECT", "INSERT", "UPDATE", "DELETE"] {
+        run(&pool, &format!("REVOKE {right} ON teamup_tokens FROM app")).await;
+        let as_app = PgPoolOptions::new().connect_lazy_with(options.clone().username("app"));
+        let error = told(&store_in(&as_app).check().await.unwrap_err());
+        assert!(error.contains("permission denied"), "without {right}: {error}");
+        run(&pool, &format!("GRANT {right} ON teamup_tokens TO app")).await;
+        store_in(&as_app).check().await.unwrap();
+    }
+    run(&pool, "ALTER DATABASE postgres SET default_transaction_read_only = on").await;
+    let error = store_in(&pool_at(&server.url()).await).check().await.unwrap_err();
+    assert!(told(&error).contains("read-only"), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_a_serializable_database_loses_no_rotation() {
+    let server = PostgresServer::start();
+    let pool = pool_at(&server.url()).await;
+    store_in(&pool).migrate().await.unwrap();
+    run(&pool, "ALTER DATABASE postgres SET default_transaction_isolation = 'serializable'").await;
+    let store = store_in(&pool_at(&server.url()).await);
+    let tasks = (0..4).map(|_| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for _ in 0..5 {
+                let attempt = loop {
+                    let attempt = store.try_acquire().await.unwrap();
+                    if attempt.lease.is_some() {
+                        break attempt;
+                    }
+                    store.changed().await;
+                };
+                let lease = attempt.lease.clone().unwrap();
+                let before = found(attempt);
+                let next = record(before.as_ref().map_or(0, |record| record.revision()) + 1, "n");
+                store.save(&lease, Expected::found(before.as_ref()), &next).await.unwrap();
+                store.release(lease).await.unwrap();
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    assert_eq!(store.load().await.unwrap().unwrap().revision(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_a_crash_of_the_server_loses_nothing_that_was_saved_even_without_synchronous_commit() {
+    let mut server = PostgresServer::start();
+    let pool = pool_at(&server.url()).await;
+    store_in(&pool).migrate().await.unwrap();
+    // The writer of the log waits as long as it may, so that nothing is written by chance.
+    run(&pool, "ALTER SYSTEM SET synchronous_commit = off").await;
+    run(&pool, "ALTER SYSTEM SET wal_writer_delay = '10s'").await;
+    run(&pool, "SELECT pg_reload_conf()").await;
+    pool.close().await;
+
+    let pool = pool_at(&server.url()).await;
+    let store = store_in(&pool);
+    let lease = lease(&store).await;
+    store.save(&lease, Expected::Empty, &record(1, "a")).await.unwrap();
+    store.save(&lease, Expected::Revision(1), &record(2, "b")).await.unwrap();
+    server.crash();
+    let error = store.load().await.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    server.restart();
+    // The same pool, the same lease: it outlives the server as the record does.
+    assert_eq!(store.load().await.unwrap(), Some(record(2, "b")));
+    store.renew(&lease).await.unwrap();
+    store.save(&lease, Expected::Anything, &record(3, "c")).await.unwrap();
+    server.crash();
+    server.restart();
+    assert_eq!(store.load().await.unwrap(), Some(record(3, "c")));
+    assert!(store.try_acquire().await.unwrap().lease.is_none(), "the lease survives as well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_a_failover_loses_the_last_write_and_the_holder_writes_it_again() {
+    let mut primary = PostgresServer::start();
+    let store = store_in(&pool_at(&primary.url()).await);
+    store.migrate().await.unwrap();
+    let first = lease(&store).await;
+    store.save(&first, Expected::Empty, &record(1, "a")).await.unwrap();
+    let standby = primary.standby();
+    let standby_pool = pool_at(&standby.url()).await;
+    let on_standby = store_in(&standby_pool);
+    assert_eq!(on_standby.load().await.unwrap(), Some(record(1, "a")));
+    assert!(on_standby.check().await.unwrap_err().is_unavailable(), "a standby takes no writes");
+
+    // The standby receives and does not replay; what is sent after that is cut off with the primary.
+    run(&standby_pool, "ALTER SYSTEM SET primary_conninfo = ''; ").await;
+    run(&standby_pool, "SELECT pg_reload_conf()").await;
+    let receivers = || async {
+        let sql = "SELECT count(*) FROM pg_stat_replication";
+        sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool_at(&primary.url()).await).await.unwrap()
+    };
+    while receivers().await > 0 {
+        tokio::task::yield_now().await;
+    }
+    store.save(&first, Expected::Revision(1), &record(2, "b")).await.unwrap();
+    primary.crash();
+    standby.promote();
+
+    // Lost: the last write. Not lost: the table, the record before, and what the holder has.
+    assert_eq!(on_standby.load().await.unwrap(), Some(record(1, "a")));
+    let renewed = on_standby.renew(&first).await.unwrap();
+    let error = on_standby.save(&renewed, Expected::Revision(2), &record(3, "c")).await.unwrap_err();
+    assert!(error.is_conflict(), "{error:?}");
+    on_standby.save(&renewed, Expected::Revision(1), &record(3, "c")).await.unwrap();
+    assert_eq!(on_standby.load().await.unwrap(), Some(record(3, "c")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f4_a_connection_that_was_forgotten_without_a_word_costs_no_operation() {
+    let server = PostgresServer::start();
+    let relay = Relay::to(server.port());
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", relay.port());
+    // Without the ping before each use, which would find nothing out either.
+    let pool = PgPoolOptions::new().test_before_acquire(false).connect(&url).await.unwrap();
+    let store = PostgresStore::new(pool);
+    store.migrate().await.unwrap();
+    relay.hold(Hold::Request, "SELECT");
+    assert_eq!(store.load().await.unwrap(), None);
+    relay.cut();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_record_is_corrupt_and_a_login_overwrites_it() {
+    let server = PostgresServer::start();
+    let pool = pool_at(&server.url()).await;
+    let store = store_in(&pool);
+    store.migrate().await.unwrap();
+    let lease = lease(&store).await;
+    for (set, is_locked, said) in [
+        ("revision = 1, record = NULL", false, "lacks"),
+        ("revision = NULL, record = 's3cret'", false, "lacks"),
+        ("revision = 1, record = 's3cret'", false, "not JSON"),
+        ("revision = 1, record = ''", false, "not JSON"),
+        ("revision = 1, record = '{\"version\":99,\"refresh_token\":\"s3cret\"}'", true, "99"),
+        ("revision = 1, record = 'tower-teamup-auth sealed v1\n'", true, "encrypted"),
+        (
+            "revision = 9, record = '{\"version\":1,\"revision\":2,\"refresh_token\":\"s3cret\"}'",
+            false,
+            "not the one of the record beside it",
+        ),
+    ] {
+        run(&pool, &format!("UPDATE teamup_tokens SET {set}")).await;
+        let attempt = store.try_acquire().await.unwrap();
+        for error in [
+            store.load().await.unwrap_err(),
+            attempt.record.unwrap().unwrap_err(),
+            store.save(&lease, Expected::Empty, &record(5, "x")).await.unwrap_err(),
+        ] {
+            let told = told(&error);
+            assert_eq!((error.is_locked(), error.is_corrupt()), (is_locked, !is_locked), "{told}");
+            assert!(told.contains(said) && !told.contains("s3cret"), "{told}");
+        }
+        store.save(&lease, Expected::Anything, &record(7, "new")).await.unwrap();
+        assert_eq!(store.load().await.unwrap(), Some(record(7, "new")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p5_what_the_database_says_of_a_refused_row_is_not_told() {
+    let server = PostgresServer::start();
+    let pool = pool_at(&server.url()).await;
+    let store = store_in(&pool);
+    store.migrate().await.unwrap();
+    let lease = lease(&store).await;
+    run(&pool, "ALTER TABLE teamup_tokens ADD CONSTRAINT small CHECK (revision < 5)").await;
+    let error = store.save(&lease, Expected::Empty, &record(5, "x")).await.unwrap_err();
+    let told = told(&error);
+    assert!(told.contains("violates check constraint"), "{told}");
+    // PostgreSQL shows the row in hexadecimal: "s3cret" is 733363726574.
+    assert!(!told.contains("s3cret") && !told.contains("733363726574"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_is_found_by_its_key_however_many_there_are() {
+    let server = PostgresServer::start();
+    let pool = pool_at(&server.url()).await;
+    let store = store_in(&pool);
+    store.migrate().await.unwrap();
+    run(
+        &pool,
+        "INSERT INTO teamup_tokens (key, revision, record) \
+         SELECT 'user-' || n, 1, '{}' FROM generate_series(1, 20000) AS n; ANALYZE teamup_tokens",
+    )
+    .await;
+    let plan: Vec<String> = sqlx::query_scalar("EXPLAIN SELECT record FROM teamup_tokens WHERE key = $1")
+        .bind("user-77")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert!(plan.join("\n").contains("Index Scan using teamup_tokens_pkey"), "{plan:?}");
+    let statistics = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'teamup_tokens'";
+    let scans = || async {
+        run(&pool, "SELECT pg_stat_force_next_flush()").await;
+        sqlx::query_scalar::<_, i64>(statistics).fetch_one(&pool).await.unwrap()
+    };
+    // One connection, so that its counters are flushed when they are asked for.
+    let store = store.family().open("user-20001").unwrap();
+    let before = scans().await;
+    let lease = lease(&store).await;
+    store.save(&lease, Expected::Empty, &record(1, "a")).await.unwrap();
+    store.save(&lease, Expected::Revision(1), &record(2, "b")).await.unwrap();
+    let lease = store.renew(&lease).await.unwrap();
+    store.delete(&lease).await.unwrap();
+    store.release(lease).await.unwrap();
+    assert_eq!(scans().await, before, "an operation read the whole table");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_a_lease_that_never_ends_is_not_held_for_ever() {
+    let server = PostgresServer::start();
+    let pool = pool_at(&server.url()).await;
+    store_in(&pool).migrate().await.unwrap();
+    let store = store_in(&pool);
+    let held = lease(&store).await;
+    run(&pool, "UPDATE teamup_tokens SET lease_until = clock_timestamp() + interval '2 hours'").await;
+    // Beyond the longest term: the clock was set back since. It is not held until then.
+    let other = lease(&store).await;
+    assert!(store.renew(&held).await.unwrap_err().is_lease_lost());
+    assert!(store.time_left(&other).unwrap() > Duration::from_secs(3000));
+    run(&pool, "UPDATE teamup_tokens SET lease_until = NULL").await;
+    let _third = lease(&store).await;
+    assert!(store.renew(&other).await.unwrap_err().is_lease_lost());
+    assert!(store.delete(&other).await.unwrap_err().is_lease_lost());
+}

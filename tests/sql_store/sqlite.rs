@@ -1,0 +1,125 @@
+//! What is SQLite's own: a file that processes share, and settings that lose a write.
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
+use sqlx::{SqlitePool, query_scalar};
+use tower_teamup_auth::store::{Expected, SqliteStore, TokenStore};
+
+use crate::process::{OtherProcess, part, say, told as told_by_parent};
+use crate::support::{HOUR, lease, pool_on, record, told};
+
+fn store_in(pool: &SqlitePool) -> SqliteStore {
+    SqliteStore::builder(pool.clone()).lease_lifetime(HOUR).build().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f5_a_missing_table_or_a_file_that_is_read_only_is_found_at_build() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.db");
+    let store = store_in(&pool_on(&file).await);
+    let error = told(&store.check().await.unwrap_err());
+    assert!(error.contains("no such table") && error.contains("migrate"), "{error}");
+    store.migrate().await.unwrap();
+    store.check().await.unwrap();
+
+    let options = SqliteConnectOptions::new().filename(&file).read_only(true);
+    let error = store_in(&SqlitePool::connect_with(options).await.unwrap()).check().await;
+    let error = told(&error.unwrap_err());
+    assert!(error.contains("readonly"), "{error}");
+    let rows: i64 = query_scalar("SELECT count(*) FROM teamup_tokens")
+        .fetch_one(&pool_on(&file).await)
+        .await
+        .unwrap();
+    assert_eq!(rows, 0, "a check leaves nothing behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_a_power_loss_would_show_are_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteConnectOptions::new()
+        .filename(folder.path().join("tokens.db"))
+        .create_if_missing(true)
+        .synchronous(SqliteSynchronous::Off);
+    let store = store_in(&SqlitePool::connect_with(options).await.unwrap());
+    store.migrate().await.unwrap();
+    store.check().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_family_lists_who_has_a_record_and_a_lease_alone_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store_in(&pool_on(&folder.path().join("tokens.db")).await);
+    store.migrate().await.unwrap();
+    let users = store.family();
+    for key in ["b", "a", "c"] {
+        let user = users.open(key).unwrap();
+        let lease = lease(&user).await;
+        if key != "c" {
+            user.save(&lease, Expected::Empty, &record(1, key)).await.unwrap();
+        }
+    }
+    assert_eq!(users.list().await.unwrap(), ["a", "b"]);
+    assert_eq!(users.open("a").unwrap().load().await.unwrap(), Some(record(1, "a")));
+    for key in ["", "a\0b", "a\u{1}b"] {
+        assert!(users.open(key).unwrap_err().is_invalid_input());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_leaves_no_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = pool_on(&folder.path().join("tokens.db")).await;
+    let store = store_in(&pool);
+    store.migrate().await.unwrap();
+    let held = lease(&store).await;
+    store.save(&held, Expected::Empty, &record(1, "a")).await.unwrap();
+    store.delete(&held).await.unwrap();
+    assert!(store.try_acquire().await.unwrap().lease.is_none(), "the lease is still held");
+    store.release(held).await.unwrap();
+    let rows: i64 =
+        query_scalar("SELECT count(*) FROM teamup_tokens").fetch_one(&pool).await.unwrap();
+    assert_eq!(rows, 0);
+}
+
+/// What the children of the next test do: rotate under the lease, so often.
+async fn rotate(store: &SqliteStore, rotations: usize) {
+    for _ in 0..rotations {
+        let lease = loop {
+            match store.try_acquire().await.unwrap().lease {
+                Some(lease) => break lease,
+                None => store.changed().await,
+            }
+        };
+        let before = store.load().await.unwrap();
+        let next = record(before.as_ref().map_or(0, |record| record.revision()) + 1, "n");
+        store.save(&lease, Expected::found(before.as_ref()), &next).await.unwrap();
+        store.release(lease).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_two_processes_that_share_a_file_lose_no_rotation() {
+    const ROTATIONS: usize = 15;
+    if let Some((_, file)) = part::<std::path::PathBuf>() {
+        let store = store_in(&pool_on(&file).await);
+        say("ready");
+        let _ = told_by_parent();
+        rotate(&store, ROTATIONS).await;
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.db");
+    let store = store_in(&pool_on(&file).await);
+    store.migrate().await.unwrap();
+    let name = "sqlite::p1_two_processes_that_share_a_file_lose_no_rotation";
+    let mut others = [(); 2].map(|()| OtherProcess::start(name, "rotate", &file));
+    for other in &mut others {
+        assert_eq!(other.hear(), "ready");
+    }
+    for other in &mut others {
+        other.go_on();
+    }
+    for other in others {
+        other.passes();
+    }
+    assert_eq!(store.load().await.unwrap().unwrap().revision(), 2 * ROTATIONS as u64);
+}
