@@ -59,11 +59,14 @@ impl Notes {
         let mut notes = SPARE_NOTES.with_borrow_mut(Vec::pop).unwrap_or_default();
         let (method, headers) = (request.method().as_str(), request.headers());
         let path = request.uri().path_and_query().map_or("", |path| path.as_str());
-        notes.fill(|room| {
-            room.write(method.as_bytes())?;
-            room.write(path.as_bytes())?;
-            headers.iter().try_for_each(|(name, value)| room.write_header(name, value))
-        });
+        notes.fill(
+            || method.len() + path.len() + buffer::written_len(headers),
+            |writer| {
+                writer.write(method.as_bytes())?;
+                writer.write(path.as_bytes())?;
+                headers.iter().try_for_each(|(name, value)| writer.write_header(name, value))
+            },
+        );
         Notes(notes)
     }
 }

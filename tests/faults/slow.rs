@@ -14,7 +14,7 @@ use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
 use tower_teamup_auth::store::{MemoryStore, StoreError, Stored, TokenStore};
 use tower_teamup_auth::token::{AccessToken, Clock, RefreshToken};
-use tower_teamup_auth::{AuthLayer, Credentials, Step, TokenSet};
+use tower_teamup_auth::{AuthLayer, Credentials, ResponseBody, Step, TokenSet};
 
 use crate::log::Log;
 use crate::scene::{MODE, SAVED, UNSAVED, kept, once_at};
@@ -100,7 +100,7 @@ impl Refresh for Endpoint {
     }
 }
 
-type Api = BoxCloneSyncService<Request<String>, Response<String>, BoxError>;
+type Api = BoxCloneSyncService<Request<String>, Response<ResponseBody<String>>, BoxError>;
 
 struct Scene {
     store: Slow,

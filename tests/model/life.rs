@@ -19,7 +19,7 @@ use tower_teamup_auth::{Auth, AuthLayer, Credentials, Error, RequestMode, Step, 
 use crate::histories::{Begin, CallPlan, History, Op, Tokens};
 use crate::model::Change;
 use crate::readiness::{Checked, Counts};
-use crate::server::{BASE, Body, CALL, Sent, Server};
+use crate::server::{BASE, Body, CALL, Delivered, Server};
 use crate::store::{Store, at_revision, refresh_of};
 use crate::terms::{Answer, Refresh, SECRET};
 use crate::world::World;
@@ -354,7 +354,7 @@ impl World {
     }
 
     /// Polls `answer` at most `patience` times, each time that it is woken, and then drops it.
-    async fn watch(self, call: usize, answer: impl Future<Output = Sent>, patience: Option<usize>) {
+    async fn watch(self, call: usize, answer: impl Future<Output = Delivered>, patience: Option<usize>) {
         let mut answer = Box::pin(answer);
         let mut polls = 0;
         let answer = poll_fn(|cx| {

@@ -11,13 +11,16 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{BoxError, Service};
-use tower_teamup_auth::{REQUEST_MODE, RequestMode};
+use tower_teamup_auth::{REQUEST_MODE, RequestMode, ResponseBody};
 
 use crate::terms::{Answer, Failure, Refresh};
 use crate::world::World;
 
 pub(crate) type Body = Full<Bytes>;
 pub(crate) type Sent = Result<Response<Body>, BoxError>;
+
+/// What a caller of the layer gets.
+pub(crate) type Delivered = Result<Response<ResponseBody<Body>>, BoxError>;
 
 pub(crate) const BASE: &str = "https://api.test/api/v2";
 pub(crate) const CALL: &str = "x-call";

@@ -8,7 +8,7 @@ use tower_teamup_auth::{Error, RequestMode, TokenSet};
 
 use crate::histories::{Begin, Tokens};
 use crate::model::{End, Model};
-use crate::server::{Inner, Knowledge, Sent};
+use crate::server::{Delivered, Inner, Knowledge};
 use crate::store::{Kept, refresh_of};
 use crate::terms::{Answer, Now, Refresh, SECRET};
 use crate::time::{Stopwatch, wall_time};
@@ -98,7 +98,7 @@ impl World {
     }
 
     /// Tells the model how a call ended.
-    pub(crate) fn call_ended(&self, call: usize, answer: Sent) {
+    pub(crate) fn call_ended(&self, call: usize, answer: Delivered) {
         let end = match answer {
             Ok(response) => End::Answered {
                 status: response.status().as_u16(),

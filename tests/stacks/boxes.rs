@@ -4,15 +4,16 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Layer, ServiceBuilder};
+use tower_teamup_auth::ResponseBody;
 
 use crate::support::{Body, Setup, status};
 
-type Boxed<E> = BoxCloneSyncService<Request<Body>, Response<Incoming>, E>;
+type Boxed<R, E> = BoxCloneSyncService<Request<Body>, Response<R>, E>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn above_the_box_is_clone_send_and_sync() {
     let setup = Setup::new().await;
-    let api: Boxed<BoxError> = ServiceBuilder::new()
+    let api: Boxed<ResponseBody<Incoming>, BoxError> = ServiceBuilder::new()
         .layer(BoxCloneSyncService::layer())
         .layer(setup.auth())
         .service(setup.client.clone());
@@ -26,6 +27,6 @@ async fn above_the_box_is_clone_send_and_sync() {
 #[tokio::test]
 async fn below_the_box_is_a_client_like_any_other() {
     let setup = Setup::new().await;
-    let client: Boxed<_> = BoxCloneSyncService::new(setup.client.clone());
+    let client: Boxed<Incoming, _> = BoxCloneSyncService::new(setup.client.clone());
     setup.survives_an_expiry(setup.auth().layer(client)).await;
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use http_body::Body;
 use http_body_util::BodyExt;
 use http_body_util::combinators::BoxBody;
-use hyper::body::Incoming;
 use tower::timeout::error::Elapsed;
-use tower::{ServiceBuilder, ServiceExt};
+use tower::{BoxError, ServiceBuilder, ServiceExt};
 use tower_http::timeout::TimeoutLayer;
 
 use crate::support::{Setup, call, pass};
@@ -19,8 +19,11 @@ const LIMIT: Duration = Duration::from_secs(5);
 const TOO_LONG: Duration = Duration::from_secs(6);
 
 /// tower-http's timeout answers by itself, and asks for a body that can be made of nothing.
-fn boxed(response: Response<Incoming>) -> Response<BoxBody<Bytes, hyper::Error>> {
-    response.map(BodyExt::boxed)
+fn boxed<B>(response: Response<B>) -> Response<BoxBody<Bytes, BoxError>>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Sync + 'static,
+{
+    response.map(|body| body.map_err(Into::into).boxed())
 }
 
 #[tokio::test]

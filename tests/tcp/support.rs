@@ -18,7 +18,8 @@ use tokio::task::JoinHandle;
 use tower::{Layer, Service, ServiceExt};
 use tower_teamup_auth::testing::{CALLER, FakeTeamUp};
 use tower_teamup_auth::{
-    Auth, AuthLayer, BoxError, Credentials, CredentialsBuilder, Error, RequestMode, TokenSet,
+    Auth, AuthLayer, BoxError, Credentials, CredentialsBuilder, Error, RequestMode,
+    ResponseBody, TokenSet,
 };
 
 use crate::readiness::Checked;
@@ -97,16 +98,17 @@ pub(crate) struct Answer {
 }
 
 /// Sends one request through a clone of `service` and reads the answer.
-pub(crate) async fn call<S, B>(service: &S, request: Request<B>) -> Result<Answer, BoxError>
+pub(crate) async fn call<S, B, R>(service: &S, request: Request<B>) -> Result<Answer, BoxError>
 where
-    S: Service<Request<B>, Response = Response<Incoming>> + Clone,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Error: Into<BoxError>,
+    R: http_body::Body<Error: Into<BoxError>>,
 {
     let response = service.clone().oneshot(request).await.map_err(Into::into);
     let response = response.inspect_err(|error| witness::look_at_error(&**error))?;
     let (head, body) = response.into_parts();
     witness::look_at(&head);
-    let body = body.collect().await?.to_bytes();
+    let body = body.collect().await.map_err(Into::into)?.to_bytes();
     let reason: Option<Error> = head.extensions.get().cloned();
     reason.iter().for_each(|reason| witness::look_at_error(reason));
     Ok(Answer { status: head.status, headers: head.headers, body, reason })
@@ -115,7 +117,7 @@ where
 /// The status of one `GET` of `/echo`.
 pub(crate) async fn status<S>(service: &S, server: &FakeTeamUp, caller: impl ToString) -> u16
 where
-    S: Service<Request<Body>, Response = Response<Incoming>> + Clone,
+    S: Service<Request<Body>, Response = Response<ResponseBody<Incoming>>> + Clone,
     S::Error: Into<BoxError>,
 {
     call(service, get(server, "/echo", caller)).await.unwrap().status.as_u16()
@@ -181,7 +183,7 @@ impl Crowd<u16> {
     /// Callers of `/echo` through clones of `service`, and the status that each gets.
     pub(crate) fn calling<S>(size: usize, service: &S, server: &FakeTeamUp) -> Self
     where
-        S: Service<Request<Body>, Response = Response<Incoming>> + Clone + Send + Sync + 'static,
+        S: Service<Request<Body>, Response = Response<ResponseBody<Incoming>>> + Clone + Send + Sync + 'static,
         S::Error: Into<BoxError>,
         S::Future: Send,
     {

@@ -9,6 +9,7 @@ use tokio_test::{assert_pending, assert_ready_ok};
 use tower::{ServiceExt, service_fn};
 
 use super::*;
+use crate::middleware::decision::{AnsweredElsewhere, Redirected};
 
 /// In place of a client: answers from the URL that it was asked for.
 async fn echo(request: Request) -> reqwest::Result<Response> {
@@ -68,9 +69,9 @@ async fn p4_a_path_that_would_be_read_as_part_of_the_host_is_sent_nowhere() {
     assert_eq!(Response::from(answer).url().as_str(), "https://goteamup.com/?a=b");
 }
 
-#[test]
-fn only_another_origin_is_elsewhere() {
-    let asked = "https://goteamup.com/api/v2/events".parse().unwrap();
+#[tokio::test]
+async fn only_another_origin_is_elsewhere() {
+    let asked: Url = "https://goteamup.com/api/v2/events".parse().unwrap();
     for (answered, elsewhere) in [
         ("https://goteamup.com/other", false),
         ("https://goteamup.com:443/", false),
@@ -78,9 +79,12 @@ fn only_another_origin_is_elsewhere() {
         ("http://goteamup.com/", true),
         ("https://api.goteamup.com/", true),
     ] {
-        let response = into_http(answer_from(answered), &asked);
+        let mut response = answer_from(answered);
+        note_redirects(&asked, &mut response, false, Redirects::NotFollowed);
+        let response = into_http(response);
         let noted = response.extensions().get::<AnsweredElsewhere>().is_some();
         assert_eq!(noted, elsewhere, "{answered}");
+        assert_eq!(response.extensions().get(), Some(&Redirected::Followed), "{answered}");
     }
 }
 

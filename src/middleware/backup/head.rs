@@ -274,7 +274,7 @@ mod tests {
     fn a_buffer_is_reused_unless_it_grew_large_or_the_pool_is_full() {
         fn waiting() -> usize {
             let first = POOL.take();
-            let count = uppermost.as_ref().map_or(0, |buffer| buffer.depth + 1);
+            let count = first.as_ref().map_or(0, |buffer| buffer.depth + 1);
             POOL.set(first);
             count
         }

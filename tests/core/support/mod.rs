@@ -18,14 +18,16 @@ use http_body_util::Full;
 use tower::{BoxError, Layer, ServiceExt};
 use tower_teamup_auth::refresh::HttpService;
 use tower_teamup_auth::token::Clock;
-use tower_teamup_auth::{Auth, AuthLayer, Credentials, CredentialsBuilder, Error, RequestMode};
+use tower_teamup_auth::{
+    Auth, AuthLayer, Credentials, CredentialsBuilder, Error, RequestMode, ResponseBody,
+};
 
 use self::server::Server;
 use crate::readiness::Checked;
 use crate::witness;
 
 pub(crate) type Body = Full<Bytes>;
-pub(crate) type Answer = Result<Response<Body>, BoxError>;
+pub(crate) type Answer = Result<Response<ResponseBody<Body>>, BoxError>;
 pub(crate) type Client = Auth<Checked<Server>>;
 
 pub(crate) const BASE: &str = "https://api.test/api/v2";
