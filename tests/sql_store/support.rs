@@ -45,7 +45,7 @@ pub(crate) fn found(attempt: Attempt<TimedLease>) -> Option<StoredRecord> {
 }
 
 /// All that an error says, its sources included.
-pub(crate) fn told(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(Some(error), |error| error.source());
+pub(crate) fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let sources = std::iter::successors(Some(error), |&error| error.source());
     sources.map(|error| format!("{error} {error:?}")).collect::<Vec<_>>().join(": ")
 }

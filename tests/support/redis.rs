@@ -17,6 +17,8 @@ pub struct RedisServer {
     port: u16,
     folder: PathBuf,
     arguments: Vec<String>,
+    /// The port of the primary that it watches, if it is a Sentinel.
+    sentinel_of: Option<u16>,
 }
 
 impl RedisServer {
@@ -31,6 +33,10 @@ impl RedisServer {
 
     /// The same, with further arguments: `["--requirepass", "secret"]`, say.
     pub fn start_with(arguments: &[&str]) -> Self {
+        RedisServer::in_folder(arguments).started()
+    }
+
+    fn in_folder(arguments: &[&str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "teamup-redis-{}-{}",
@@ -40,12 +46,15 @@ impl RedisServer {
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).expect("a folder for redis-server");
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut server = RedisServer { process: None, port: 0, folder, arguments };
+        RedisServer { process: None, port: 0, folder, arguments, sentinel_of: None }
+    }
+
+    fn started(mut self) -> Self {
         // Another process may take the free port in between, so the first one is not always had.
         for _ in 0..5 {
-            server.port = free_port();
-            if server.launch() {
-                return server;
+            self.port = free_port();
+            if self.launch() {
+                return self;
             }
         }
         panic!("redis-server does not start on any free port; try it by hand");
@@ -130,9 +139,21 @@ impl RedisServer {
 
     /// Starts the process; false if it ended again before it answered.
     fn launch(&mut self) -> bool {
-        let spawned = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+        let mut command = Command::new("redis-server");
+        if let Some(primary) = self.sentinel_of {
+            let file = self.folder.join("sentinel.conf");
+            let settings = format!(
+                "sentinel monitor tokens 127.0.0.1 {primary} 1\n\
+                 sentinel down-after-milliseconds tokens 300\n\
+                 sentinel failover-timeout tokens 3000\n"
+            );
+            std::fs::write(&file, settings).expect("a file for Sentinel");
+            command.arg(file).arg("--sentinel");
+        } else {
+            command.args(["--save", "", "--appendonly", "no"]);
+        }
+        let spawned = command
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no"])
             .arg("--dir")
             .arg(&self.folder)
             .args(&self.arguments)
@@ -170,6 +191,75 @@ impl Drop for RedisServer {
     }
 }
 
+/// Three nodes of a cluster, which share all slots among them.
+pub struct RedisCluster {
+    pub nodes: [RedisServer; 3],
+}
+
+impl RedisCluster {
+    /// Starts the nodes, and waits until each knows the others.
+    pub fn start() -> Self {
+        let buses = [(); 3].map(|()| free_port().to_string());
+        let nodes = buses.each_ref().map(|bus| {
+            RedisServer::start_with(&["--cluster-enabled", "yes", "--cluster-port", bus])
+        });
+        let slots = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
+        for ((node, (first, last)), epoch) in nodes.iter().zip(slots).zip(["1", "2", "3"]) {
+            node.query::<()>(&["CLUSTER", "ADDSLOTSRANGE", first, last]);
+            node.query::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", epoch]);
+        }
+        for (node, bus) in nodes.iter().zip(&buses).skip(1) {
+            nodes[0].query::<()>(&["CLUSTER", "MEET", "127.0.0.1", &node.port().to_string(), bus]);
+        }
+        let cluster = RedisCluster { nodes };
+        cluster.wait_until_whole();
+        cluster
+    }
+
+    /// Waits until every node knows of all slots.
+    pub fn wait_until_whole(&self) {
+        for node in &self.nodes {
+            until("the cluster is whole", || {
+                let state: String = node.query(&["CLUSTER", "INFO"]);
+                state.contains("cluster_state:ok") && state.contains("cluster_known_nodes:3")
+            });
+        }
+    }
+
+    pub fn urls(&self) -> Vec<String> {
+        self.nodes.iter().map(RedisServer::url).collect()
+    }
+}
+
+/// A Sentinel that watches one primary under the name `tokens`, and makes its replica the primary
+/// when the primary is gone for 300 ms.
+pub struct RedisSentinel(RedisServer);
+
+impl RedisSentinel {
+    /// Starts it, and waits until it knows of the primary's replica.
+    pub fn start(primary: &RedisServer) -> Self {
+        let mut server = RedisServer::in_folder(&[]);
+        server.sentinel_of = Some(primary.port());
+        let sentinel = RedisSentinel(server.started());
+        until("Sentinel knows of the replica", || {
+            let known: Vec<redis::Value> = sentinel.0.query(&["SENTINEL", "REPLICAS", "tokens"]);
+            !known.is_empty()
+        });
+        sentinel
+    }
+
+    pub fn url(&self) -> String {
+        self.0.url()
+    }
+
+    /// The port of the server that it takes for the primary.
+    pub fn primary(&self) -> u16 {
+        let (_, port): (String, u16) =
+            self.0.query(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "tokens"]);
+        port
+    }
+}
+
 /// Waits until a condition comes true.
 ///
 /// # Panics
@@ -182,7 +272,7 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    panic!("waited 20 s in vain until {what}");
+    panic!("waited 20 s without effect until {what}");
 }
 
 /// A loopback port that nobody listens on at this moment.

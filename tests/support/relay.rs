@@ -98,6 +98,11 @@ impl Relay {
         assert!(is_reached, "waited 20 s in vain for something to hold");
     }
 
+    /// Is something held at this moment?
+    pub fn is_holding(&self) -> bool {
+        self.gate.lock().is_reached
+    }
+
     /// Lets pass what is held.
     pub fn let_pass(&self) {
         self.decide(true);

@@ -96,7 +96,7 @@ impl RedisSource {
     /// let sentinel = Arc::new(sentinel);
     /// let source = RedisSource::connector(move || {
     ///     let sentinel = Arc::clone(&sentinel);
-    ///     async move { sentinel.get_async_connection().await }
+    ///     async move { sentinel.lock().await.get_async_connection().await }
     /// });
     /// # }
     /// ```
