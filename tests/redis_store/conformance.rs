@@ -6,7 +6,7 @@ use redis::cluster::ClusterClient;
 use redis::sentinel::{SentinelClient, SentinelServerType};
 use tokio::sync::Mutex;
 use tower_teamup_auth::store::EncryptionKey;
-use tower_teamup_auth::store::next::{RedisSource, RedisStore, RedisStoreBuilder};
+use tower_teamup_auth::store::{RedisSource, RedisStore, RedisStoreBuilder};
 use tower_teamup_auth::testing::conformance::Conformance;
 
 use crate::redis_server::{RedisCluster, RedisSentinel, RedisServer};

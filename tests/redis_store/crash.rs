@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 
-use tower_teamup_auth::store::next::{Expected, RedisStore, TokenStore};
+use tower_teamup_auth::store::{Expected, RedisStore, TokenStore};
 
 use crate::process::{OtherProcess, part, say, told};
 use crate::redis_server::{RedisServer, until};

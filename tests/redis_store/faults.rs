@@ -1,6 +1,6 @@
 //! When Redis is gone, silent, closed to the store, or back again.
 
-use tower_teamup_auth::store::next::{Expected, RedisStore, TokenStore};
+use tower_teamup_auth::store::{Expected, RedisStore, TokenStore};
 
 use crate::redis_server::{RedisServer, free_port, until};
 use crate::relay::{Hold, Relay};
@@ -63,8 +63,9 @@ async fn f5_a_command_that_the_acl_forbids_is_found_at_build() {
         server.query::<()>(&[&user, rules].concat());
     };
     let keys = "~tower-teamup-auth:*";
-    let commands =
-        ["eval", "get", "set", "del", "pttl", "pexpire", "exists", "hget", "hset", "hgetall", "hdel"];
+    let commands = [
+        "eval", "get", "set", "del", "pttl", "pexpire", "exists", "hget", "hset", "hgetall", "hdel",
+    ];
     let needed: Vec<String> = commands.iter().map(|command| format!("+{command}")).collect();
     let needed: Vec<&str> = needed.iter().map(String::as_str).collect();
 

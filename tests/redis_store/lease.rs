@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use tower_teamup_auth::store::next::{Expected, RedisStore, StoredRecord, TokenStore};
+use tower_teamup_auth::store::{Expected, RedisStore, StoredRecord, TokenStore};
 
 use crate::process::{OtherProcess, part, say, told as told_by_parent};
 use crate::redis_server::{RedisServer, until};

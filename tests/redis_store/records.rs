@@ -1,7 +1,7 @@
 //! What stands in Redis, and what is refused there.
 
 use tower_teamup_auth::store::EncryptionKey;
-use tower_teamup_auth::store::next::{Expected, RedisStore, StoredRecord, TokenStore};
+use tower_teamup_auth::store::{Expected, RedisStore, StoredRecord, TokenStore};
 
 use crate::redis_server::RedisServer;
 use crate::support::{KEY, found, lease, record, store_at, told};

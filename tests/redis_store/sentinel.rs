@@ -1,6 +1,6 @@
 //! A failover by Sentinel to a replica that lacks the last write: what is lost, and what is not.
 
-use tower_teamup_auth::store::next::{Expected, TokenStore};
+use tower_teamup_auth::store::{Expected, TokenStore};
 
 use crate::conformance::through;
 use crate::redis_server::{RedisSentinel, RedisServer, until};

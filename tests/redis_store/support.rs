@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use tower_teamup_auth::TokenSet;
-use tower_teamup_auth::store::next::{
+use tower_teamup_auth::store::{
     Attempt, LoginId, RecordContent, RedisSource, RedisStore, StoredRecord, TimedLease, TokenStore,
 };
 use tower_teamup_auth::token::RefreshToken;

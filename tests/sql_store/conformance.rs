@@ -30,10 +30,7 @@ async fn check_postgres(is_sealed: bool) {
         let pool = pool_at(&server.url()).await;
         seal(PostgresStore::builder(pool), is_sealed).build().unwrap()
     };
-    Conformance::new(open)
-        .expire_lease(move || end_lease_in_postgres(pool.clone()))
-        .check()
-        .await;
+    Conformance::new(open).expire_lease(move || end_lease_in_postgres(pool.clone())).check().await;
 }
 
 async fn check_sqlite(is_sealed: bool) {
@@ -41,11 +38,9 @@ async fn check_sqlite(is_sealed: bool) {
     let file = folder.path().join("tokens.db");
     let pool = pool_on(&file).await;
     SqliteStore::new(pool.clone()).migrate().await.unwrap();
-    let open = async || seal(SqliteStore::builder(pool_on(&file).await), is_sealed).build().unwrap();
-    Conformance::new(open)
-        .expire_lease(move || end_lease_in_sqlite(pool.clone()))
-        .check()
-        .await;
+    let open =
+        async || seal(SqliteStore::builder(pool_on(&file).await), is_sealed).build().unwrap();
+    Conformance::new(open).expire_lease(move || end_lease_in_sqlite(pool.clone())).check().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,8 +7,9 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tower_teamup_auth::store::{Expected, PostgresStore, TokenStore};
 
 use crate::postgres_server::PostgresServer;
+use crate::process::{OtherProcess, part, say, told as told_by_parent};
 use crate::relay::{Hold, Relay};
-use crate::support::{HOUR, found, lease, pool_at, record, told};
+use crate::support::{HOUR, lease, pool_at, record, rotate, told};
 
 async fn run(pool: &PgPool, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap();
@@ -66,8 +67,11 @@ async fn f5_a_missing_table_or_right_is_found_at_build_and_nothing_is_left_behin
         sqlx::query_scalar("SELECT count(*) FROM teamup_tokens").fetch_one(&pool).await.unwrap();
     assert_eq!(rows, 0);
 
-    run(&pool, "CREATE ROLE app LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON teamup_tokens TO app")
-        .await;
+    run(
+        &pool,
+        "CREATE ROLE app LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON teamup_tokens TO app",
+    )
+    .await;
     let options: PgConnectOptions = server.url().parse().unwrap();
     for right in ["SELECT", "INSERT", "UPDATE", "DELETE"] {
         run(&pool, &format!("REVOKE {right} ON teamup_tokens FROM app")).await;
@@ -83,6 +87,32 @@ async fn f5_a_missing_table_or_right_is_found_at_build_and_nothing_is_left_behin
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p1_processes_that_take_turns_lose_no_rotation() {
+    const ROTATIONS: u64 = 8;
+    if let Some((_, url)) = part::<std::ffi::OsString>() {
+        let store = store_in(&pool_at(&url.into_string().unwrap()).await);
+        say("ready");
+        let _ = told_by_parent();
+        return rotate(&store, ROTATIONS).await;
+    }
+    let server = PostgresServer::start();
+    let store = store_in(&pool_at(&server.url()).await);
+    store.migrate().await.unwrap();
+    let name = "postgres::p1_processes_that_take_turns_lose_no_rotation";
+    let mut others = [(); 3].map(|()| OtherProcess::start(name, "child", &server.url()));
+    for other in &mut others {
+        assert_eq!(other.hear(), "ready");
+    }
+    for other in &mut others {
+        other.go_on();
+    }
+    for other in others {
+        other.passes();
+    }
+    assert_eq!(store.load().await.unwrap().unwrap().revision(), 3 * ROTATIONS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p2_a_serializable_database_loses_no_rotation() {
     let server = PostgresServer::start();
     let pool = pool_at(&server.url()).await;
@@ -92,20 +122,7 @@ async fn p2_a_serializable_database_loses_no_rotation() {
     let tasks = (0..4).map(|_| {
         let store = store.clone();
         tokio::spawn(async move {
-            for _ in 0..5 {
-                let attempt = loop {
-                    let attempt = store.try_acquire().await.unwrap();
-                    if attempt.lease.is_some() {
-                        break attempt;
-                    }
-                    store.changed().await;
-                };
-                let lease = attempt.lease.clone().unwrap();
-                let before = found(attempt);
-                let next = record(before.as_ref().map_or(0, |record| record.revision()) + 1, "n");
-                store.save(&lease, Expected::found(before.as_ref()), &next).await.unwrap();
-                store.release(lease).await.unwrap();
-            }
+            rotate(&store, 5).await;
         })
     });
     for task in tasks.collect::<Vec<_>>() {
@@ -174,7 +191,8 @@ async fn p2_a_failover_loses_the_last_write_and_the_holder_writes_it_again() {
     // Lost: the last write. Not lost: the table, the record before, and what the holder has.
     assert_eq!(on_standby.load().await.unwrap(), Some(record(1, "a")));
     let renewed = on_standby.renew(&first).await.unwrap();
-    let error = on_standby.save(&renewed, Expected::Revision(2), &record(3, "c")).await.unwrap_err();
+    let error =
+        on_standby.save(&renewed, Expected::Revision(2), &record(3, "c")).await.unwrap_err();
     assert!(error.is_conflict(), "{error:?}");
     on_standby.save(&renewed, Expected::Revision(1), &record(3, "c")).await.unwrap();
     assert_eq!(on_standby.load().await.unwrap(), Some(record(3, "c")));
@@ -183,15 +201,18 @@ async fn p2_a_failover_loses_the_last_write_and_the_holder_writes_it_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn f4_a_connection_that_was_forgotten_without_a_word_costs_no_operation() {
     let server = PostgresServer::start();
-    let relay = Relay::to(server.port());
-    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", relay.port());
-    // Without the ping before each use, which would find nothing out either.
-    let pool = PgPoolOptions::new().test_before_acquire(false).connect(&url).await.unwrap();
-    let store = PostgresStore::new(pool);
-    store.migrate().await.unwrap();
-    relay.hold(Hold::Request, "SELECT");
-    assert_eq!(store.load().await.unwrap(), None);
-    relay.cut();
+    // The operation itself, or the ping that the pool sends before it.
+    for (pings, marker) in [(false, "SELECT"), (true, "S\0\0\0\u{4}")] {
+        let relay = Relay::to(server.port());
+        let url = format!("postgres://postgres@127.0.0.1:{}/postgres", relay.port());
+        let pool = PgPoolOptions::new().test_before_acquire(pings).connect(&url).await.unwrap();
+        let store = PostgresStore::builder(pool).timeout(Duration::from_secs(2)).build().unwrap();
+        store.migrate().await.unwrap();
+        relay.hold(Hold::Request, marker);
+        assert_eq!(store.load().await.unwrap(), None);
+        assert!(relay.is_holding());
+        relay.cut();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -257,11 +278,12 @@ async fn a_row_is_found_by_its_key_however_many_there_are() {
          SELECT 'user-' || n, 1, '{}' FROM generate_series(1, 20000) AS n; ANALYZE teamup_tokens",
     )
     .await;
-    let plan: Vec<String> = sqlx::query_scalar("EXPLAIN SELECT record FROM teamup_tokens WHERE key = $1")
-        .bind("user-77")
-        .fetch_all(&pool)
-        .await
-        .unwrap();
+    let plan: Vec<String> =
+        sqlx::query_scalar("EXPLAIN SELECT record FROM teamup_tokens WHERE key = $1")
+            .bind("user-77")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
     assert!(plan.join("\n").contains("Index Scan using teamup_tokens_pkey"), "{plan:?}");
     let statistics = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'teamup_tokens'";
     let scans = || async {
@@ -287,7 +309,8 @@ async fn p1_a_lease_that_never_ends_is_not_held_for_ever() {
     store_in(&pool).migrate().await.unwrap();
     let store = store_in(&pool);
     let held = lease(&store).await;
-    run(&pool, "UPDATE teamup_tokens SET lease_until = clock_timestamp() + interval '2 hours'").await;
+    run(&pool, "UPDATE teamup_tokens SET lease_until = clock_timestamp() + interval '2 hours'")
+        .await;
     // Beyond the longest term: the clock was set back since. It is not held until then.
     let other = lease(&store).await;
     assert!(store.renew(&held).await.unwrap_err().is_lease_lost());

@@ -5,7 +5,7 @@ use sqlx::{SqlitePool, query_scalar};
 use tower_teamup_auth::store::{Expected, SqliteStore, TokenStore};
 
 use crate::process::{OtherProcess, part, say, told as told_by_parent};
-use crate::support::{HOUR, lease, pool_on, record, told};
+use crate::support::{HOUR, lease, pool_on, record, rotate, told};
 
 fn store_in(pool: &SqlitePool) -> SqliteStore {
     SqliteStore::builder(pool.clone()).lease_lifetime(HOUR).build().unwrap()
@@ -80,25 +80,9 @@ async fn what_is_deleted_leaves_no_row() {
     assert_eq!(rows, 0);
 }
 
-/// What the children of the next test do: rotate under the lease, so often.
-async fn rotate(store: &SqliteStore, rotations: usize) {
-    for _ in 0..rotations {
-        let lease = loop {
-            match store.try_acquire().await.unwrap().lease {
-                Some(lease) => break lease,
-                None => store.changed().await,
-            }
-        };
-        let before = store.load().await.unwrap();
-        let next = record(before.as_ref().map_or(0, |record| record.revision()) + 1, "n");
-        store.save(&lease, Expected::found(before.as_ref()), &next).await.unwrap();
-        store.release(lease).await.unwrap();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn p1_two_processes_that_share_a_file_lose_no_rotation() {
-    const ROTATIONS: usize = 15;
+    const ROTATIONS: u64 = 15;
     if let Some((_, file)) = part::<std::path::PathBuf>() {
         let store = store_in(&pool_on(&file).await);
         say("ready");
@@ -121,5 +105,5 @@ async fn p1_two_processes_that_share_a_file_lose_no_rotation() {
     for other in others {
         other.passes();
     }
-    assert_eq!(store.load().await.unwrap().unwrap().revision(), 2 * ROTATIONS as u64);
+    assert_eq!(store.load().await.unwrap().unwrap().revision(), 2 * ROTATIONS);
 }

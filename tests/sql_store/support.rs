@@ -6,10 +6,11 @@ use std::time::Duration;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{PgPool, SqlitePool};
-use tower_teamup_auth::store::{
-    Attempt, LoginId, RecordContent, SqlDatabase, SqlStore, StoredRecord, TimedLease, TokenStore,
-};
 use tower_teamup_auth::TokenSet;
+use tower_teamup_auth::store::{
+    Attempt, Expected, LoginId, RecordContent, SqlDatabase, SqlStore, StoredRecord, TimedLease,
+    TokenStore,
+};
 use tower_teamup_auth::token::RefreshToken;
 
 /// A lease that no test waits for the end of.
@@ -40,7 +41,7 @@ pub(crate) async fn lease<DB: SqlDatabase>(store: &SqlStore<DB>) -> TimedLease {
     store.try_acquire().await.unwrap().lease.expect("nobody else has the lease")
 }
 
-pub(crate) fn found(attempt: Attempt<TimedLease>) -> Option<StoredRecord> {
+fn found(attempt: Attempt<TimedLease>) -> Option<StoredRecord> {
     attempt.record.expect("the store reads the record as well").unwrap()
 }
 
@@ -48,4 +49,22 @@ pub(crate) fn found(attempt: Attempt<TimedLease>) -> Option<StoredRecord> {
 pub(crate) fn told(error: &(dyn std::error::Error + 'static)) -> String {
     let sources = std::iter::successors(Some(error), |&error| error.source());
     sources.map(|error| format!("{error} {error:?}")).collect::<Vec<_>>().join(": ")
+}
+
+/// Rotates under the lease, so often.
+pub(crate) async fn rotate<DB: SqlDatabase>(store: &SqlStore<DB>, rotations: u64) {
+    for _ in 0..rotations {
+        let attempt = loop {
+            let attempt = store.try_acquire().await.unwrap();
+            if attempt.lease.is_some() {
+                break attempt;
+            }
+            store.changed().await;
+        };
+        let lease = attempt.lease.clone().unwrap();
+        let before = found(attempt);
+        let next = record(before.as_ref().map_or(0, StoredRecord::revision) + 1, "n");
+        store.save(&lease, Expected::found(before.as_ref()), &next).await.unwrap();
+        store.release(lease).await.unwrap();
+    }
 }

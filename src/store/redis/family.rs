@@ -66,7 +66,9 @@ impl RedisFamily {
             let mut command = ::redis::cmd("SCAN");
             command.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1000);
             let (next, names): (u64, Vec<String>) = self.call(&command).await?;
-            keys.extend(names.iter().filter_map(|name| Keys::key_of(prefix, name).map(str::to_owned)));
+            keys.extend(
+                names.iter().filter_map(|name| Keys::key_of(prefix, name).map(str::to_owned)),
+            );
             if next == 0 {
                 return Ok(keys.into_iter().collect());
             }
@@ -79,8 +81,7 @@ impl RedisFamily {
         command.arg("cluster");
         // A cluster client asks every node, and answers with a map.
         let answer: ::redis::Value = self.call(&command).await?;
-        Ok(String::from_redis_value(answer)
-            .map_or(true, |text| text.contains("cluster_enabled:1")))
+        Ok(String::from_redis_value(answer).map_or(true, |text| text.contains("cluster_enabled:1")))
     }
 
     async fn call<T: FromRedisValue>(&self, command: &::redis::Cmd) -> Result<T, StoreError> {

@@ -218,9 +218,7 @@ impl TokenStore for RedisStore {
             Some(failure) => Err(self.failed("load the record", failure)),
             None => match ::redis::from_redis_value::<Fields>(found) {
                 Ok(fields) => self.reader().read(fields),
-                Err(error) => {
-                    Err(self.failed("load the record", Failure::of(&error.into(), [])))
-                }
+                Err(error) => Err(self.failed("load the record", Failure::of(&error.into(), []))),
             },
         };
         Ok(attempt.with_record(record))
@@ -277,7 +275,8 @@ impl TokenStore for RedisStore {
     /// See [`TokenStore::delete`]. Fails without the lease: what another process saves meanwhile
     /// would outlive the deletion.
     async fn delete(&self, lease: &TimedLease) -> Result<(), StoreError> {
-        match self.call::<bool>("delete the record", &self.inner.keys.delete(lease.owner())).await? {
+        match self.call::<bool>("delete the record", &self.inner.keys.delete(lease.owner())).await?
+        {
             true => Ok(()),
             false => Err(StoreError::lease_lost()),
         }

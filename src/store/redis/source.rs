@@ -61,9 +61,7 @@ impl<C: ConnectionLike + Send + 'static> Connection for Pooled<C> {
     }
 }
 
-pub(super) fn shared<C: ConnectionLike + Clone + Send + 'static>(
-    connection: C,
-) -> BoxConnection {
+pub(super) fn shared<C: ConnectionLike + Clone + Send + 'static>(connection: C) -> BoxConnection {
     Box::new(Shared(connection))
 }
 

@@ -24,8 +24,8 @@ use zeroize::Zeroizing;
 
 pub use self::builder::SqlStoreBuilder;
 pub use self::family::SqlFamily;
-pub use self::statements::SqlDatabase;
 use self::statements::Row;
+pub use self::statements::SqlDatabase;
 use self::table::Table;
 use super::contract::{Attempt, Expected, TokenStore};
 use super::record::StoredRecord;
@@ -221,8 +221,7 @@ impl<DB: SqlDatabase> TokenStore for SqlStore<DB> {
             let mut connection = self.configuration.pool.acquire().await?;
             DB::try_acquire(&mut connection, table, &self.key, lease.owner(), *lease_lifetime).await
         };
-        let (is_granted, row) =
-            self.configuration.run("ask for the lease", try_acquire).await?;
+        let (is_granted, row) = self.configuration.run("ask for the lease", try_acquire).await?;
         let record = self.read(row);
         let attempt = if is_granted { Attempt::granted(lease) } else { Attempt::busy() };
         Ok(attempt.with_record(record))

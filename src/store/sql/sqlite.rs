@@ -69,8 +69,7 @@ impl Statements for Sqlite {
             "(lease_owner IS NULL OR lease_owner = ?2 OR lease_until IS NULL \
               OR lease_until <= {NOW} OR lease_until > {NOW} + {TOO_LONG})"
         );
-        let look =
-            format!("SELECT NOT {is_free}, revision, record FROM {table} WHERE key = ?1");
+        let look = format!("SELECT NOT {is_free}, revision, record FROM {table} WHERE key = ?1");
         let look = sqlx::query_as(AssertSqlSafe(look)).bind(key).bind(owner);
         let found: Vec<(bool, Option<i64>, Option<Vec<u8>>)> =
             look.fetch_all(&mut *connection).await?;

@@ -23,8 +23,7 @@ pub trait Statements: sqlx::Database {
 
     fn migrate(connection: &mut Self::Connection, table: &Table) -> impl Done<()>;
 
-    fn load(connection: &mut Self::Connection, table: &Table, key: &str)
-    -> impl Done<Option<Row>>;
+    fn load(connection: &mut Self::Connection, table: &Table, key: &str) -> impl Done<Option<Row>>;
 
     /// Was the lease granted, and what does the row hold?
     fn try_acquire(
