@@ -154,7 +154,7 @@ async fn healthz(State(service): State<Service>) -> Response {
             "to_log_in_again"
         } else if state.failure().is_some() {
             "failing"
-        } else if state.unsaved().is_some() {
+        } else if state.dirty().is_some() {
             "unsaved"
         } else {
             "well"

@@ -91,7 +91,7 @@ struct Failing {
 
 impl Failing {
     fn new(tokens: TokenSet) -> Self {
-        Failing { inner: MemoryStore::with_tokens(tokens), writes_to_fail: Arc::default() }
+        Failing { inner: MemoryStore::with_record(tokens), writes_to_fail: Arc::default() }
     }
 }
 
@@ -261,7 +261,7 @@ async fn unsaved_tokens_are_counted_until_they_are_saved() {
 async fn tokens_of_another_process_are_told_as_adopted() {
     let mut heard = Heard::on_this_thread();
     let server = FakeTeamUp::start().await;
-    let store = MemoryStore::with_tokens(server.issue_tokens(&[Provider]));
+    let store = MemoryStore::with_record(server.issue_tokens(&[Provider]));
     let one = builder(&server).store(store.clone()).build().await.unwrap();
     let other = builder(&server).store(store).build().await.unwrap();
     server.expire_access_tokens();

@@ -33,7 +33,7 @@ use tower_teamup_auth::store::{
 use tower_teamup_auth::testing::{FakeTeamUp, Fault};
 use tower_teamup_auth::token::{AccessToken, Clock};
 use tower_teamup_auth::{
-    AuthLayer, AuthScheme, BoxError, Credentials, Error, ProviderId, RequestMode, Step, TokenSet,
+    AuthLayer, AuthScheme, BoxError, Credentials, Error, ProviderId, RequestMode, RefreshStep, TokenSet,
 };
 
 /// Types that hold no secret and can't be had without a server of another kind; the test beside each
@@ -165,7 +165,7 @@ fn show_tokens_and_the_exchange(table: &mut Table) {
         "RefreshResponse",
         &RefreshResponse::new(access, None, tokens.refresh_token().clone()),
     );
-    let error = RefreshError::protocol("x").with_rotated(tokens.refresh_token().clone());
+    let error = RefreshError::not_the_endpoint("x").with_rotated(tokens.refresh_token().clone());
     table.error("RefreshError", &error);
     table.both("FailureClass", &FailureClass::Rejected);
     table.debug("ResponseFormat", &ResponseFormat::Json);
@@ -175,13 +175,13 @@ fn show_tokens_and_the_exchange(table: &mut Table) {
     table.both("AuthScheme", &AuthScheme::Bearer);
     table.both("RequestMode", &RequestMode::Provider);
     table.both("ProviderId", &ProviderId::new(7));
-    table.debug("Step", &Step::Exchanged);
+    table.debug("RefreshStep", &RefreshStep::Answered);
 }
 
 async fn show_the_stores(table: &mut Table, folder: &Path) {
     let key = EncryptionKey::from_bytes(*b"s3cret-key-of-32-bytes-in-all-..");
     table.debug("EncryptionKey", &key);
-    table.debug("MemoryStore", &MemoryStore::with_tokens(tokens()));
+    table.debug("MemoryStore", &MemoryStore::with_record(tokens()));
     let store = FileStore::new(folder.join("tokens.json")).encrypt_with(key.clone());
     table.debug("FileStore", &store);
     store.check().await.unwrap();

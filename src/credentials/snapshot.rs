@@ -265,9 +265,19 @@ mod tests {
     use crate::token::{RefreshToken, TokenSet};
 
     const NOW: Moment = Moment { monotonic: 10_000, wall: 1_000_000_000 };
-    const MODE: RequestMode = RequestMode::Provider;
 
-    fn published(access: &str, lives: Option<u64>) -> Snapshot {
+    impl Snapshot {
+        /// With a token for provider mode that has no known end.
+        pub(crate) fn with_token(provider_id: Option<ProviderId>, access: &str) -> Self {
+            of_tokens(provider_id, access, None)
+        }
+    }
+
+    fn of_tokens(
+        provider_id: Option<ProviderId>,
+        access: &str,
+        lives: Option<u64>,
+    ) -> Snapshot {
         let tokens = TokenSet::new(RefreshToken::new("r").unwrap()).with_access_token_until(
             MODE,
             AccessToken::new(access).unwrap(),
@@ -285,7 +295,12 @@ mod tests {
             keep_warm: None,
         };
         let state = CredentialState::<u8, u8>::new(config, Some(record), NOW);
-        Snapshot::empty(None).followed_by(&state.view(), AuthScheme::Bearer)
+        Snapshot::empty(provider_id).followed_by(&state.view(), AuthScheme::Bearer)
+    }
+    const MODE: RequestMode = RequestMode::Provider;
+
+    fn published(access: &str, lives: Option<u64>) -> Snapshot {
+        of_tokens(None, access, lives)
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,7 +80,9 @@ impl StoreClient {
 
     /// How much longer the lease is valid; `None` where it is valid until it is released.
     pub(crate) fn time_left(&self, lease: &DynLease) -> Option<Duration> {
-        self.store.as_ref().and_then(|store| store.time_left(lease))
+        let store = self.store.as_ref()?;
+        // A store that panics here can't be relied on: its lease counts as lost.
+        catch_unwind(AssertUnwindSafe(|| store.time_left(lease))).unwrap_or(Some(Duration::ZERO))
     }
 
     pub(crate) async fn save(

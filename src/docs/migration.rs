@@ -26,7 +26,7 @@
 //! | 7 | the mode and the token beside it differ | they come from the same place |
 //! | 8 | ten callers meet ten 401s and send the same refresh token ten times; the second kills the login | one exchange for each token that was refused; one repeat |
 //!
-//! # Step by step
+//! # RefreshStep by step
 //!
 //! 1. **Take the tokens along.** What you have stored becomes a [`TokenSet`]: the refresh token, and
 //!    where you know its mode and its end, the access token. Without one, the first request mints it.

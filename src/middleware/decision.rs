@@ -323,12 +323,10 @@ fn passed_follow_redirect(_extensions: &Extensions) -> bool {
 mod tests {
     use super::*;
     use crate::credentials::Snapshot;
-    use crate::headers::AuthScheme;
 
     /// Appends a token, a mode and a provider id to `headers`, if it has none of them.
     fn append_all(headers: &mut HeaderMap) -> bool {
-        let snapshot = Snapshot::empty(Some(ProviderId::new(7)))
-            .with_m2m(&"a-token".parse().unwrap(), AuthScheme::Bearer);
+        let snapshot = Snapshot::with_token(Some(ProviderId::new(7)), "a-token");
         let mode = RequestMode::Provider;
         let held = snapshot.mode(mode).token.as_ref().unwrap();
         append_headers(held, mode, snapshot.provider_id(), headers)

@@ -222,6 +222,15 @@ fn write_hex(bytes: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
+/// The record that a login with these tokens begins with: revision 1 of the login that its refresh
+/// token names.
+impl From<TokenSet> for StoredRecord {
+    fn from(tokens: TokenSet) -> Self {
+        let login = LoginId::of_seed(tokens.refresh_token());
+        StoredRecord::new(login, 1, RecordContent::Tokens(tokens))
+    }
+}
+
 impl FromStr for LoginId {
     type Err = Error;
 

@@ -210,7 +210,7 @@ async fn store_that_can_not_be_used_is_an_error_at_once_and_never_a_hang() {
             let error = refused(builder(&server).store(store), "the token store could not be used");
             assert!(error.await.is_store());
         }
-        for op in [Op::Lock, Op::Save] {
+        for op in [Op::Acquire, Op::Save] {
             let store = Store::empty();
             store.faults(op, [fault]);
             let seeded = builder(&server).store(store).tokens(server.bare_tokens());

@@ -61,7 +61,7 @@ async fn p10_failing_refresh_in_the_advised_window_never_stops_a_valid_token() {
 
 #[tokio::test(start_paused = true)]
 async fn p10_failing_store_in_the_advised_window_never_stops_a_valid_token() {
-    for op in [Op::Lock, Op::Load] {
+    for op in [Op::Acquire, Op::Load] {
         for fault in [Fault::Fails, Fault::Hangs, Fault::Panics, Fault::PanicsAtOnce] {
             let server = Server::new();
             let store = Store::with_tokens(server.good_tokens(Some(1000)));

@@ -6,6 +6,7 @@ use std::error::Error as _;
 use std::future::Future;
 
 use tower::{Layer, ServiceExt};
+use tower_teamup_auth::store::StoredRecord;
 use tower_teamup_auth::{AuthLayer, Credentials, Error, TokenSet};
 
 use crate::readiness::Checked;
@@ -94,7 +95,7 @@ async fn no_token() -> Error {
 
 async fn store() -> Error {
     let server = Server::new();
-    let (credentials, _store) = with_store(&server, Op::Lock).await;
+    let (credentials, _store) = with_store(&server, Op::Acquire).await;
     credentials.refresh(Provider).await.unwrap_err()
 }
 
@@ -180,9 +181,9 @@ fn rows() -> Vec<Row> {
         ),
         row(
             "StoredFormat",
-            TokenSet::from_json(b"{").unwrap_err(),
+            StoredRecord::from_json(b"{").unwrap_err(),
             Error::is_store,
-            "the stored tokens are not JSON",
+            "the stored record is not JSON",
             "(line 1, column 1)",
             "put back a copy that is whole, or take it away and let the user log in again",
         ),

@@ -69,13 +69,12 @@ async fn p2_panic_in_the_refresh_is_an_error_for_all_who_wait_and_the_next_reque
 
 #[tokio::test(start_paused = true)]
 async fn p2_panic_in_the_store_before_the_exchange_is_an_error_and_spends_nothing() {
-    for op in [Op::Lock, Op::Load, Op::IsHeld] {
+    for op in [Op::Acquire, Op::Load] {
         for fault in [Fault::Panics, Fault::PanicsAtOnce] {
             let server = Server::new();
             let store = Store::with_tokens(server.expired_tokens());
             let credentials = builder(&server).store(store.clone()).build().await.unwrap();
             let client = client(&credentials, &server);
-            let fault = if op == Op::IsHeld { Fault::PanicsAtOnce } else { fault };
             store.faults(op, [fault]);
             let error = failure(within_a_minute(send(&client, get("/events"))).await);
             assert!(error.is_transient(), "{op:?} {fault:?}: {error}");
@@ -112,7 +111,7 @@ async fn p2_panic_while_a_store_is_written_back_does_not_end_the_repetition() {
     let credentials = builder(&server).store(store.clone()).build().await.unwrap();
     store.faults(Op::Save, [Fault::Fails]);
     assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
-    store.faults(Op::Lock, [Fault::PanicsAtOnce, Fault::Panics]);
+    store.faults(Op::Acquire, [Fault::PanicsAtOnce, Fault::Panics]);
     store.faults(Op::Load, [Fault::PanicsAtOnce, Fault::Panics]);
     within_a_minute(credentials.shutdown()).await.unwrap();
     assert_eq!(store.refresh_token(), server.live_refresh_token());

@@ -179,7 +179,7 @@ impl Refresh for Slow {
 /// eight; and their store.
 async fn slow(fails_until: Duration) -> (Credentials, MemoryStore) {
     let server = Server::new();
-    let store = MemoryStore::with_tokens(server.expired_tokens());
+    let store = MemoryStore::with_record(server.expired_tokens());
     let slow = Slow { started: Stopwatch::start(), fails_until, takes: Duration::from_secs(8) };
     let builder = builder(&server).store(store.clone()).wait_timeout(Duration::from_secs(2));
     (builder.refresh_with(slow).build().await.unwrap(), store)
@@ -187,7 +187,7 @@ async fn slow(fails_until: Duration) -> (Credentials, MemoryStore) {
 
 async fn stored_refresh_token(store: &MemoryStore) -> String {
     let tokens = store.load().await.unwrap().expect("the first tokens, or those of the exchange");
-    tokens.refresh_token().expose().to_owned()
+    tokens.tokens().unwrap().refresh_token().expose().to_owned()
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tower::{Layer, Service};
+use tower_teamup_auth::store::StoredRecord;
 use tower_teamup_auth::refresh::{RefreshError, RefreshResponse};
 use tower_teamup_auth::store::{MemoryStore, StoreError};
 use tower_teamup_auth::{AuthLayer, Credentials};
@@ -46,7 +47,7 @@ async fn p5_debug_of_every_public_type_shows_no_token() {
     debug_shows_no_secret(&tokens);
     debug_shows_no_secret(tokens.refresh_token());
     debug_shows_no_secret(&tokens.access_token(Provider));
-    debug_shows_no_secret(&MemoryStore::with_tokens(tokens.clone()));
+    debug_shows_no_secret(&MemoryStore::with_record(tokens.clone()));
     let builder = builder(&server).tokens(tokens.clone()).store(MemoryStore::new());
     debug_shows_no_secret(&builder);
     let m2m = Credentials::m2m("s3cret-m2m".parse().unwrap());
@@ -59,7 +60,7 @@ async fn p5_debug_of_every_public_type_shows_no_token() {
     debug_shows_no_secret(&layer.layer(checked(&server)));
     let minted = tokens.access_token(Provider).unwrap().clone();
     debug_shows_no_secret(&RefreshResponse::new(minted, None, tokens.refresh_token().clone()));
-    let error = RefreshError::protocol("x").with_rotated(tokens.refresh_token().clone());
+    let error = RefreshError::not_the_endpoint("x").with_rotated(tokens.refresh_token().clone());
     error_shows_no_secret(&error);
     error_shows_no_secret(&StoreError::conflict());
 }
@@ -130,7 +131,7 @@ async fn walk(server: &Server) {
     assert!(!call(Customer).await);
     server.every_exchange(Exchange::json(302, quoting.clone()));
     assert!(!call(Customer).await);
-    store.faults(Op::Lock, [Fault::Fails]);
+    store.faults(Op::Acquire, [Fault::Fails]);
     assert!(!call(Customer).await);
     store.faults(Op::Load, [Fault::Panics]);
     assert!(!call(Customer).await);
@@ -147,11 +148,8 @@ async fn walk(server: &Server) {
     server.every_call(Call::Judged);
     // Another process saves first.
     tokio::time::sleep(Duration::from_secs(30)).await;
-    let mut other: serde_json::Value =
-        serde_json::from_str(&store.kept().unwrap().to_json()).unwrap();
-    other["revision"] = 99.into();
-    let other = tower_teamup_auth::TokenSet::from_json(other.to_string().as_bytes()).unwrap();
-    store.overtake_next_save(Some(other));
+    let kept = store.kept().unwrap();
+    store.overtake_next_save(StoredRecord::new(kept.login(), 99, kept.content().clone()));
     credentials.refresh(Provider).await.ok();
     // An odd lifetime, a refusal, a new login, the end.
     server.next_exchanges([Exchange::json(

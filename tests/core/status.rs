@@ -32,7 +32,7 @@ async fn state_tells_until_when_each_mode_is_ready() {
     let credentials = builder(&server).tokens(tokens.clone()).build().await.unwrap();
     let state = credentials.status();
     assert!(state.is_ready() && state.is_healthy() && !state.is_refreshing());
-    assert!(state.failure().is_none() && state.unsaved().is_none() && !state.is_shut_down());
+    assert!(state.failure().is_none() && state.dirty().is_none() && !state.is_shut_down());
     let apart = |one: std::time::SystemTime, other: std::time::SystemTime| {
         one.duration_since(other).or_else(|_| other.duration_since(one)).unwrap()
     };
@@ -101,11 +101,9 @@ async fn what_another_process_has_refreshed_ends_the_failing() {
     assert!(credentials.status().failure().is_some());
 
     // The other process got through.
-    let theirs = format!(
-        r#"{{"version":1,"revision":7,"refresh_token":"{SECRET}-theirs",
-            "provider":{{"access_token":"{SECRET}-adopted","expires_at":null}}}}"#
-    );
-    store.put(Some(TokenSet::from_json(theirs.as_bytes()).unwrap()));
+    let theirs = TokenSet::new(format!("{SECRET}-theirs").parse().unwrap());
+    let adopted = format!("{SECRET}-adopted").parse().unwrap();
+    store.put_refreshed(theirs.with_access_token(Provider, adopted, None), 7);
     tokio::time::sleep(Duration::from_secs(10)).await;
     credentials.refresh(Provider).await.unwrap();
     let state = credentials.status();
@@ -145,22 +143,22 @@ async fn unsaved_tokens_are_told_until_the_store_has_them() {
     credentials.refresh(Provider).await.unwrap();
     let state = credentials.status();
     assert!(state.is_ready() && state.is_healthy(), "the new token is in use: {state}");
-    let unsaved = state.unsaved().expect("not in the store").clone();
+    let unsaved = state.dirty().expect("not in the store").clone();
     assert!(unsaved.error().is_store());
     assert!(state.to_string().contains("newest tokens unsaved since "), "{state}");
     assert!(state.to_string().ends_with("the disk: is full"), "{state}");
 
     // The third write fails too, the fourth succeeds. No refresh is needed to tell.
     let mut last = None;
-    while last.as_ref().is_none_or(|state: &Status| !state.is_ready() || state.unsaved().is_some())
+    while last.as_ref().is_none_or(|state: &Status| !state.is_ready() || state.dirty().is_some())
     {
         last = changes.next().await;
-        if let Some(later) = last.as_ref().and_then(Status::unsaved) {
+        if let Some(later) = last.as_ref().and_then(Status::dirty) {
             assert_eq!(later.since(), unsaved.since());
         }
     }
     let state = credentials.status();
-    assert!(state.unsaved().is_none() && state.failure().is_none(), "{state}");
+    assert!(state.dirty().is_none() && state.failure().is_none(), "{state}");
     assert_eq!(store.refresh_token(), server.live_refresh_token());
 }
 
@@ -171,9 +169,9 @@ async fn a_login_that_could_not_be_saved_is_told_too_and_signing_out_ends_it() {
     let credentials = builder(&server).store(store.clone()).build().await.unwrap();
     store.faults(Op::Save, [Fault::Fails; 100]);
     credentials.log_in(server.good_tokens(None)).await.unwrap_err();
-    assert!(credentials.status().unsaved().is_some() && credentials.status().is_ready());
+    assert!(credentials.status().dirty().is_some() && credentials.status().is_ready());
     credentials.sign_out().await.unwrap();
-    assert!(credentials.status().unsaved().is_none());
+    assert!(credentials.status().dirty().is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
-use tower_teamup_auth::Step;
+use tower_teamup_auth::RefreshStep;
 use tower_teamup_auth::store::FileStore;
 use tower_teamup_auth::testing::FakeTeamUp;
 
@@ -52,7 +52,7 @@ async fn can_not_save(
 ) {
     let store = FileStore::new(path);
     let scene = Scene::set_up(FakeTeamUp::start().await, |builder| {
-        builder.store(store.clone()).at_each_step(once_at(Step::Read, break_it))
+        builder.store(store.clone()).at_each_step(once_at(RefreshStep::Loaded, break_it))
     })
     .await;
     let old = kept(&store).await;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use tower_teamup_auth::Step;
+use tower_teamup_auth::RefreshStep;
 use tower_teamup_auth::store::RedisStore;
 use tower_teamup_auth::testing::FakeTeamUp;
 
@@ -47,7 +47,7 @@ async fn gone_once_the_lock_is_had_nothing_is_spent() {
     let redis = Arc::new(Mutex::new(server(true)));
     let shared = store(&redis.lock().unwrap());
     let killer = Arc::clone(&redis);
-    let kill = once_at(Step::Locked, move || killer.lock().unwrap().kill());
+    let kill = once_at(RefreshStep::LeaseAcquired, move || killer.lock().unwrap().kill());
     let scene = Scene::set_up(FakeTeamUp::start().await, |builder| {
         builder.store(shared.clone()).at_each_step(kill)
     })
@@ -65,7 +65,7 @@ async fn gone_once_the_lock_is_had_nothing_is_spent() {
 #[tokio::test]
 async fn p2_gone_during_or_after_the_exchange_the_newest_pair_is_used_and_saved_later() {
     for (step, keeps) in
-        [(Step::Read, true), (Step::Read, false), (Step::Exchanged, true), (Step::Exchanged, false)]
+        [(RefreshStep::Loaded, true), (RefreshStep::Loaded, false), (RefreshStep::Answered, true), (RefreshStep::Answered, false)]
     {
         let redis = Arc::new(Mutex::new(server(keeps)));
         let shared = store(&redis.lock().unwrap());

@@ -10,7 +10,7 @@ use tower_teamup_auth::client::{HyperClient, hyper_client};
 use tower_teamup_auth::store::TokenStore;
 use tower_teamup_auth::testing::FakeTeamUp;
 use tower_teamup_auth::{
-    Auth, AuthLayer, Credentials, CredentialsBuilder, Error, RequestMode, Step, TokenSet,
+    Auth, AuthLayer, Credentials, CredentialsBuilder, Error, RequestMode, RefreshStep, TokenSet,
 };
 
 use crate::log::Log;
@@ -121,9 +121,9 @@ async fn request(api: &Auth<HyperClient>, server: &FakeTeamUp) -> Result<StatusC
 
 /// A hook that does something once, when the refresh has come to `step`.
 pub(crate) fn once_at(
-    step: Step,
+    step: RefreshStep,
     act: impl FnOnce() + Send + 'static,
-) -> impl Fn(Step) + Send + Sync + 'static {
+) -> impl Fn(RefreshStep) + Send + Sync + 'static {
     let act = Mutex::new(Some(act));
     move |at| {
         if at == step {

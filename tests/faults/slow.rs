@@ -14,7 +14,7 @@ use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
 use tower_teamup_auth::store::{MemoryStore, StoreError, Stored, TokenStore};
 use tower_teamup_auth::token::{AccessToken, Clock, RefreshToken};
-use tower_teamup_auth::{AuthLayer, Credentials, ResponseBody, Step, TokenSet};
+use tower_teamup_auth::{AuthLayer, Credentials, ResponseBody, RefreshStep, TokenSet};
 
 use crate::log::Log;
 use crate::scene::{MODE, SAVED, UNSAVED, kept, once_at};
@@ -111,7 +111,7 @@ struct Scene {
 }
 
 /// The API takes the newest access token only.
-async fn set_up(hook: impl FnOnce(&Slow) -> Box<dyn Fn(Step) + Send + Sync>) -> Scene {
+async fn set_up(hook: impl FnOnce(&Slow) -> Box<dyn Fn(RefreshStep) + Send + Sync>) -> Scene {
     let (store, endpoint, log) = (Slow::default(), Endpoint::default(), Log::catch());
     let tokens = TokenSet::new("refresh-0".parse().unwrap()).with_access_token(
         MODE,
@@ -186,7 +186,7 @@ async fn p2_slow_after_the_exchange_the_newest_pair_is_used_and_saved_later() {
     for (before, after) in [(TEN_SECONDS, Duration::ZERO), (Duration::ZERO, TEN_SECONDS)] {
         let scene = set_up(|store| {
             let store = store.clone();
-            Box::new(once_at(Step::Exchanged, move || store.pause(before, after)))
+            Box::new(once_at(RefreshStep::Answered, move || store.pause(before, after)))
         })
         .await;
         scene.credentials.refresh(MODE).await.unwrap();

@@ -38,7 +38,7 @@ const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/model/regression
 #[derive(Clone, Debug)]
 pub(crate) struct History {
     pub(crate) begin: Begin,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<RefreshStep>,
 }
 
 /// How the world is in the beginning.
@@ -65,16 +65,16 @@ pub(crate) enum Tokens {
 }
 
 #[derive(Clone)]
-pub(crate) struct Step {
+pub(crate) struct RefreshStep {
     pub(crate) op: Op,
     /// How often the other tasks have a turn before the next step; the clock stands still.
     pub(crate) settles: usize,
 }
 
-impl fmt::Debug for Step {
+impl fmt::Debug for RefreshStep {
     /// In one line: a history is read from top to bottom.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Step { op, settles } = self;
+        let RefreshStep { op, settles } = self;
         f.write_str(&format!("{op:?}, and {settles} turns"))
     }
 }
@@ -202,7 +202,7 @@ fn fault() -> impl Strategy<Value = Op> {
         ],
     );
     let read = (
-        prop_oneof![Just(StoreOp::Lock), Just(StoreOp::Load)],
+        prop_oneof![Just(StoreOp::Acquire), Just(StoreOp::Load)],
         prop_oneof![Just(Fault::Fails), Just(Fault::Slow), Just(Fault::Hangs)],
     );
     (prop_oneof![2 => save.boxed(), 1 => read.boxed()], 1_usize..6)
@@ -246,7 +246,7 @@ fn history() -> impl Strategy<Value = History> {
         },
     );
     let settles = prop_oneof![2 => Just(0), 1 => Just(1), 1 => 2_usize..8, 4 => Just(60)];
-    let step = (op(), settles).prop_map(|(op, settles)| Step { op, settles });
+    let step = (op(), settles).prop_map(|(op, settles)| RefreshStep { op, settles });
     (begin, vec(step, 1..60)).prop_map(|(begin, steps)| History { begin, steps })
 }
 

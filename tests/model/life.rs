@@ -14,7 +14,7 @@ use tower::{Layer, Service, ServiceExt};
 use tower_teamup_auth::body::SendOnce;
 use tower_teamup_auth::refresh::HttpService;
 use tower_teamup_auth::token::Clock;
-use tower_teamup_auth::{Auth, AuthLayer, Credentials, Error, RequestMode, Step, TokenSet};
+use tower_teamup_auth::{Auth, AuthLayer, Credentials, Error, RequestMode, RefreshStep, TokenSet};
 
 use crate::histories::{Begin, CallPlan, History, Op, Tokens};
 use crate::model::Change;
@@ -77,7 +77,7 @@ impl Life {
             .base_url(BASE)
             .clock(clock.clone())
             .at_each_step(move |step| {
-                if step == Step::Locked {
+                if step == RefreshStep::LeaseAcquired {
                     hook.with(|state| state.model.transaction_began());
                 }
             })

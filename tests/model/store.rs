@@ -99,7 +99,7 @@ impl TokenStore for Store {
     }
 
     async fn lock(&self) -> Result<Self::Lease, StoreError> {
-        let fault = self.begin(Op::Lock);
+        let fault = self.begin(Op::Acquire);
         let lease = self.right_to_refresh.clone().lock_owned().await;
         self.suffer(fault, || Ok(lease)).await
     }

@@ -45,7 +45,7 @@ async fn p2_callers_dropped_during_the_exchange_leave_the_rotated_token_behind()
     for (protocol, need) in Protocol::BOTH.into_iter().flat_map(|p| Need::BOTH.map(|n| (p, n))) {
         let server = FakeTeamUp::start().await;
         let client = protocol.client();
-        let store = MemoryStore::with_tokens(need.tokens(&server));
+        let store = MemoryStore::with_record(need.tokens(&server));
         let builder = credentials(&server, &client).store(store.clone());
         let api = layered(builder.build().await.unwrap(), client.clone());
         let hold = server.hold_refresh();

@@ -52,7 +52,7 @@ async fn suffer(protocol: Protocol, fault: Fault, elsewhere: &FakeTeamUp) {
     let tokens = server.issue_tokens(&RequestMode::ALL);
     let token = tokens.access_token(Provider).unwrap().expose().to_owned();
     assert_eq!(token.split_once("provider").unwrap().0, "fake-", "what tokens begin with");
-    let store = MemoryStore::with_tokens(tokens);
+    let store = MemoryStore::with_record(tokens);
     let builder = credentials(&server, &client).clock(Clock::tokio()).store(store.clone());
     let credentials = builder.build().await.unwrap();
     let api = layered(credentials.clone(), client);

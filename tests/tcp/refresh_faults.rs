@@ -261,7 +261,7 @@ async fn whatever_the_lifetime_says_the_fresh_pair_is_used() {
     ] {
         let server = FakeTeamUp::builder().expires_in(json).start().await;
         let client = Protocol::Http1.client();
-        let store = MemoryStore::with_tokens(expired_tokens(&server));
+        let store = MemoryStore::with_record(expired_tokens(&server));
         let builder = credentials(&server, &client).store(store.clone());
         let api = layered(builder.build().await.unwrap(), client);
         for number in 0..3 {
@@ -269,7 +269,7 @@ async fn whatever_the_lifetime_says_the_fresh_pair_is_used() {
         }
         assert_eq!(server.refresh_requests(), 1, "{json}: one token serves them all");
         let kept = store.load().await.unwrap().unwrap();
-        assert_eq!(kept.expires_at(Provider).is_some(), is_known, "{json}");
+        assert_eq!(kept.tokens().unwrap().expires_at(Provider).is_some(), is_known, "{json}");
         // Known or not, its end shows in a 401, and the rotated token was kept.
         server.expire_access_tokens();
         assert_eq!(status(&api, &server, "after its end").await, 200, "{json}");

@@ -115,6 +115,11 @@ mod tests {
             let error = certificates(pem.as_bytes()).unwrap_err();
             assert!(error.is_invalid_input() && error.to_string().contains(says), "{error}");
         }
+    }
+
+    #[cfg(heavy_tests)]
+    #[test]
+    fn certificate_is_read() {
         let certified = rcgen::generate_simple_self_signed(["teamup.test".to_owned()]).unwrap();
         assert_eq!(certificates(certified.cert.pem().as_bytes()).unwrap().len(), 1);
     }

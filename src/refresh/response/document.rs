@@ -266,6 +266,7 @@ mod tests {
         }
     }
 
+    #[cfg(heavy_tests)]
     proptest::proptest! {
         #[test]
         fn json_object_is_complete_where_a_parser_says_so(

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
+#[cfg(heavy_tests)]
 use proptest::prelude::*;
 use zeroize::Zeroizing;
 
@@ -451,6 +452,7 @@ fn depth_is_bounded() {
     assert_eq!(class, OutcomeUnknown);
 }
 
+#[cfg(heavy_tests)]
 proptest! {
     #[test]
     fn no_bytes_make_the_decoder_panic(

@@ -69,8 +69,10 @@ pub(super) fn key_of(name: &str) -> Option<Named> {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(heavy_tests)]
     use std::collections::HashSet;
 
+    #[cfg(heavy_tests)]
     use proptest::prelude::*;
 
     use super::*;
@@ -115,6 +117,7 @@ mod tests {
         }
     }
 
+    #[cfg(heavy_tests)]
     proptest! {
         #[test]
         fn two_keys_never_meet(keys in proptest::collection::hash_set(".{0,40}", 0..20)) {

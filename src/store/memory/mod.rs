@@ -46,10 +46,10 @@ impl MemoryStore {
         MemoryStore::default()
     }
 
-    /// A store that holds `record`.
-    pub fn with_record(record: StoredRecord) -> Self {
+    /// A store that holds `record`, which a token set can be made into.
+    pub fn with_record(record: impl Into<StoredRecord>) -> Self {
         let store = MemoryStore::new();
-        store.shared().record = Some(record);
+        store.shared().record = Some(record.into());
         store
     }
 
@@ -64,7 +64,7 @@ impl MemoryStore {
     /// Writes past every rule: for faulty stores.
     #[cfg(all(test, feature = "testing"))]
     pub(crate) fn write(&self, record: StoredRecord) {
-        self.shared().record = Some(record);
+        self.shared().record = Some(record.into());
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {

@@ -4,9 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::OwnedMutexGuard;
 use tower_teamup_auth::TokenSet;
-use tower_teamup_auth::store::{StoreError, Stored, TokenStore};
+use tower_teamup_auth::store::{
+    Attempt, Expected, RecordContent, StoreError, StoredRecord, TokenStore,
+};
 
 use super::{Stopwatch, locked};
 
@@ -15,8 +16,9 @@ use super::{Stopwatch, locked};
 pub(crate) struct Store(Arc<Inner>);
 
 struct Inner {
-    right_to_refresh: Arc<tokio::sync::Mutex<()>>,
-    kept: Mutex<Stored>,
+    kept: Mutex<Option<StoredRecord>>,
+    /// The number of the lease that is granted, if one is.
+    lease: Mutex<Option<u64>>,
     script: Mutex<Script>,
     started: Stopwatch,
 }
@@ -26,21 +28,20 @@ struct Script {
     log: Vec<(Op, Duration)>,
     faults: HashMap<Op, VecDeque<Fault>>,
     /// What another process saves right before the next save.
-    overtaking: Option<Stored>,
-    /// The next answers of `is_held`.
+    overtaking: Option<StoredRecord>,
+    /// The next answers of `time_left`; `false` is no time.
     held: VecDeque<bool>,
     never_held: bool,
+    leases: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Op {
     Check,
     Load,
-    Lock,
+    Acquire,
     Save,
-    IsHeld,
-    Clear,
-    Settle,
+    Release,
 }
 
 /// What goes wrong with a call.
@@ -59,24 +60,23 @@ pub(crate) enum Fault {
     PanicsAtOnce,
 }
 
-pub(crate) struct Lease {
-    _right: OwnedMutexGuard<()>,
-}
+#[derive(Clone, Debug)]
+pub(crate) struct Lease(u64);
 
 impl Store {
-    pub(crate) fn with_tokens(tokens: TokenSet) -> Self {
-        Store(Arc::new(Inner {
-            right_to_refresh: Arc::default(),
-            kept: Mutex::new(Some(tokens)),
-            script: Mutex::default(),
-            started: Stopwatch::start(),
-        }))
+    pub(crate) fn with_tokens(record: impl Into<StoredRecord>) -> Self {
+        let store = Store::empty();
+        store.put(Some(record.into()));
+        store
     }
 
     pub(crate) fn empty() -> Self {
-        let store = Store::with_tokens(TokenSet::new("none".parse().unwrap()));
-        store.put(None);
-        store
+        Store(Arc::new(Inner {
+            kept: Mutex::default(),
+            lease: Mutex::default(),
+            script: Mutex::default(),
+            started: Stopwatch::start(),
+        }))
     }
 
     /// The next calls of `op` suffer these, one each.
@@ -91,12 +91,12 @@ impl Store {
         script.never_held = false;
     }
 
-    /// Another process saves these right before the next save.
-    pub(crate) fn overtake_next_save(&self, stored: Stored) {
-        locked(&self.0.script).overtaking = Some(stored);
+    /// Another process saves this right before the next save.
+    pub(crate) fn overtake_next_save(&self, record: StoredRecord) {
+        locked(&self.0.script).overtaking = Some(record);
     }
 
-    /// The next answers of `is_held`.
+    /// The next answers of `time_left`: does the lease hold?
     pub(crate) fn held(&self, answers: impl IntoIterator<Item = bool>) {
         locked(&self.0.script).held.extend(answers);
     }
@@ -106,18 +106,34 @@ impl Store {
         locked(&self.0.script).never_held = true;
     }
 
-    /// What another process puts there, whoever has the right to refresh.
-    pub(crate) fn put(&self, stored: Stored) {
-        *locked(&self.0.kept) = stored;
+    /// What another process puts there, whoever has the lease.
+    pub(crate) fn put(&self, record: Option<StoredRecord>) {
+        *locked(&self.0.kept) = record;
     }
 
-    pub(crate) fn kept(&self) -> Stored {
+    /// What another process that refreshes this login puts there: these tokens, `ahead` revisions
+    /// later.
+    pub(crate) fn put_refreshed(&self, tokens: TokenSet, ahead: u64) {
+        let kept = self.kept().expect("a record");
+        let content = RecordContent::Tokens(tokens);
+        self.put(Some(StoredRecord::new(kept.login(), kept.revision() + ahead, content)));
+    }
+
+    pub(crate) fn kept(&self) -> Option<StoredRecord> {
         locked(&self.0.kept).clone()
+    }
+
+    pub(crate) fn kept_tokens(&self) -> TokenSet {
+        self.kept().expect("a record").tokens().expect("tokens").clone()
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        self.kept().expect("a record").revision()
     }
 
     /// The refresh token that is kept.
     pub(crate) fn refresh_token(&self) -> String {
-        self.kept().expect("tokens").refresh_token().expose().to_owned()
+        self.kept_tokens().refresh_token().expose().to_owned()
     }
 
     /// When `op` was called.
@@ -130,9 +146,27 @@ impl Store {
         self.times(op).len()
     }
 
-    /// Takes the right to refresh, as another process.
-    pub(crate) async fn lock_from_outside(&self) -> Lease {
-        Lease { _right: Arc::clone(&self.0.right_to_refresh).lock_owned().await }
+    /// Takes the lease, as another process; `None` if it is held.
+    pub(crate) fn acquire_from_outside(&self) -> Option<Lease> {
+        let mut lease = locked(&self.0.lease);
+        if lease.is_some() {
+            return None;
+        }
+        let mut script = locked(&self.0.script);
+        script.leases += 1;
+        *lease = Some(script.leases);
+        Some(Lease(script.leases))
+    }
+
+    pub(crate) fn release_from_outside(&self, lease: Lease) {
+        let mut held = locked(&self.0.lease);
+        if *held == Some(lease.0) {
+            *held = None;
+        }
+    }
+
+    pub(crate) fn is_leased(&self) -> bool {
+        locked(&self.0.lease).is_some()
     }
 
     fn begin(&self, op: Op) -> Fault {
@@ -166,62 +200,66 @@ impl TokenStore for Store {
         suffer(self.begin(Op::Check))
     }
 
-    fn load(&self) -> impl Future<Output = Result<Stored, StoreError>> + Send {
+    fn load(&self) -> impl Future<Output = Result<Option<StoredRecord>, StoreError>> + Send {
         let fault = self.begin(Op::Load);
+        let store = self.clone();
         async move {
             suffer(fault).await?;
-            Ok(self.kept())
+            Ok(store.kept())
         }
     }
 
-    fn lock(&self) -> impl Future<Output = Result<Lease, StoreError>> + Send {
-        let fault = self.begin(Op::Lock);
+    fn try_acquire(&self) -> impl Future<Output = Result<Attempt<Lease>, StoreError>> + Send {
+        let fault = self.begin(Op::Acquire);
+        let store = self.clone();
         async move {
             suffer(fault).await?;
-            Ok(self.lock_from_outside().await)
+            Ok(store.acquire_from_outside().map_or_else(Attempt::busy, Attempt::granted))
         }
     }
 
     fn save(
         &self,
         _: &Lease,
-        over: Option<u64>,
-        tokens: &TokenSet,
+        expected: Expected,
+        record: &StoredRecord,
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
         let fault = self.begin(Op::Save);
+        let (store, record) = (self.clone(), record.clone());
         async move {
             suffer(fault).await?;
-            let overtaking = locked(&self.0.script).overtaking.take();
-            let mut kept = locked(&self.0.kept);
+            let overtaking = locked(&store.0.script).overtaking.take();
+            let mut kept = locked(&store.0.kept);
             if let Some(overtaking) = overtaking {
-                *kept = overtaking;
+                *kept = Some(overtaking);
             }
-            if kept.as_ref().map(TokenSet::revision) != over {
+            if kept.as_ref() != Some(&record) && !expected.allows(kept.as_ref()) {
                 return Err(StoreError::conflict());
             }
-            *kept = Some(tokens.clone());
+            *kept = Some(record);
             Ok(())
         }
     }
 
-    fn is_held(&self, _: &Lease) -> bool {
-        let _ = self.begin(Op::IsHeld);
+    fn time_left(&self, _: &Lease) -> Option<Duration> {
         let mut script = locked(&self.0.script);
         let answer = script.held.pop_front();
-        !script.never_held && answer.unwrap_or(true)
+        let holds = !script.never_held && answer.unwrap_or(true);
+        (!holds).then_some(Duration::ZERO)
     }
 
-    fn clear(&self, _: &Lease) -> impl Future<Output = Result<(), StoreError>> + Send {
-        let fault = self.begin(Op::Clear);
+    fn release(&self, lease: Lease) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let fault = self.begin(Op::Release);
+        let store = self.clone();
         async move {
             suffer(fault).await?;
-            self.put(None);
+            store.release_from_outside(lease);
             Ok(())
         }
     }
 
-    fn settle(&self) -> impl Future<Output = ()> + Send {
-        let fault = self.begin(Op::Settle);
-        async move { suffer(fault).await.expect("settling can't fail") }
+    async fn delete(&self, _: &Lease) -> Result<(), StoreError> {
+        self.put(None);
+        Ok(())
     }
 }
