@@ -11,27 +11,29 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use zeroize::Zeroizing;
 
-use crate::refresh::{Answer, BodyEnd, decode, retry_after};
+use crate::refresh::{BodyEnd, FailureClass, RawResponse, decode, retry_after};
 use crate::store::Seal;
 use crate::token::{Moment, RefreshToken};
 
-/// The refresh token that was spent. An answer that quotes it must not bring it into an error.
+/// The refresh token that was spent. A response that quotes it must not bring it into an error.
 pub const SPENT: &str = "spent-refresh-token";
 
 /// 6 November 1994, 08:49:37: the date of RFC 9110's examples.
 const NOW: Moment = Moment { monotonic: 0, wall: 784_111_777_000 };
 
-/// An answer of the refresh endpoint.
-pub fn answer(content_type: &'static str, status: StatusCode, whole: bool, body: &[u8]) {
+/// A response of the refresh endpoint.
+pub fn response(content_type: &'static str, status: StatusCode, whole: bool, body: &[u8]) {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     let end = if whole { BodyEnd::Whole } else { BodyEnd::Broken("it broke off".into()) };
     let spent = RefreshToken::new(SPENT).expect("visible ASCII");
-    let answer = Answer { status, headers, body: Zeroizing::new(body.to_vec()), end };
-    match decode(answer, &spent, NOW) {
+    let response = RawResponse { status, headers, body: Zeroizing::new(body.to_vec()), end };
+    match decode(response, &spent, NOW) {
         Ok(response) => {
-            assert!(whole && status == StatusCode::OK);
-            for token in [response.access_token.expose(), response.refresh_token.expose()] {
+            assert!(status.is_success());
+            let refresh_token = response.refresh_token.as_ref().map(RefreshToken::expose);
+            for token in [Some(response.access_token.expose()), refresh_token].into_iter().flatten()
+            {
                 assert!(
                     !token.is_empty() && token.bytes().all(|byte| (b' '..=b'~').contains(&byte))
                 );
@@ -50,6 +52,10 @@ pub fn answer(content_type: &'static str, status: StatusCode, whole: bool, body:
                 next = said.source();
             }
             assert!(error.take_rotated().is_none_or(|rotated| rotated != spent));
+            // Nothing but these statuses ends a login.
+            if matches!(error.class(), FailureClass::Rejected | FailureClass::ProbablyRejected) {
+                assert!(matches!(status.as_u16(), 400 | 401 | 403));
+            }
         }
     }
 }
@@ -76,7 +82,7 @@ pub fn retry_after_of(value: &[u8]) -> Option<Duration> {
     let mut headers = HeaderMap::new();
     headers.insert(RETRY_AFTER, HeaderValue::from_bytes(value).ok()?);
     let wait = retry_after(&headers, NOW);
-    assert!(wait.is_none_or(|wait| wait <= Duration::from_secs(3600)));
+    assert!(wait.is_none_or(|wait| wait <= Duration::from_secs(315_360_000)));
     wait
 }
 

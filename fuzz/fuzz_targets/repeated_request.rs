@@ -76,8 +76,8 @@ struct Mint;
 
 impl Refresh for Mint {
     async fn refresh(&self, _request: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
-        let access_token = "second".parse().map_err(|_| RefreshError::protocol("a token"))?;
-        let refresh_token = "next".parse().map_err(|_| RefreshError::protocol("a token"))?;
+        let access_token = "second".parse().map_err(|_| RefreshError::outcome_unknown("a token"))?;
+        let refresh_token = "next".parse().map_err(|_| RefreshError::outcome_unknown("a token"))?;
         Ok(RefreshResponse::new(access_token, None, refresh_token))
     }
 }

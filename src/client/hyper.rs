@@ -3,6 +3,8 @@
 mod builder;
 mod connector;
 mod proxy;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use self::builder::HyperClientBuilder;

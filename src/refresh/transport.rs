@@ -60,6 +60,11 @@ impl Transport {
         Transport(Arc::new(Over { client: Mutex::new(client), body: PhantomData }))
     }
 
+    #[cfg(all(test, feature = "hyper"))]
+    pub(super) fn is_the_same_as(&self, other: &Transport) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) async fn send(
         &self,
         mut request: Request<Bytes>,

@@ -1,9 +1,9 @@
-//! What the endpoint may answer instead of a pair: each a classed error, in which nothing of the
+//! What the endpoint may answer instead of tokens: each a classed error, in which nothing of the
 //! body's secrets is repeated.
 
 use http::StatusCode;
 use tower_teamup_auth::refresh::FailureClass::{
-    self, OutcomeUnknown, Protocol, Rejected, Transient,
+    self, Configuration, NotTheEndpoint, OutcomeUnknown, ProbablyRejected, Rejected, Transient,
 };
 
 use crate::support::exchanges::Exchange;
@@ -37,42 +37,48 @@ fn good_body() -> String {
 fn cases() -> Vec<Case> {
     let case = |class, says, answer| Case { answer, class, says };
     let unknown = |says, answer| case(OutcomeUnknown, says, answer);
-    let protocol = |says, answer| case(Protocol, says, answer);
+    let not_the_endpoint = |says, answer| case(NotTheEndpoint, says, answer);
+    let configuration = |body: &str| case(Configuration, "TeamUp", Exchange::json(403, body));
     let mut compressed = vec![("content-type", "application/json".to_owned())];
     compressed.push(("content-encoding", "gzip".to_owned()));
     let redirect = vec![("location", format!("https://evil.test/?token={SECRET}"))];
     vec![
         unknown("has no `access_token`", with("access_token", "excess_token")),
-        unknown("has no `expires_in`", with("expires_in", "expires")),
-        unknown("has no `refresh_token`", with("refresh_token", "refreshed_token")),
         unknown("no usable text as its `access_token`", with("\"s3cret-a\"", "\"\"")),
         unknown("no usable text as its `access_token`", with("\"s3cret-a\"", "null")),
         unknown("no usable text as its `access_token`", with("\"s3cret-a\"", "[\"s3cret-a\"]")),
         unknown("no usable text as its `access_token`", with("s3cret-a", "s3cret\\u0000a")),
         unknown("no usable text as its `access_token`", with("s3cret-a", "s3cret-ä")),
-        unknown("no usable text as its `refresh_token`", with("\"s3cret-refresh-0\"", "\"\"")),
-        unknown("no usable text as its `refresh_token`", with("\"s3cret-refresh-0\"", "7")),
         unknown("is not a JSON object", Exchange::json(200, format!("{SECRET} is no JSON"))),
         unknown("is not a JSON object", Exchange::json(200, format!("[\"{SECRET}\"]"))),
         unknown("is not a JSON object", Exchange::json(200, "")),
         unknown("is not a JSON object", Exchange::json(200, &good_body()[..40])),
-        unknown("longer than 64 KiB", Exchange::json(200, good_body() + &" ".repeat(64 * 1024))),
-        unknown("is compressed", Exchange::Answered(200, compressed, good_body())),
-        protocol("neither JSON nor XML", of_type("text/html", &good_body())),
-        protocol("neither JSON nor XML", of_type("text/plain", &good_body())),
-        protocol("neither JSON nor XML", of_type("application/jsonp", &good_body())),
-        protocol("neither JSON nor XML", Exchange::Answered(200, Vec::new(), good_body())),
-        protocol("status 200 alone", Exchange::json(201, good_body())),
-        protocol("status 200 alone", Exchange::json(204, "")),
-        protocol("redirect", Exchange::Answered(301, redirect.clone(), good_body())),
-        protocol("redirect", Exchange::Answered(302, redirect.clone(), good_body())),
-        protocol("redirect", Exchange::Answered(307, redirect.clone(), good_body())),
-        protocol("redirect", Exchange::Answered(308, redirect, good_body())),
-        protocol("status that has no meaning", Exchange::json(404, good_body())),
-        protocol("status that has no meaning", Exchange::json(418, good_body())),
-        case(Rejected, "refused the refresh token", Exchange::json(400, good_body())),
-        case(Rejected, "refused the refresh token", of_type_with(401, "text/html", "<html>")),
-        case(Rejected, "refused the refresh token", of_type_with(403, "text/html", "<html>")),
+        unknown("is not a JSON object", Exchange::json(204, "")),
+        unknown("longer than 64 KiB", Exchange::json(200, " ".repeat(64 * 1024) + &good_body())),
+        unknown("is compressed", Exchange::Answered(200, compressed, format!("\u{1F}{SECRET}"))),
+        unknown("a gateway", of_type_with(502, "text/html", SECRET)),
+        unknown("a gateway", of_type_with(504, "text/html", SECRET)),
+        not_the_endpoint("neither JSON nor XML", of_type("text/html", SECRET)),
+        not_the_endpoint("neither JSON nor XML", of_type("text/html", &format!("<p>{SECRET}"))),
+        not_the_endpoint("neither JSON nor XML", of_type("text/plain", SECRET)),
+        not_the_endpoint("redirect", Exchange::Answered(301, redirect.clone(), good_body())),
+        not_the_endpoint("redirect", Exchange::Answered(302, redirect.clone(), good_body())),
+        not_the_endpoint("redirect", Exchange::Answered(307, redirect.clone(), good_body())),
+        not_the_endpoint("redirect", Exchange::Answered(308, redirect, good_body())),
+        not_the_endpoint("status that has no meaning", Exchange::json(404, good_body())),
+        not_the_endpoint("status that has no meaning", Exchange::json(418, good_body())),
+        not_the_endpoint("not in TeamUp's words", Exchange::json(400, good_body())),
+        not_the_endpoint("not in TeamUp's words", of_type_with(401, "text/html", "<html>")),
+        not_the_endpoint("not in TeamUp's words", of_type_with(403, "text/html", "<html>")),
+        configuration(r#"{"field_errors":{"scope":["no"]}}"#),
+        configuration(r#"{"code":"mode_not_allowed"}"#),
+        case(
+            ProbablyRejected,
+            "does not document",
+            Exchange::json(400, r#"{"code":"odd","type":"conflict"}"#),
+        ),
+        case(Rejected, "refused the refresh token", Exchange::rejected(400)),
+        case(Rejected, "refused the refresh token", Exchange::rejected(401)),
         case(Transient, "could not serve", of_type_with(429, "text/html", SECRET)),
         case(Transient, "could not serve", of_type_with(503, "text/html", SECRET)),
     ]
@@ -108,7 +114,7 @@ async fn p5_each_bad_answer_is_a_classed_error_that_repeats_no_secret() {
             for text in [words, format!("{error:?}"), format!("{error:#?}")] {
                 assert!(!text.contains(SECRET), "{text}");
             }
-            let cause = error.refresh_error().expect("the exchange's own account");
+            let cause = error.refresh_error().expect("the refresh request's own account");
             assert_eq!(cause.class(), class, "{says}");
             assert!(cause.status().is_some());
             let questions = [
@@ -116,8 +122,15 @@ async fn p5_each_bad_answer_is_a_classed_error_that_repeats_no_secret() {
                 error.is_login_required(),
                 error.is_outcome_unknown(),
                 error.is_protocol(),
+                error.is_configuration(),
             ];
-            let expected = [Transient, Rejected, OutcomeUnknown, Protocol].map(|one| one == class);
+            let expected = [
+                class == Transient,
+                matches!(class, Rejected | ProbablyRejected),
+                class == OutcomeUnknown,
+                class == NotTheEndpoint,
+                class == Configuration,
+            ];
             assert_eq!(questions, expected, "{says}");
 
             // What is unknown is tried once more, what is certain is not; a fault that may pass is
@@ -133,10 +146,10 @@ async fn p5_each_bad_answer_is_a_classed_error_that_repeats_no_secret() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_of_64_kib_is_read() {
+async fn response_of_64_kib_is_read() {
     let server = Server::new();
     let mut body = good_body();
-    body.push_str(&" ".repeat(64 * 1024 - body.len()));
+    body.insert_str(0, &" ".repeat(64 * 1024 - body.len()));
     server.next_exchanges([Exchange::json(200, body)]);
     server.revive(Provider, "s3cret-a");
     assert_eq!(status(&client(&expired(&server).await, &server)).await, StatusCode::OK);
@@ -162,7 +175,7 @@ async fn teamups_own_words_reach_the_program_without_the_token_in_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p5_error_of_a_client_that_quotes_the_request_is_scrubbed() {
+async fn p5_error_of_a_client_that_quotes_the_request_is_redacted() {
     let server = Server::new();
     server.every_exchange(Exchange::Quoted);
     let error = failure(send(&client(&expired(&server).await, &server), get("/events")).await);
@@ -172,7 +185,7 @@ async fn p5_error_of_a_client_that_quotes_the_request_is_scrubbed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn exchange_is_the_documented_one() {
+async fn refresh_request_is_the_documented_one() {
     let server = Server::new();
     let credentials = builder(&server)
         .tokens(server.bare_tokens())
@@ -187,7 +200,8 @@ async fn exchange_is_the_documented_one() {
     assert_eq!(exchange.uri.to_string(), "https://api.test/api/v2/auth/refresh_access_token");
     assert_eq!(exchange.headers["content-type"], "application/json");
     assert_eq!(exchange.headers["accept"], "application/json");
-    assert_eq!(exchange.headers.len(), 2);
+    assert_eq!(exchange.headers["accept-encoding"], "identity");
+    assert_eq!(exchange.headers.len(), 3);
     let body: serde_json::Value = serde_json::from_slice(&exchange.body).unwrap();
     assert_eq!(
         body,

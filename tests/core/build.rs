@@ -118,8 +118,12 @@ async fn what_a_credential_can_not_do_without_is_asked_for() {
     let server = Server::new();
     invalid(builder(&server), "neither tokens nor a store").await;
     let without_client = Credentials::builder(Provider).tokens(server.bare_tokens());
-    invalid(without_client.clone(), "nothing carries the refresh exchange").await;
-    invalid(without_client.store(Store::empty()), "nothing carries the refresh exchange").await;
+    if cfg!(feature = "hyper") {
+        // The crate brings a client of its own.
+        without_client.build().await.unwrap();
+    } else {
+        invalid(without_client, "nothing sends the refresh requests").await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,8 +53,7 @@ async fn with_store(server: &Server, op: Op) -> (Credentials, Store) {
 }
 
 async fn invalid_input() -> Error {
-    let tokens = TokenSet::new("s3cret".parse().unwrap());
-    Credentials::builder(Provider).tokens(tokens).build().await.unwrap_err()
+    builder(&Server::new()).build().await.unwrap_err()
 }
 
 async fn invalid_request() -> Error {
@@ -167,9 +166,9 @@ fn rows() -> Vec<Row> {
             "InvalidInput",
             run(invalid_input()),
             Error::is_invalid_input,
-            "nothing carries the refresh exchange",
-            "nothing carries",
-            "hand an HTTP client to `refresh_client`",
+            "there are neither tokens nor a store",
+            "neither tokens nor a store",
+            "hand the tokens of a login to `tokens`",
         ),
         row(
             "InvalidRequest",
@@ -212,12 +211,28 @@ fn rows() -> Vec<Row> {
             "the next refresh finds out whether the refresh token is spent",
         ),
         row(
-            "Refresh(Protocol)",
+            "Refresh(NotTheEndpoint)",
             run(refresh(Exchange::json(404, "{}"))),
             Error::is_protocol,
-            "the refresh endpoint answered in a way that TeamUp does not document",
+            "what answered the refresh request is not the refresh endpoint",
             "404",
             "check the base URL and what stands between",
+        ),
+        row(
+            "Refresh(Configuration)",
+            run(refresh(Exchange::json(400, r#"{"field_errors":{"scope":["Not a scope."]}}"#))),
+            Error::is_configuration,
+            "TeamUp refuses what the refresh asked for",
+            "Not a scope.",
+            "change the scopes, the mode or the provider id",
+        ),
+        row(
+            "Refresh(ProbablyRejected)",
+            run(refresh(Exchange::rejected(403))),
+            Error::is_login_required,
+            "TeamUp refused the refresh request and does not document why",
+            "(status 403): invalid_grant",
+            "let the user log in again and hand the new tokens to `Credentials::log_in`",
         ),
         row(
             "ReauthorizationRequired",

@@ -6,6 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use http::{StatusCode, header};
 use tower_teamup_auth::RequestMode::Provider;
+use tower_teamup_auth::refresh::FailureClass::{
+    self, NotTheEndpoint, OutcomeUnknown, ProbablyRejected, Rejected, Transient,
+};
 use tower_teamup_auth::store::{MemoryStore, TokenStore};
 use tower_teamup_auth::testing::{FakeTeamUp, Fault};
 use tower_teamup_auth::token::Clock;
@@ -22,34 +25,31 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Longer than any failure is remembered.
 const FAILURE_MEMORY: Duration = Duration::from_secs(301);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
-    Transient,
-    Protocol,
-    Unknown,
-    Reauthorization,
-}
-use Class::{Protocol as NoProtocol, Reauthorization, Transient, Unknown};
-
-impl Class {
-    /// The one class that the error's questions say yes to.
-    fn of(error: &Error) -> Self {
-        let all = [
-            (error.is_transient(), Transient),
-            (error.is_protocol(), NoProtocol),
-            (error.is_outcome_unknown(), Unknown),
-            (error.is_login_required(), Reauthorization),
-        ];
-        let classes: Vec<Class> = all.into_iter().filter_map(|(is, c)| is.then_some(c)).collect();
-        assert_eq!(classes.len(), 1, "{error:?} is {classes:?}");
-        classes[0]
-    }
+/// The class of a failed refresh, to which the error's questions must fit.
+fn class_of(error: &Error) -> FailureClass {
+    let class = error.refresh_error().expect("a refresh request failed").class();
+    let questions = [
+        error.is_transient(),
+        error.is_protocol(),
+        error.is_outcome_unknown(),
+        error.is_configuration(),
+        error.is_login_required(),
+    ];
+    let expected = [
+        class == Transient,
+        class == NotTheEndpoint,
+        class == OutcomeUnknown,
+        class == FailureClass::Configuration,
+        matches!(class, Rejected | ProbablyRejected),
+    ];
+    assert_eq!(questions, expected, "{error:?}");
+    class
 }
 
-/// A fault that meets every exchange, and what it leads to.
+/// A fault that meets every refresh request, and what it leads to.
 struct Row {
     fault: Fault,
-    class: Class,
+    class: FailureClass,
     /// What the endpoint sees of one refresh.
     seen: Seen,
     /// What the error says, its sources included.
@@ -68,12 +68,12 @@ const fn tried(exchanges: usize) -> Seen {
     Seen { exchanges, rotations: 0, double_spends: 0 }
 }
 
-/// Each exchange has rotated the token, and each rotated token was found in the faulty answer.
+/// Each refresh request has rotated the token, and each rotated token was in the faulty response.
 const fn kept(rotations: usize) -> Seen {
     Seen { exchanges: rotations, rotations, double_spends: 0 }
 }
 
-/// The first exchange has rotated the token, and nobody has seen the new one.
+/// The first refresh request has rotated the token, and nobody has seen the new one.
 const LOST: Seen = Seen { exchanges: 2, rotations: 1, double_spends: 1 };
 
 fn table(elsewhere: &str) -> Vec<Row> {
@@ -85,34 +85,31 @@ fn table(elsewhere: &str) -> Vec<Row> {
         row(Transient, tried(1), "status 429", answer(429).retry_after(HOUR)),
         row(Transient, tried(1), "status 429", answer(429).retry_after_date(year_9999)),
         row(Transient, tried(1), "status 500", answer(500).retry_after(HOUR)),
-        row(Transient, tried(1), "status 502", html(answer(502)).retry_after(HOUR)),
-        row(Reauthorization, tried(1), "status 400", answer(400)),
-        row(Reauthorization, tried(1), "made on purpose", answer(401)),
-        row(Reauthorization, tried(1), "status 403", html(answer(403))),
-        row(Reauthorization, tried(1), "status 401", Fault::unauthorized()),
-        row(NoProtocol, tried(1), "status 404", answer(404)),
-        row(NoProtocol, tried(1), "status 405", answer(405)),
-        row(NoProtocol, tried(1), "status 204", answer(204)),
-        row(NoProtocol, tried(1), "redirect", Fault::redirect(StatusCode::FOUND, elsewhere)),
+        row(OutcomeUnknown, tried(2), "status 502", html(answer(502))),
+        row(OutcomeUnknown, tried(2), "status 504", answer(504)),
+        row(ProbablyRejected, tried(1), "status 400", answer(400)),
+        row(ProbablyRejected, tried(1), "made on purpose", answer(401)),
+        row(NotTheEndpoint, tried(1), "not in TeamUp's words", html(answer(403))),
+        row(Rejected, tried(1), "status 401", Fault::unauthorized()),
+        row(NotTheEndpoint, tried(1), "status 404", answer(404)),
+        row(NotTheEndpoint, tried(1), "status 405", answer(405)),
+        row(OutcomeUnknown, tried(2), "status 204", answer(204)),
+        row(NotTheEndpoint, tried(1), "redirect", Fault::redirect(StatusCode::FOUND, elsewhere)),
         row(
-            NoProtocol,
+            NotTheEndpoint,
             tried(1),
             "not followed",
             Fault::redirect(StatusCode::PERMANENT_REDIRECT, elsewhere),
         ),
-        row(NoProtocol, tried(1), "Content-Type", html(Fault::garbage())),
-        row(NoProtocol, kept(1), "Content-Type", Fault::content_type("text/plain")),
-        row(Unknown, tried(2), "not a JSON object", Fault::garbage()),
-        row(Unknown, tried(2), "no answer came", Fault::drop_connection()),
-        row(Unknown, kept(2), "`access_token`", Fault::missing_key("access_token")),
-        row(Unknown, kept(2), "`expires_in`", Fault::missing_key("expires_in")),
-        row(Unknown, kept(2), "`access_token`", Fault::empty_value("access_token")),
-        row(Unknown, kept(2), "64 KiB", Fault::oversized()),
-        row(Reauthorization, LOST, "used before", Fault::missing_key("refresh_token")),
-        row(Reauthorization, LOST, "used before", Fault::empty_value("refresh_token")),
-        row(Reauthorization, LOST, "used before", Fault::cut_off()),
-        row(Reauthorization, LOST, "used before", Fault::drop_connection().after_rotation()),
-        row(Reauthorization, LOST, "used before", answer(503).after_rotation()),
+        row(NotTheEndpoint, tried(1), "neither JSON nor XML", html(Fault::garbage())),
+        row(OutcomeUnknown, tried(2), "not a JSON object", Fault::garbage()),
+        row(OutcomeUnknown, tried(2), "no response came", Fault::drop_connection()),
+        row(OutcomeUnknown, kept(2), "`access_token`", Fault::missing_key("access_token")),
+        row(OutcomeUnknown, kept(2), "`access_token`", Fault::empty_value("access_token")),
+        row(Rejected, LOST, "used before", Fault::cut_off()),
+        row(Rejected, LOST, "used before", Fault::drop_connection().after_rotation()),
+        row(Rejected, LOST, "used before", answer(503).after_rotation()),
+        row(Rejected, LOST, "used before", answer(502).after_rotation()),
     ]
 }
 
@@ -132,8 +129,8 @@ impl fmt::Display for Row {
 }
 
 impl Row {
-    /// Hands the fault to the server: a lost token is found out by an exchange without it.
-    fn strike(&self, server: &FakeTeamUp) {
+    /// Hands the fault to the server: a lost token is found out by a refresh without it.
+    fn inject(&self, server: &FakeTeamUp) {
         if self.seen == LOST {
             server.fail_refresh(self.fault.clone());
         } else {
@@ -144,7 +141,7 @@ impl Row {
     fn check(&self, server: &FakeTeamUp, error: &Error) {
         let words = words(error);
         assert_no_token(&words);
-        assert_eq!(Class::of(error), self.class, "{self}: {words}");
+        assert_eq!(class_of(error), self.class, "{self}: {words}");
         assert!(words.contains(self.said), "{self}: {words}");
         assert!(!words.contains("a proxy says"), "{self}: {words}");
         let seen = Seen {
@@ -159,7 +156,7 @@ impl Row {
     async fn check_recovery(&self, server: &FakeTeamUp, api: &Auth<Http>) {
         server.clear_faults();
         pass(FAILURE_MEMORY).await;
-        if self.class == Reauthorization {
+        if self.class == Rejected {
             let error = call(api, get(server, "/echo", "later")).await.unwrap_err();
             assert!(error.downcast::<Error>().unwrap().is_login_required(), "{self}");
         } else {
@@ -182,7 +179,7 @@ async fn after_a_401_the_caller_gets_that_401_and_the_reason() {
         let server = FakeTeamUp::start().await;
         let api = api(&server, protocol, server.issue_tokens(&[Provider])).await;
         server.expire_access_tokens();
-        row.strike(&server);
+        row.inject(&server);
         let answer = call(&api, get(&server, "/echo", "first")).await.unwrap();
         assert_eq!(answer.status, 401, "{row}");
         assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Bearer error=\"invalid_token\"");
@@ -200,7 +197,7 @@ async fn without_a_token_the_call_fails_with_the_reason_and_nothing_is_sent() {
     for (row, protocol) in table(&elsewhere.url("/echo")).iter().zip(alternating()) {
         let server = FakeTeamUp::start().await;
         let api = api(&server, protocol, expired_tokens(&server)).await;
-        row.strike(&server);
+        row.inject(&server);
         let error = call(&api, get(&server, "/echo", "first")).await.unwrap_err();
         row.check(&server, error.downcast_ref().expect("an error of this crate"));
         assert_eq!(server.api_requests(), 0, "{row}");
@@ -244,6 +241,30 @@ async fn p5_an_error_body_that_quotes_the_refresh_token_is_shown_without_it() {
     let words = words(&answer.reason.unwrap());
     assert_no_token(&words);
     assert!(words.contains("What is [refresh token]?"), "{words}");
+}
+
+#[tokio::test]
+async fn p10_access_token_that_arrived_is_used_whatever_is_odd_about_its_response() {
+    for (fault, keeps_rotated) in [
+        (Fault::missing_key("expires_in"), true),
+        (Fault::missing_key("refresh_token"), false),
+        (Fault::empty_value("refresh_token"), false),
+        (Fault::oversized(), true),
+        (Fault::content_type("text/plain"), true),
+    ] {
+        let server = FakeTeamUp::start().await;
+        let api = api(&server, Protocol::Http1, expired_tokens(&server)).await;
+        server.fail_every_refresh(fault.clone());
+        for number in 0..20 {
+            assert_eq!(status(&api, &server, number).await, 200, "{fault:?}");
+        }
+        assert_eq!((server.exchanges(), server.rotations()), (1, 1), "{fault:?}");
+        if keeps_rotated {
+            server.expire_access_tokens();
+            assert_eq!(status(&api, &server, "after its end").await, 200, "{fault:?}");
+            assert_eq!((server.exchanges(), server.double_spends()), (2, 0), "{fault:?}");
+        }
+    }
 }
 
 #[tokio::test]

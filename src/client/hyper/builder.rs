@@ -172,6 +172,14 @@ impl HyperClientBuilder {
         http
     }
 
+    pub(super) fn proxy_rules(&self) -> Result<Option<Matcher>, Error> {
+        Ok(match &self.proxy {
+            Proxy::OfTheEnvironment => Some(Matcher::from_env()),
+            Proxy::None => None,
+            Proxy::At(url) => Some(proxy::matcher(url)?),
+        })
+    }
+
     fn connector(self, http: HttpConnector, protocols: Protocols) -> Result<HyperConnector, Error> {
         if self.connect_timeout.is_zero() {
             return Err(Error::invalid_input(
@@ -179,11 +187,7 @@ impl HyperClientBuilder {
                  seconds",
             ));
         }
-        let matcher = match self.proxy {
-            Proxy::OfTheEnvironment => Some(Matcher::from_env()),
-            Proxy::None => None,
-            Proxy::At(url) => Some(proxy::matcher(url)?),
-        };
+        let matcher = self.proxy_rules()?;
         let mut roots: Vec<CertificateDer<'static>> = Vec::new();
         for pem in &self.roots {
             roots.extend(tls::certificates(pem)?);

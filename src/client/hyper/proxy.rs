@@ -45,7 +45,7 @@ impl ProxyConnector {
         ProxyConnector { direct: http, to_proxy, matcher }
     }
 
-    fn proxy_for(&self, destination: &Uri) -> Option<Intercept> {
+    pub(super) fn proxy_for(&self, destination: &Uri) -> Option<Intercept> {
         if destination.host().is_some_and(is_loopback) {
             return None;
         }
@@ -83,8 +83,8 @@ impl Service<Uri> for ProxyConnector {
 }
 
 /// The rules for one proxy for everything.
-pub(super) fn matcher(url: String) -> Result<Matcher, Error> {
-    let matcher = Matcher::builder().all(url).build();
+pub(super) fn matcher(url: &str) -> Result<Matcher, Error> {
+    let matcher = Matcher::builder().all(url.to_owned()).build();
     // Any host outside loopback will do.
     let proxy = matcher.intercept(&Uri::from_static("https://goteamup.com/"));
     proxy.ok_or(UNUSABLE).and_then(|proxy| check(&proxy)).map_err(Error::invalid_input)?;
@@ -151,12 +151,12 @@ mod tests {
             ("ftp://user:s3cret@proxy.test", "can't be used"),
             ("", "can't be used"),
         ] {
-            let error = matcher(url.to_owned()).unwrap_err();
+            let error = matcher(url).unwrap_err();
             assert!(error.is_invalid_input() && error.to_string().contains(says), "{error}");
             assert!(!format!("{error:?} {error}").contains("s3cret"), "{error:?}");
         }
         for url in ["http://user:s3cret@proxy.test", "https://[2001:db8::1]:3128/", "proxy:80"] {
-            assert!(matcher(url.to_owned()).is_ok(), "{url}");
+            assert!(matcher(url).is_ok(), "{url}");
         }
     }
 }

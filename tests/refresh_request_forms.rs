@@ -1,5 +1,5 @@
-//! The exchange in all its documented forms, over real TCP: every form of the request against every
-//! form of the answer.
+//! The refresh request in all its documented forms, over real TCP: every form of the request against
+//! every form of the response.
 #![cfg(all(feature = "hyper", feature = "multipart", feature = "testing", feature = "xml"))]
 
 #[path = "support/witness.rs"]
@@ -48,7 +48,7 @@ async fn credentials(
 }
 
 #[tokio::test]
-async fn every_form_of_the_request_and_of_the_answer_mints_the_token_of_its_mode() {
+async fn every_form_of_the_request_and_of_the_response_mints_the_token_of_its_mode() {
     let server = FakeTeamUp::start().await;
     for (encoding, content_type) in ENCODINGS {
         for (format, query) in FORMATS {
@@ -108,7 +108,7 @@ async fn a_refusal_shows_teamups_own_words_in_every_format() {
 }
 
 #[tokio::test]
-async fn what_counts_is_the_form_of_the_answer_and_not_what_was_asked_for() {
+async fn what_counts_is_the_form_of_the_response_and_not_what_was_asked_for() {
     let server = FakeTeamUp::start().await;
     for (asked, answered) in
         [(ResponseFormat::Json, "application/xml"), (ResponseFormat::Xml, "application/json")]
