@@ -258,11 +258,11 @@ async fn p10_access_token_that_arrived_is_used_whatever_is_odd_about_its_respons
         for number in 0..20 {
             assert_eq!(status(&api, &server, number).await, 200, "{fault:?}");
         }
-        assert_eq!((server.exchanges(), server.rotations()), (1, 1), "{fault:?}");
+        assert_eq!((server.refresh_requests(), server.rotations()), (1, 1), "{fault:?}");
         if keeps_rotated {
             server.expire_access_tokens();
             assert_eq!(status(&api, &server, "after its end").await, 200, "{fault:?}");
-            assert_eq!((server.exchanges(), server.double_spends()), (2, 0), "{fault:?}");
+            assert_eq!((server.refresh_requests(), server.double_spends()), (2, 0), "{fault:?}");
         }
     }
 }

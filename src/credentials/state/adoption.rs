@@ -6,7 +6,7 @@ use super::{
 };
 use crate::headers::RequestMode;
 use crate::store::{Expected, Fingerprint, RecordContent, StoredRecord};
-use crate::token::Moment;
+use crate::token::{IssuedToken, Moment};
 
 /// What becomes of our record when the store holds another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ where
         effects: &mut Effects<E>,
     ) {
         if let Found::Record(record) = found {
-            if self.winner(&record, false) == Winner::Theirs {
+            if self.winner(&record, current.rejected.is_some()) == Winner::Theirs {
                 self.adopt(current, *record, tick, effects);
             }
         }
@@ -124,6 +124,8 @@ where
         if ours.revision() <= theirs.revision() {
             ours.set_revision(next_revision(known).unwrap_or(StoredRecord::MAX_REVISION));
         }
+        let seeds = all_seeds(theirs, ours);
+        *ours = ours.clone().with_seeds(seeds);
         self.dirty.get_or_insert_with(|| Dirty::new(now, false));
         effects.changed = true;
     }
@@ -131,12 +133,14 @@ where
     /// Which of the two is to be kept. `rejected`: our refresh token was refused just now.
     fn winner(&self, theirs: &StoredRecord, rejected: bool) -> Winner {
         let Some(ours) = &self.record else { return Winner::Theirs };
-        if ours == theirs {
+        if ours == theirs || (self.dirty.is_none() && is_same(ours, theirs)) {
             return Winner::Neither;
         }
         let higher = theirs.revision() > ours.revision();
         let spent = theirs.tokens().is_some_and(|tokens| self.is_spent(tokens.refresh_token()));
-        let ours_is_dead = rejected || matches!(ours.content(), RecordContent::Rejected(_));
+        let ours_is_rejected = matches!(ours.content(), RecordContent::Rejected(_));
+        let theirs_is_usable = matches!(theirs.content(), RecordContent::Tokens(_)) && !spent;
+        let is_rescue = (rejected || ours_is_rejected) && theirs_is_usable;
         if theirs.login() != ours.login() {
             return match self.dirty {
                 // The greater id breaks the tie, so that two processes agree.
@@ -147,22 +151,21 @@ where
                 }
                 Some(_) => Winner::Ours,
                 None if higher => Winner::Theirs,
-                None if ours_is_dead && !spent && !theirs.is_signed_out() => Winner::Theirs,
+                None if is_rescue => Winner::Theirs,
                 None => Winner::Neither,
             };
         }
         let newer_or_equal = theirs.revision() >= ours.revision();
-        let both_rejected = matches!(
-            (ours.content(), theirs.content()),
-            (RecordContent::Rejected(_), RecordContent::Rejected(_))
-        );
+        let both_rejected =
+            ours_is_rejected && matches!(theirs.content(), RecordContent::Rejected(_));
         match self.dirty {
-            _ if both_rejected && newer_or_equal => Winner::Theirs,
+            Some(_) if both_rejected && newer_or_equal => Winner::Theirs,
+            None if both_rejected && higher => Winner::Theirs,
             // Somebody wrote an older token of this login, or that it was refused: ours is newer.
             Some(_) if spent || ours.is_signed_out() => Winner::Ours,
             None if spent && newer_or_equal => Winner::Ours,
             None if spent => Winner::Neither,
-            _ if ours_is_dead && !theirs.is_signed_out() => Winner::Theirs,
+            _ if is_rescue => Winner::Theirs,
             Some(_) if newer_or_equal => Winner::Theirs,
             Some(_) => Winner::Ours,
             None if higher => Winner::Theirs,
@@ -179,6 +182,7 @@ where
         effects: &mut Effects<E>,
     ) {
         let revision = theirs.revision();
+        let known = self.record.as_ref().map_or(0, StoredRecord::revision);
         let ours = self.record.as_ref();
         let login_changed = match (ours, theirs.content()) {
             (Some(ours), _) if ours.login() != theirs.login() => true,
@@ -191,7 +195,7 @@ where
             true => Happened::SignedOutElsewhere { revision },
             false => {
                 let mode = match current.queued.work {
-                    Work::Refresh { generation, .. } | Work::Look { generation } => {
+                    Work::Refresh { generation, .. } | Work::Look { generation, .. } => {
                         Some(generation.mode)
                     }
                     Work::Persist { .. } | Work::Settle { .. } => None,
@@ -205,6 +209,7 @@ where
             if let Work::Look { .. } = current.queued.work {
                 current.looked = true;
             }
+            self.raise_above(known, tick.now);
             return;
         }
         let before = RequestMode::ALL.map(|mode| self.issued(mode).cloned());
@@ -212,11 +217,13 @@ where
         let replaced = |token| Some(token) != theirs.tokens().map(|tokens| tokens.refresh_token());
         if self.tokens().is_some_and(|tokens| replaced(tokens.refresh_token())) {
             self.lost_answer = None;
+            self.forget_probable_rejections();
         }
         self.rejection = None;
         self.dirty = None;
-        self.record = Some(theirs);
+        self.record = Some(self.with_our_seeds(theirs));
         self.login_required_since = tick.now;
+        self.raise_above(known, tick.now);
         for (mode, before) in RequestMode::ALL.into_iter().zip(before) {
             if self.issued(mode) != before.as_ref() {
                 self.end_generation(mode, tick.now);
@@ -235,6 +242,32 @@ where
         effects.changed = true;
     }
 
+    /// Revisions only grow: a record of a lower one that was adopted, because ours was refused, is
+    /// saved with a higher one, so that others see it.
+    fn raise_above(&mut self, known: u64, now: Moment) {
+        if let Some(record) = self.record.as_mut().filter(|record| record.revision() < known) {
+            record.set_revision(next_revision(known).unwrap_or(StoredRecord::MAX_REVISION));
+            self.dirty = Some(Dirty::new(now, false));
+        }
+    }
+
+    /// A refresh token that another process brought may be taken where ours was not.
+    fn forget_probable_rejections(&mut self) {
+        for mode in RequestMode::ALL {
+            let failure = &mut self.mode_mut(mode).failure;
+            if failure.as_ref().is_some_and(|failure| failure.latest.is_login_required()) {
+                *failure = None;
+            }
+        }
+    }
+
+    /// The record with the seeds that ours has seen, too.
+    pub(super) fn with_our_seeds(&self, theirs: StoredRecord) -> StoredRecord {
+        let Some(ours) = &self.record else { return theirs };
+        let seeds = all_seeds(&theirs, ours);
+        theirs.with_seeds(seeds)
+    }
+
     /// Another token takes the place of the one before.
     pub(super) fn end_generation(&mut self, mode: RequestMode, seen_at: Moment) {
         let state = self.mode_mut(mode);
@@ -244,15 +277,16 @@ where
         self.refresh_deadlines(mode, seen_at);
     }
 
-    /// Their record, with our access tokens where it has none and ours have not expired: no
-    /// adoption takes away a token that still works.
+    /// Their record, with our access tokens where ours have not expired and theirs have or are
+    /// missing: no adoption takes away a token that still works.
     fn with_our_access_tokens(&self, theirs: StoredRecord, now: Moment) -> StoredRecord {
         let Some(ours) = self.tokens() else { return theirs };
         let now = now.wall_time();
+        let is_valid = |issued: &IssuedToken| issued.expires_at.is_none_or(|end| end > now);
         theirs.map_tokens(|mut tokens| {
             for mode in RequestMode::ALL {
-                if let (None, Some(issued)) = (tokens.issued(mode), ours.issued(mode)) {
-                    if issued.expires_at.is_none_or(|end| end > now) {
+                if let Some(issued) = ours.issued(mode).filter(|issued| is_valid(issued)) {
+                    if !tokens.issued(mode).is_some_and(is_valid) {
                         tokens = tokens.with_access_token_until(
                             mode,
                             issued.token.clone(),
@@ -295,4 +329,19 @@ where
         effects.changed = true;
         Failure::Rejected { error: Some(error), after_lost_answer: self.lost_answer.is_some() }
     }
+}
+
+/// Is it the same record, access tokens and seeds that one of them lacks aside?
+fn is_same(ours: &StoredRecord, theirs: &StoredRecord) -> bool {
+    let key = |record: &StoredRecord| (record.login(), record.revision());
+    let tokens = |record: &StoredRecord| record.tokens().map(|t| t.refresh_token().clone());
+    key(ours) == key(theirs)
+        && std::mem::discriminant(ours.content()) == std::mem::discriminant(theirs.content())
+        && tokens(ours) == tokens(theirs)
+}
+
+/// The seeds that either has seen.
+fn all_seeds(theirs: &StoredRecord, ours: &StoredRecord) -> Vec<Fingerprint> {
+    let missing = ours.seeds().iter().filter(|seed| !theirs.seeds().contains(seed));
+    theirs.seeds().iter().chain(missing).copied().collect()
 }

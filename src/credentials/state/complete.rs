@@ -2,7 +2,7 @@
 
 use super::{
     CredentialState, Current, Dirty, Effects, Failure, Happened, HeldLease, InFlight, Minted,
-    Outcome, Reason, RequestFailure, StoreCause, Tick, WaitStage, Work, next_revision,
+    Outcome, Reason, Release, RequestFailure, StoreCause, Tick, WaitStage, Work, next_revision,
 };
 use crate::credentials::backoff::{self, Backoff};
 use crate::refresh::FailureClass;
@@ -53,7 +53,7 @@ where
         match outcome {
             Outcome::Acquired { lease: Some(lease), found } => {
                 self.lease_wait = None;
-                self.lease = Some(HeldLease { lease, seen: None, not_released: None });
+                self.lease = Some(HeldLease { lease, seen: None, release: Release::NotBegun });
                 if let Some(found) = found {
                     self.found_under_lease(&mut current, found, tick, effects);
                 }
@@ -100,7 +100,11 @@ where
                 let error = (error, conflict, lease_lost);
                 self.not_saved(&mut current, in_flight, error, tick, effects);
             }
-            Outcome::Released | Outcome::NotReleased { .. } => self.take_release(&outcome, effects),
+            Outcome::Released => self.take_release(&outcome, effects),
+            Outcome::NotReleased { ref error } => {
+                self.take_release(&outcome, effects);
+                self.attempt_failed(&mut current, error.clone(), tick, effects);
+            }
             Outcome::Abandoned | Outcome::Woke => {}
         }
         self.current = Some(current);
@@ -111,7 +115,7 @@ where
             Outcome::Released => self.lease = None,
             Outcome::NotReleased { error } => {
                 if let Some(held) = &mut self.lease {
-                    held.not_released = Some(error.clone());
+                    held.release = Release::Failed(error.clone());
                 }
                 effects.happened.push(Happened::NotReleased { error: error.clone() });
             }
@@ -170,11 +174,13 @@ where
         let Some(tokens) = record.tokens() else { return false };
         let spent = Fingerprint::of(tokens.refresh_token());
         let refresh_token = rotated.unwrap_or_else(|| tokens.refresh_token().clone());
+        let next = Fingerprint::of(&refresh_token);
         let is_rotated = refresh_token != *tokens.refresh_token();
         let content = RecordContent::Tokens(tokens.clone().with_refresh_token(refresh_token));
         let revision = next_revision(record.revision()).unwrap_or(StoredRecord::MAX_REVISION);
         self.record = Some(record.with_content(content).at_revision(revision));
         if is_rotated {
+            self.spent.retain(|spent| *spent != next);
             self.note_spent(spent);
         }
         true
@@ -218,6 +224,9 @@ where
         if rotated && self.config.has_store {
             self.dirty = Some(Dirty::new(tick.now, false));
         }
+        // A refusal that brings the next token refuses nothing.
+        let contradicts = rotated && class == FailureClass::Rejected;
+        let class = if contradicts { FailureClass::NotTheEndpoint } else { class };
         let first_loss = self.lost_answer.is_none();
         if class == FailureClass::OutcomeUnknown && !rotated {
             self.lost_answer = Some(error.clone());

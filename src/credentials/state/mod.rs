@@ -16,7 +16,8 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `mod` | the facts, and the operations that change them at once |
+//! | `mod` | the facts, and who works on them |
+//! | `enqueue` | the operations, and what they change at once |
 //! | `next` | which action comes next |
 //! | `complete` | what an outcome changes |
 //! | `adoption` | which record wins: ours or the store's |
@@ -24,7 +25,12 @@
 
 mod adoption;
 mod complete;
+mod enqueue;
+#[cfg(test)]
+mod explore;
 mod next;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::collections::VecDeque;
@@ -45,11 +51,11 @@ use crate::token::{IssuedToken, Moment, RefreshToken, TokenSet};
 /// How often the store is read at most while nothing can be refreshed.
 pub(crate) const LOOK_PAUSE: Duration = Duration::from_secs(5);
 
+/// How often a token is refreshed at most without being asked for.
+const WARM_PAUSE: Duration = Duration::from_secs(5);
+
 /// So many fingerprints of refresh tokens that were spent or rejected are kept.
 const SPENT: usize = 8;
-
-/// The year 2200 in milliseconds since 1970: a wall clock beyond it does not number logins.
-const YEAR_2200: u64 = 7_258_118_400_000;
 
 /// What was decided when the credential was built.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -108,6 +114,9 @@ pub(crate) struct CredentialState<L, E> {
     login_required_since: Moment,
     /// While nothing can be refreshed, the store is read from this moment on if somebody asks.
     next_look: Moment,
+    /// A token is refreshed without being asked for from this moment on: one whose life is shorter
+    /// than the way to it leads to no endless loop.
+    next_warm: Moment,
     closing: bool,
 }
 
@@ -152,8 +161,17 @@ struct HeldLease<L, E> {
     lease: L,
     /// What the next save may replace, as the store was read under this lease; `None` before that.
     seen: Option<Expected>,
-    /// Why the lease could not be given back.
-    not_released: Option<E>,
+    release: Release<E>,
+}
+
+/// Was the store told that a lease is given back?
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Release<E> {
+    NotBegun,
+    /// The store may have been told, so the lease may be another's: nothing is done under it.
+    Begun,
+    /// The same. It counts as held until it runs out or an operation needs the lease again.
+    Failed(E),
 }
 
 /// The lease is another's, and waited for.
@@ -186,6 +204,7 @@ enum Work {
     /// Is there something newer in the store than what this generation stands for?
     Look {
         generation: Generation,
+        reason: Reason,
     },
     /// What is dirty is saved: a login, a sign-out, or an attempt whose time has come.
     Persist {
@@ -271,300 +290,13 @@ where
             next_ticket: 0,
             login_required_since: now,
             next_look: now,
+            next_warm: now,
             closing: false,
         };
         for mode in RequestMode::ALL {
             state.refresh_deadlines(mode, now);
         }
         state
-    }
-
-    /// Takes an operation in. What it changes at once is changed when this returns.
-    pub(crate) fn enqueue(
-        &mut self,
-        operation: Operation,
-        tick: Tick,
-    ) -> (Enqueued<E>, Effects<E>) {
-        let mut effects = Effects::default();
-        let enqueued = match operation {
-            Operation::Refresh { generation, reason } => {
-                self.ask_for_refresh(generation, reason, tick, &mut effects)
-            }
-            Operation::LogIn { login, tokens, overwrite } => {
-                self.log_in(login, tokens, overwrite, tick, &mut effects)
-            }
-            Operation::SignOut { login, overwrite } => {
-                self.sign_out(login, overwrite, tick, &mut effects)
-            }
-            Operation::Flush => self.settle(false, &mut effects),
-            Operation::Close => self.settle(true, &mut effects),
-        };
-        (enqueued, effects)
-    }
-
-    fn ask_for_refresh(
-        &mut self,
-        generation: Generation,
-        reason: Reason,
-        tick: Tick,
-        effects: &mut Effects<E>,
-    ) -> Enqueued<E> {
-        let mode = generation.mode;
-        if generation.login_epoch != self.login_epoch {
-            return Enqueued::Settled(Err(Failure::LoginChanged));
-        }
-        if generation.count != self.mode(mode).generation {
-            return Enqueued::Settled(Ok(()));
-        }
-        if matches!(reason, Reason::Unauthorized | Reason::RefusedRoute) {
-            effects.changed |= !self.mode(mode).refused;
-            self.mode_mut(mode).refused = true;
-        }
-        if let Some(ticket) = self.ticket_of_refresh(generation) {
-            return Enqueued::Waits { ticket, started: false };
-        }
-        if self.closing {
-            return Enqueued::Settled(Err(Failure::ShutDown));
-        }
-        if let Some(failure) = self.objection(mode, reason, tick.now, effects) {
-            let idle = self.current.is_none() && self.queue.is_empty();
-            let look = self.config.has_store && idle && tick.now.has_reached(self.next_look);
-            if !look || failure == Failure::NotRefreshable {
-                return Enqueued::Settled(Err(failure));
-            }
-            self.next_look = tick.now.plus(LOOK_PAUSE);
-            return self.push(Work::Look { generation });
-        }
-        effects.changed = true;
-        self.push(Work::Refresh { generation, reason })
-    }
-
-    /// Why a refresh of `mode` must not start now, if it must not.
-    fn objection(
-        &mut self,
-        mode: RequestMode,
-        reason: Reason,
-        now: Moment,
-        effects: &mut Effects<E>,
-    ) -> Option<Failure<E>> {
-        if !self.config.refreshable {
-            return Some(Failure::NotRefreshable);
-        }
-        if let Some(failure) = self.login_required() {
-            return Some(failure);
-        }
-        if let Some(Dirty { cause: Some(cause), next_try, .. }) = &self.dirty {
-            if !now.has_reached(*next_try) {
-                return Some(Failure::Unsaved(cause.clone()));
-            }
-        }
-        if let Some(failure) = &self.mode(mode).failure {
-            let asked_for = reason == Reason::Requested && failure.ends_when_asked();
-            if !asked_for && !now.has_reached(failure.until) {
-                return Some(failure.latest.clone());
-            }
-        }
-        if reason == Reason::Unauthorized && self.is_limit_reached(mode, now, effects) {
-            return Some(Failure::RefreshLimited);
-        }
-        None
-    }
-
-    /// Would one more refresh for a 401 be too many?
-    fn is_limit_reached(
-        &mut self,
-        mode: RequestMode,
-        now: Moment,
-        effects: &mut Effects<E>,
-    ) -> bool {
-        let limit = self.config.limit;
-        let state = self.mode_mut(mode);
-        let over = |minted: &Moment| now.has_reached(minted.plus(limit.window));
-        while state.minted_after_401.front().is_some_and(over) {
-            state.minted_after_401.pop_front();
-        }
-        let minted = u32::try_from(state.minted_after_401.len()).unwrap_or(u32::MAX);
-        let reached = minted.saturating_add(1) >= limit.count;
-        if reached {
-            let opened = !state.limit_reached;
-            effects.happened.push(Happened::RefreshLimited { mode, opened });
-        }
-        self.mode_mut(mode).limit_reached = reached;
-        reached
-    }
-
-    fn log_in(
-        &mut self,
-        login: LoginId,
-        tokens: TokenSet,
-        overwrite: bool,
-        tick: Tick,
-        effects: &mut Effects<E>,
-    ) -> Enqueued<E> {
-        if !self.config.refreshable {
-            return Enqueued::Settled(Err(Failure::NotRefreshable));
-        }
-        if self.closing {
-            return Enqueued::Settled(Err(Failure::ShutDown));
-        }
-        let wall = if tick.now.wall <= YEAR_2200 { tick.now.wall } else { 0 };
-        let known = self.record.as_ref().map_or(0, StoredRecord::revision);
-        let Some(revision) = next_revision(known).map(|next| next.max(wall)) else {
-            return Enqueued::Settled(Err(Failure::NoRevisionLeft));
-        };
-        let fingerprint = Fingerprint::of(tokens.refresh_token());
-        self.spent.retain(|spent| *spent != fingerprint);
-        effects.happened.push(Happened::LoggedIn { revision });
-        let record = StoredRecord::new(login, revision, RecordContent::Tokens(tokens));
-        let mut current = self.current.take();
-        self.begin_login(record, tick.now, current.as_mut(), effects);
-        self.current = current;
-        self.persist(overwrite, tick.now)
-    }
-
-    fn sign_out(
-        &mut self,
-        login: LoginId,
-        overwrite: bool,
-        tick: Tick,
-        effects: &mut Effects<E>,
-    ) -> Enqueued<E> {
-        if !self.config.refreshable {
-            return Enqueued::Settled(Err(Failure::NotRefreshable));
-        }
-        if self.closing {
-            return Enqueued::Settled(Err(Failure::ShutDown));
-        }
-        let known = self.record.as_ref().map_or(0, StoredRecord::revision);
-        let Some(revision) = next_revision(known) else {
-            return Enqueued::Settled(Err(Failure::NoRevisionLeft));
-        };
-        if let Some(tokens) = self.record.as_ref().and_then(StoredRecord::tokens) {
-            let fingerprint = Fingerprint::of(tokens.refresh_token());
-            self.note_spent(fingerprint);
-        }
-        let login = self.record.as_ref().map_or(login, StoredRecord::login);
-        effects.happened.push(Happened::SignedOut { revision });
-        let record = StoredRecord::new(login, revision, RecordContent::SignedOut);
-        let mut current = self.current.take();
-        self.begin_login(record, tick.now, current.as_mut(), effects);
-        self.current = current;
-        self.persist(overwrite, tick.now)
-    }
-
-    /// Another login, or none, takes the place of the one before.
-    fn begin_login(
-        &mut self,
-        record: StoredRecord,
-        now: Moment,
-        current: Option<&mut Current<E>>,
-        effects: &mut Effects<E>,
-    ) {
-        let seeds = self.record.as_ref().map(StoredRecord::seeds).unwrap_or_default().to_vec();
-        let record = match record.seeds().is_empty() {
-            true => record.with_seeds(seeds),
-            false => record,
-        };
-        self.record = Some(record.with_base_url(&self.config.base_url));
-        self.login_required_since = now;
-        self.login_epoch = self.login_epoch.saturating_add(1);
-        self.lost_answer = None;
-        self.rejection = None;
-        self.dirty = None;
-        for mode in RequestMode::ALL {
-            let generation = self.mode(mode).generation.saturating_add(1);
-            *self.mode_mut(mode) = ModeState { generation, ..ModeState::new() };
-            self.refresh_deadlines(mode, now);
-        }
-        self.fail_waiting(&Failure::LoginChanged, current, effects);
-        effects.publish = true;
-        effects.changed = true;
-    }
-
-    /// Ends every refresh, look and save of the login before. A refresh request under way is
-    /// dropped by the worker: its answer has no value.
-    fn fail_waiting(
-        &mut self,
-        failure: &Failure<E>,
-        current: Option<&mut Current<E>>,
-        effects: &mut Effects<E>,
-    ) {
-        let goes_on = |queued: &Queued| matches!(queued.work, Work::Settle { .. });
-        let wake = &mut effects.wake;
-        self.queue.retain(|queued| {
-            if !goes_on(queued) {
-                wake.extend(queued.ticket.map(|ticket| (ticket, Err(failure.clone()))));
-            }
-            goes_on(queued)
-        });
-        if let Some(current) = current.filter(|current| !goes_on(&current.queued)) {
-            let ticket = current.queued.ticket.take();
-            wake.extend(ticket.map(|ticket| (ticket, Err(failure.clone()))));
-            current.result = Some(Err(failure.clone()));
-            current.pause_until = None;
-            current.minted = None;
-        }
-    }
-
-    fn persist(&mut self, overwrite: bool, now: Moment) -> Enqueued<E> {
-        if !self.config.has_store {
-            return Enqueued::Settled(Ok(()));
-        }
-        self.dirty = Some(Dirty::new(now, overwrite));
-        self.push(Work::Persist { login_epoch: self.login_epoch })
-    }
-
-    fn settle(&mut self, close: bool, effects: &mut Effects<E>) -> Enqueued<E> {
-        if close && !self.closing {
-            self.closing = true;
-            effects.changed = true;
-            self.queue.retain(|queued| {
-                let ends = matches!(queued.work, Work::Refresh { .. } | Work::Look { .. });
-                if ends {
-                    effects
-                        .wake
-                        .extend(queued.ticket.map(|ticket| (ticket, Err(Failure::ShutDown))));
-                }
-                !ends
-            });
-        }
-        let busy = self.current.is_some() || !self.queue.is_empty();
-        if !busy && self.dirty.is_none() && self.lease.is_none() {
-            return Enqueued::Settled(self.settled(close));
-        }
-        self.push(Work::Settle { close })
-    }
-
-    /// How a flush or a shutdown ends when there is nothing left to try.
-    fn settled(&self, close: bool) -> Result<(), Failure<E>> {
-        if let Some(dirty) = &self.dirty {
-            return Err(Failure::Unsaved(dirty.cause.clone().unwrap_or(StoreCause::Busy)));
-        }
-        if let (true, Some(error)) = (close, &self.lost_answer) {
-            return Err(Failure::OutcomeUnknown(error.clone()));
-        }
-        match self.lease.as_ref().and_then(|held| held.not_released.clone()) {
-            Some(error) => Err(Failure::NotReleased(error)),
-            None => Ok(()),
-        }
-    }
-
-    fn push(&mut self, work: Work) -> Enqueued<E> {
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.queue.push_back(Queued { ticket: Some(ticket), work });
-        Enqueued::Waits { ticket, started: true }
-    }
-
-    fn ticket_of_refresh(&self, generation: Generation) -> Option<Ticket> {
-        let current = self.current.as_ref().filter(|current| current.result.is_none());
-        let queued = current.map(|current| &current.queued).into_iter().chain(&self.queue);
-        queued
-            .filter(|queued| match queued.work {
-                Work::Refresh { generation: asked, .. } => asked == generation,
-                _ => false,
-            })
-            .find_map(|queued| queued.ticket)
     }
 
     /// A worker begins; `None` if one is at work.
@@ -630,9 +362,15 @@ where
         }
     }
 
-    /// The lease that is held, to be renewed.
+    /// The lease that counts as held, given back without success included.
     pub(crate) fn lease(&self) -> Option<&L> {
         self.lease.as_ref().map(|held| &held.lease)
+    }
+
+    /// The lease, if it is to be renewed: one that is being given back is not.
+    pub(crate) fn lease_to_renew(&self) -> Option<&L> {
+        let held = self.lease.as_ref().filter(|held| held.release == Release::NotBegun);
+        held.map(|held| &held.lease)
     }
 
     /// The lease was renewed beside an action.
@@ -644,12 +382,11 @@ where
 
     /// Is there something that a worker has to do?
     pub(crate) fn has_work(&self) -> bool {
-        let releasable = self.lease.as_ref().is_some_and(|held| held.not_released.is_none());
         self.current.is_some()
             || !self.queue.is_empty()
             || self.dirty.is_some()
-            || releasable
-            || (self.config.keep_warm.is_some() && !self.closing)
+            || self.releasable().is_some()
+            || self.next_refresh_unasked().is_some()
     }
 
     /// Why a login is required, if it is.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Action, CredentialState, Current, Effects, Failure, Happened, HeldLease, InFlight, LeaseWait,
-    ModeFailure, Operation, Queued, Reason, StoreCause, Tick, WaitStage, Work,
+    ModeFailure, Operation, Queued, Reason, Release, StoreCause, Tick, WARM_PAUSE, WaitStage, Work,
 };
 use crate::credentials::backoff;
 use crate::credentials::generation::Generation;
@@ -35,9 +35,10 @@ where
         lease_left: Option<Duration>,
     ) -> (Action<L>, Effects<E>) {
         let mut effects = Effects::default();
-        if self.lease.is_some() && lease_left == Some(Duration::ZERO) {
-            self.lease = None;
-            effects.happened.push(Happened::LeaseLost);
+        if lease_left == Some(Duration::ZERO) {
+            if let Some(HeldLease { release: Release::NotBegun, .. }) = self.lease.take() {
+                effects.happened.push(Happened::LeaseLost);
+            }
         }
         let action = self.decide(tick, &mut effects);
         self.in_flight = match &action {
@@ -49,7 +50,12 @@ where
             Action::Save { record, .. } => {
                 Some(InFlight::Save { login: record.login(), revision: record.revision() })
             }
-            Action::ReleaseLease { .. } => Some(InFlight::ReleaseLease),
+            Action::ReleaseLease { .. } => {
+                if let Some(held) = &mut self.lease {
+                    held.release = Release::Begun;
+                }
+                Some(InFlight::ReleaseLease)
+            }
             Action::Sleep { .. } => Some(InFlight::Sleep),
             Action::Idle => {
                 self.worker = None;
@@ -124,23 +130,23 @@ where
         if let Some(lease) = self.releasable() {
             return Some(Action::ReleaseLease { lease });
         }
-        let mode = self.config.keep_warm.filter(|_| !self.closing);
-        let Some((mode, at)) = mode.and_then(|mode| Some((mode, self.warm_at(mode)?))) else {
-            return Some(Action::Idle);
-        };
+        let Some((mode, at)) = self.next_refresh_unasked() else { return Some(Action::Idle) };
         if !tick.now.has_reached(at) {
             return Some(Action::Sleep { pause: tick.now.until(at), for_change: false });
         }
         let generation = self.generation(mode);
         let operation = Operation::Refresh { generation, reason: Reason::RefreshSoon };
+        self.next_warm = tick.now.plus(WARM_PAUSE);
         let (_, more) = self.enqueue(operation, tick);
         effects.happened.extend(more.happened);
+        effects.changed |= more.changed;
         if self.queue.is_empty() { Some(Action::Idle) } else { None }
     }
 
-    /// When the token of `mode` is to be refreshed without being asked for; `None` where that can't
-    /// help.
-    fn warm_at(&self, mode: RequestMode) -> Option<Moment> {
+    /// Which token is to be refreshed without being asked for, and when; `None` where there is none
+    /// or that can't help.
+    pub(super) fn next_refresh_unasked(&self) -> Option<(RequestMode, Moment)> {
+        let mode = self.config.keep_warm.filter(|_| self.config.refreshable && !self.closing)?;
         if self.login_required().is_some() {
             return None;
         }
@@ -153,7 +159,7 @@ where
             Some(failure) => due.or_later(failure.until),
             None => due,
         };
-        (due != Moment::NEVER).then_some(due)
+        (due != Moment::NEVER).then_some((mode, due.or_later(self.next_warm)))
     }
 
     fn step(
@@ -169,7 +175,9 @@ where
             Work::Refresh { generation, reason } => {
                 self.step_refresh(current, generation, reason, tick, effects)
             }
-            Work::Look { generation } => self.step_look(current, generation, tick, effects),
+            Work::Look { generation, reason } => {
+                self.step_look(current, generation, reason, tick, effects)
+            }
             Work::Persist { login_epoch } => self.step_persist(current, login_epoch, tick, effects),
             Work::Settle { close } => self.step_settle(current, close, tick, effects),
         }
@@ -187,6 +195,9 @@ where
         if let Some(result) = self.satisfied(generation, tick.now) {
             return Step::Ends(result);
         }
+        // What was adopted in its place is no use: whoever finds that out as well shares this one.
+        let generation = self.generation(mode);
+        current.queued.work = Work::Refresh { generation, reason };
         if self.dirty.is_some() {
             return match self.save_step(current, tick, effects) {
                 Ok(action) => Step::Act(action),
@@ -194,7 +205,10 @@ where
             };
         }
         if self.closing {
-            return Step::Ends(Err(Failure::ShutDown));
+            return Step::Ends(Err(match current.rejected.take() {
+                Some(error) => self.mark_rejected(error, tick, effects),
+                None => Failure::ShutDown,
+            }));
         }
         if !current.started {
             current.started = true;
@@ -258,6 +272,7 @@ where
         &mut self,
         current: &mut Current<E>,
         generation: Generation,
+        reason: Reason,
         tick: Tick,
         effects: &mut Effects<E>,
     ) -> Step<L, E> {
@@ -269,12 +284,12 @@ where
         }
         if generation.count != self.mode(generation.mode).generation {
             // Another process has logged in or refreshed, and its token is no use: ours to refresh.
-            return self.turn_into_refresh(current, generation.mode, tick, effects);
+            return self.turn_into_refresh(current, generation.mode, reason, tick, effects);
         }
-        let objection = self.objection(generation.mode, Reason::Expired, tick.now, effects);
+        let objection = self.objection(generation.mode, reason, tick.now, effects);
         match objection {
             Some(failure) => Step::Ends(Err(failure)),
-            None => self.turn_into_refresh(current, generation.mode, tick, effects),
+            None => self.turn_into_refresh(current, generation.mode, reason, tick, effects),
         }
     }
 
@@ -282,10 +297,11 @@ where
         &mut self,
         current: &mut Current<E>,
         mode: RequestMode,
+        reason: Reason,
         tick: Tick,
         effects: &mut Effects<E>,
     ) -> Step<L, E> {
-        let (generation, reason) = (self.generation(mode), Reason::Expired);
+        let generation = self.generation(mode);
         current.queued.work = Work::Refresh { generation, reason };
         self.step_refresh(current, generation, reason, tick, effects)
     }
@@ -318,8 +334,10 @@ where
     ) -> Step<L, E> {
         if !current.started {
             current.started = true;
-            if let Some(held) = &mut self.lease {
-                held.not_released = None;
+            if let Some(HeldLease { release, .. }) = &mut self.lease {
+                if let Release::Failed(_) = release {
+                    *release = Release::Begun;
+                }
             }
         }
         if self.dirty.is_some() && !current.save_failed {
@@ -369,9 +387,13 @@ where
     /// What is to be done next to get the lease; `None` when it is held. While another process has
     /// it, the store is read: what that one saves is adopted without the lease.
     fn lease_step(&mut self, tick: Tick) -> Result<Option<Action<L>>, StoreCause<E>> {
-        if self.lease.is_some() {
+        if let Some(held) = &self.lease {
             self.lease_wait = None;
-            return Ok(None);
+            return Ok(match held.release {
+                Release::NotBegun => None,
+                // It may be another's by now. Given back once more it is nobody's for sure.
+                _ => Some(Action::ReleaseLease { lease: held.lease.clone() }),
+            });
         }
         let wait =
             self.lease_wait.get_or_insert(LeaseWait { since: tick.now, stage: WaitStage::Ask });
@@ -447,8 +469,11 @@ where
     }
 
     /// The lease, if it can be given back: nothing is dirty, and the last attempt did not fail.
-    fn releasable(&self) -> Option<L> {
-        let held = self.lease.as_ref().filter(|held| held.not_released.is_none())?;
+    pub(super) fn releasable(&self) -> Option<L> {
+        let held = self.lease.as_ref()?;
+        if let Release::Failed(_) = held.release {
+            return None;
+        }
         self.dirty.is_none().then(|| held.lease.clone())
     }
 }
