@@ -4,55 +4,90 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::TryRecvError;
-use std::time::Duration;
 
-use tokio::time::timeout;
-use tower_teamup_auth::store::{FileStore, SaveStep, TokenStore as _};
+use tower_teamup_auth::store::next::{Expected, StoredRecord, TokenStore as _};
+use tower_teamup_auth::store::{FileStore, SaveStep};
 
 use crate::process::{OtherProcess, part, say, wait_for_parent};
 use crate::small_disk::{SmallDisk, on_each_small_disk};
-use crate::support::{Folder, is_locked, tokens, whole_text};
+use crate::support::{Folder, acquire, is_locked, record, tombstone, try_acquire, whole_text};
+
+/// What a store holds before a process dies that saves in it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Before {
+    Nothing,
+    Record,
+    Torn,
+}
 
 #[tokio::test]
-async fn p8_a_process_killed_at_any_step_of_a_save_leaves_the_old_tokens_or_the_new() {
+async fn p8_a_process_killed_at_any_step_of_a_save_leaves_the_old_record_or_the_new() {
     const NAME: &str =
-        "processes::p8_a_process_killed_at_any_step_of_a_save_leaves_the_old_tokens_or_the_new";
+        "processes::p8_a_process_killed_at_any_step_of_a_save_leaves_the_old_record_or_the_new";
     match part::<PathBuf>() {
         Some((role, path)) if role == "next" => return rotate_once(&FileStore::new(path)).await,
-        Some((step, path)) => return save_up_to(&step, path).await,
+        Some((role, path)) => {
+            let (step, new) = role.split_once(' ').unwrap();
+            return save_up_to(step, new, path).await;
+        }
         None => {}
     }
-    for (step, had_tokens) in SaveStep::ALL.map(|step| [(step, true), (step, false)]).concat() {
-        let folder = Folder::new();
-        let (store, old) = match had_tokens {
-            true => (folder.filled().await, Some(tokens(1, "old"))),
-            false => (folder.store(), None),
-        };
-        let dying = OtherProcess::start(NAME, &format!("{step:?}"), &folder.tokens());
-        assert_eq!(dying.hear(), "reached");
-        assert!(is_locked(&store));
-        dying.kill();
+    for step in SaveStep::ALL {
+        for before in [Before::Nothing, Before::Record, Before::Torn] {
+            for (named, new) in [("login", record(2, "new")), ("sign-out", tombstone(2))] {
+                let folder = Folder::new();
+                let store = match before {
+                    Before::Record => folder.filled().await,
+                    Before::Nothing | Before::Torn => folder.store(),
+                };
+                if before == Before::Torn {
+                    folder.write("tokens.json", b"{\"version\":2,\"refresh_");
+                }
+                let role = format!("{step:?} {named}");
+                let dying = OtherProcess::start(NAME, &role, &folder.tokens());
+                assert_eq!(dying.hear(), "reached");
+                assert!(is_locked(&store));
+                dying.kill();
 
-        let is_renamed = matches!(step, SaveStep::Renamed | SaveStep::Done);
-        let expected = if is_renamed { Some(tokens(2, "new")) } else { old };
-        assert_eq!(store.load().await.unwrap(), expected, "{step:?}");
-        assert!(!is_locked(&store), "{step:?}: the dead hold the lock");
-        let has_leftover = folder.names().iter().any(|name| name.ends_with(".tmp"));
-        let is_temporary = matches!(step, SaveStep::Created | SaveStep::Written | SaveStep::Synced);
-        assert_eq!(has_leftover, is_temporary, "{step:?}: {:?}", folder.names());
+                let case = format!("{step:?}, {before:?}, {named}");
+                let is_renamed = matches!(step, SaveStep::Renamed | SaveStep::Done);
+                let found = store.load().await;
+                let expected = match before {
+                    _ if is_renamed => Some(new),
+                    Before::Record => Some(record(1, "old")),
+                    Before::Nothing => None,
+                    Before::Torn => {
+                        assert!(found.unwrap_err().is_corrupt(), "{case}");
+                        continue;
+                    }
+                };
+                assert_eq!(found.unwrap(), expected, "{case}");
+                assert!(!is_locked(&store), "{case}: the dead hold the lock");
+                let has_leftover = folder.names().iter().any(|name| name.ends_with(".tmp"));
+                let is_temporary =
+                    matches!(step, SaveStep::Created | SaveStep::Written | SaveStep::Synced);
+                assert_eq!(has_leftover, is_temporary, "{case}: {:?}", folder.names());
+                let is_kept = before == Before::Torn && named == "login";
+                assert_eq!(folder.path().join("tokens.json.unreadable").exists(), is_kept);
 
-        let next = OtherProcess::start(NAME, "next", &folder.tokens());
-        let revision = expected.map_or(0, |tokens| tokens.revision()) + 1;
-        assert_eq!(next.hear(), format!("saved {revision}"), "{step:?}");
-        next.passes();
-        assert_eq!(store.load().await.unwrap().unwrap().revision(), revision);
-        assert_eq!(folder.names(), ["tokens.json", "tokens.json.lock"], "{step:?}");
+                let next = OtherProcess::start(NAME, "next", &folder.tokens());
+                let revision = expected.map_or(0, |record| record.revision()) + 1;
+                assert_eq!(next.hear(), format!("saved {revision}"), "{case}");
+                next.passes();
+                assert_eq!(store.load().await.unwrap().unwrap().revision(), revision);
+                let names = folder.names();
+                assert!(!names.iter().any(|name| name.ends_with(".tmp")), "{case}: {names:?}");
+            }
+        }
     }
 }
 
-async fn save_up_to(step: &str, path: PathBuf) {
+async fn save_up_to(step: &str, new: &str, path: PathBuf) {
     let store = FileStore::new(path);
-    let over = store.load().await.unwrap().map(|tokens| tokens.revision());
+    let expected = match store.load().await {
+        Ok(found) => Expected::found(found.as_ref()),
+        Err(_) => Expected::Anything,
+    };
     let step = step.to_owned();
     let store = store.on_save_step(move |at| {
         if format!("{at:?}") == step {
@@ -62,29 +97,30 @@ async fn save_up_to(step: &str, path: PathBuf) {
             }
         }
     });
-    let lease = store.lock().await.unwrap();
-    store.save(&lease, over, &tokens(2, "new")).await.unwrap();
+    let lease = acquire(&store).await;
+    let new = if new == "login" { record(2, "new") } else { tombstone(2) };
+    store.save(&lease, expected, &new).await.unwrap();
     panic!("the step was not reached");
 }
 
 async fn rotate_once(store: &FileStore) {
-    let lease = store.lock().await.unwrap();
-    let over = store.load().await.unwrap().map(|tokens| tokens.revision());
-    let revision = over.unwrap_or(0) + 1;
-    store.save(&lease, over, &tokens(revision, "next")).await.unwrap();
+    let lease = acquire(store).await;
+    let found = store.load().await.unwrap();
+    let revision = found.as_ref().map_or(0, StoredRecord::revision) + 1;
+    store.save(&lease, Expected::found(found.as_ref()), &record(revision, "next")).await.unwrap();
+    store.release(lease).await.unwrap();
     say(&format!("saved {revision}"));
 }
 
-// Time is paused in the parent: its wait is as many tries of the lock as fit, and none is slept.
-#[tokio::test(start_paused = true)]
-async fn the_lock_excludes_another_process_until_it_ends_or_dies() {
-    const NAME: &str = "processes::the_lock_excludes_another_process_until_it_ends_or_dies";
+#[tokio::test]
+async fn p1_the_lease_excludes_another_process_until_it_ends_or_dies() {
+    const NAME: &str = "processes::p1_the_lease_excludes_another_process_until_it_ends_or_dies";
     if let Some((_, path)) = part::<PathBuf>() {
         let store = FileStore::new(path);
-        let lease = store.lock().await.unwrap();
+        let lease = acquire(&store).await;
         say("locked");
         wait_for_parent();
-        drop(lease);
+        store.release(lease).await.unwrap();
         say("unlocked");
         return wait_for_parent();
     }
@@ -97,17 +133,17 @@ async fn the_lock_excludes_another_process_until_it_ends_or_dies() {
     };
 
     let mut holder = start();
-    timeout(Duration::from_secs(10), store.lock()).await.expect_err("two have the right");
+    assert!(try_acquire(&store).await.is_none(), "two have the lease");
     holder.go_on();
     assert_eq!(holder.hear(), "unlocked");
-    drop(timeout(Duration::from_secs(10), store.lock()).await.expect("it is free").unwrap());
+    drop(try_acquire(&store).await.expect("it is free"));
     holder.go_on();
     holder.passes();
 
     let holder = start();
-    timeout(Duration::from_secs(10), store.lock()).await.expect_err("two have the right");
+    assert!(try_acquire(&store).await.is_none(), "two have the lease");
     holder.kill();
-    timeout(Duration::from_secs(10), store.lock()).await.expect("it is free").unwrap();
+    try_acquire(&store).await.expect("it is free");
 }
 
 #[tokio::test]
@@ -149,7 +185,7 @@ async fn nothing_is_open_to_others_or_half_written_while_a_thousand_rotations_ru
     let (mut seen, mut newest) = (Seen::default(), 0);
     loop {
         seen.look(&made);
-        let revision = store.load().await.unwrap().map_or(0, |tokens| tokens.revision());
+        let revision = store.load().await.unwrap().map_or(0, |record| record.revision());
         assert!(revision >= newest, "revision {revision} was seen after {newest}");
         newest = revision;
         match writer.hear_now() {
@@ -183,12 +219,12 @@ async fn rotate_a_thousand_times(path: PathBuf) {
         }
     });
     store.check().await.unwrap();
-    let lease = store.lock().await.unwrap();
-    let mut over = None;
+    let lease = acquire(&store).await;
+    let mut expected = Expected::Empty;
     for revision in 1..=1000 {
         rotation.store(revision, std::sync::atomic::Ordering::SeqCst);
-        store.save(&lease, over, &tokens(revision, "rotated")).await.unwrap();
-        over = Some(revision);
+        store.save(&lease, expected, &record(revision, "rotated")).await.unwrap();
+        expected = Expected::Revision(revision);
     }
 }
 
@@ -216,9 +252,9 @@ impl Seen {
 }
 
 #[tokio::test]
-async fn p8_a_full_disk_leaves_the_old_tokens_and_takes_the_new_ones_once_there_is_room() {
+async fn p8_a_full_disk_leaves_the_old_record_and_takes_the_new_one_once_there_is_room() {
     const NAME: &str =
-        "processes::p8_a_full_disk_leaves_the_old_tokens_and_takes_the_new_ones_once_there_is_room";
+        "processes::p8_a_full_disk_leaves_the_old_record_and_takes_the_new_one_once_there_is_room";
     if let Some((kind, path)) = part::<PathBuf>() {
         let mut disk = SmallDisk::new(&kind, path.parent().unwrap());
         return run_full(&mut disk, FileStore::new(path)).await;
@@ -229,22 +265,22 @@ async fn p8_a_full_disk_leaves_the_old_tokens_and_takes_the_new_ones_once_there_
 
 async fn run_full(disk: &mut SmallDisk, store: FileStore) {
     store.check().await.unwrap();
-    let lease = store.lock().await.unwrap();
-    store.save(&lease, None, &tokens(1, "old")).await.unwrap();
+    let lease = acquire(&store).await;
+    store.save(&lease, Expected::Empty, &record(1, "old")).await.unwrap();
 
     disk.fill();
-    for _ in 0..3 {
-        let error = store.save(&lease, Some(1), &tokens(2, "new")).await.unwrap_err();
-        assert!(!error.is_conflict() && !error.is_unreadable(), "{error:?}");
+    for expected in [Expected::Revision(1), Expected::Revision(1), Expected::Anything] {
+        let error = store.save(&lease, expected, &record(2, "new")).await.unwrap_err();
+        assert!(error.is_unavailable(), "{error:?}");
         let text = whole_text(&error);
         assert!(text.contains("can't write") && text.contains("free space"), "{text}");
         assert!(text.contains("No space left") || text.contains("File too large"), "{text}");
-        assert_eq!(store.load().await.unwrap(), Some(tokens(1, "old")));
+        assert_eq!(store.load().await.unwrap(), Some(record(1, "old")));
         let names = crate::support::names_in(disk.folder());
         assert!(!names.iter().any(|name| name.ends_with(".tmp")), "{names:?}");
     }
 
     disk.make_room();
-    store.save(&lease, Some(1), &tokens(2, "new")).await.unwrap();
-    assert_eq!(store.load().await.unwrap(), Some(tokens(2, "new")));
+    store.save(&lease, Expected::Revision(1), &record(2, "new")).await.unwrap();
+    assert_eq!(store.load().await.unwrap(), Some(record(2, "new")));
 }

@@ -6,55 +6,102 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use tower_teamup_auth::store::{FileStore, SaveStep, TokenStore as _};
+use tower_teamup_auth::store::next::{Expected, RecordContent, StoredRecord, TokenStore as _};
+use tower_teamup_auth::store::{FileStore, SaveStep};
 use tower_teamup_auth::token::AccessToken;
 use tower_teamup_auth::{RequestMode, TokenSet};
 
 use crate::process::{OtherProcess, part, say};
-use crate::support::{Folder, is_locked, mode_of, tokens};
+use crate::support::{Folder, acquire, is_locked, login, mode_of, record, tombstone, try_acquire};
 
 #[tokio::test]
 async fn the_file_is_json_of_a_known_form() {
     let folder = Folder::new();
     let store = folder.store();
-    let lease = store.lock().await.unwrap();
+    let lease = acquire(&store).await;
     let expires_at = UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
-    let saved = TokenSet::new("refresh-1".parse().unwrap()).with_access_token_until(
+    let tokens = TokenSet::new("refresh-1".parse().unwrap()).with_access_token_until(
         RequestMode::Customer,
         AccessToken::new("access-1").unwrap(),
         Some(expires_at),
     );
-    store.save(&lease, None, &saved).await.unwrap();
+    let saved = StoredRecord::new(login(), 1, RecordContent::Tokens(tokens))
+        .with_base_url("https://goteamup.com/api/v2");
+    store.save(&lease, Expected::Empty, &saved).await.unwrap();
 
     let written: Value = serde_json::from_slice(&fs::read(folder.tokens()).unwrap()).unwrap();
     assert_eq!(
         written,
         json!({
-            "version": 1,
-            "revision": 0,
+            "version": 2,
+            "revision": 1,
+            "login": "07070707070707070707070707070707",
+            "state": "tokens",
+            "base_url": "https://goteamup.com/api/v2",
             "refresh_token": "refresh-1",
             "customer": { "access_token": "access-1", "expires_at": 1_700_000_000_123_u64 },
         })
     );
     assert_eq!(store.load().await.unwrap(), Some(saved));
+
+    store.save(&lease, Expected::Revision(1), &tombstone(2)).await.unwrap();
+    let written: Value = serde_json::from_slice(&fs::read(folder.tokens()).unwrap()).unwrap();
+    assert_eq!(
+        written,
+        json!({
+            "version": 2,
+            "revision": 2,
+            "login": "07070707070707070707070707070707",
+            "state": "signed_out",
+        })
+    );
 }
 
-/// The text is the format's first version as it was released: it must load for ever.
+/// The texts are the first two versions of the format as they were released: they must load
+/// permanently.
 #[tokio::test]
-async fn a_file_of_the_first_format_loads() {
+async fn a_file_of_an_earlier_format_loads_and_is_upgraded_by_the_next_save() {
     let folder = Folder::new();
     folder.write(
         "tokens.json",
         br#"{"provider":{"access_token":"access-1","expires_at":1700000000123},"refresh_token":"refresh-1","revision":7,"version":1,"a key of later":true}"#,
     );
-    let loaded = folder.store().load().await.unwrap().unwrap();
+    let store = folder.store();
+    let loaded = store.load().await.unwrap().unwrap();
     assert_eq!(loaded.revision(), 7);
-    assert_eq!(loaded.refresh_token().expose(), "refresh-1");
-    assert_eq!(loaded.access_token(RequestMode::Provider).unwrap().expose(), "access-1");
+    let tokens = loaded.tokens().unwrap();
+    assert_eq!(tokens.refresh_token().expose(), "refresh-1");
+    assert_eq!(tokens.access_token(RequestMode::Provider).unwrap().expose(), "access-1");
     assert_eq!(
-        loaded.expires_at(RequestMode::Provider),
+        tokens.expires_at(RequestMode::Provider),
         Some(UNIX_EPOCH + Duration::from_millis(1_700_000_000_123))
     );
+    // Two processes that upgrade it agree on the login.
+    assert_eq!(loaded.login(), folder.store().load().await.unwrap().unwrap().login());
+
+    let lease = acquire(&store).await;
+    let next = StoredRecord::new(loaded.login(), 8, loaded.content().clone());
+    store.save(&lease, Expected::Revision(7), &next).await.unwrap();
+    let written: Value = serde_json::from_slice(&fs::read(folder.tokens()).unwrap()).unwrap();
+    assert_eq!(written["version"], 2);
+    assert_eq!(store.load().await.unwrap(), Some(next));
+
+    folder.write(
+        "tokens.json",
+        br#"{"version":2,"revision":9,"login":"07070707070707070707070707070707","state":"rejected","seeds":["000102030405060708090a0b0c0d0e0f"],"refresh_token":"refresh-1","later":[]}"#,
+    );
+    let loaded = store.load().await.unwrap().unwrap();
+    assert_eq!(loaded.seeds().len(), 1);
+    assert!(matches!(loaded.content(), RecordContent::Rejected(_)));
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_read() {
+    let folder = Folder::new();
+    let store = folder.filled().await;
+    let text = fs::read(folder.tokens()).unwrap();
+    folder.write("tokens.json", &[b"\xEF\xBB\xBF", &text[..]].concat());
+    assert_eq!(store.load().await.unwrap(), Some(record(1, "old")));
 }
 
 #[tokio::test]
@@ -73,35 +120,35 @@ async fn a_store_without_a_folder_is_empty_and_a_check_makes_it() {
 }
 
 #[tokio::test]
-async fn a_save_is_a_compare_and_set() {
+async fn a_deletion_removes_every_file_of_the_store() {
     let folder = Folder::new();
     let store = folder.filled().await;
-    let lease = store.lock().await.unwrap();
-    for over in [None, Some(0), Some(2)] {
-        let error = store.save(&lease, over, &tokens(2, "new")).await.unwrap_err();
-        assert!(error.is_conflict(), "{error}");
-        assert_eq!(store.load().await.unwrap(), Some(tokens(1, "old")));
-    }
-    store.save(&lease, Some(1), &tokens(2, "new")).await.unwrap();
-    assert_eq!(store.load().await.unwrap(), Some(tokens(2, "new")));
+    folder.write("tokens.json.unreadable", b"s3cret");
+    let lease = acquire(&store).await;
+    store.delete(&lease).await.unwrap();
+    assert_eq!(folder.names(), ["tokens.json.lock"]);
+    assert!(try_acquire(&store).await.is_none(), "the lock file is still needed");
+    store.release(lease).await.unwrap();
+    assert!(folder.names().is_empty(), "{:?}", folder.names());
 
-    // The same save once more: whoever did not hear of its success repeats it.
-    store.save(&lease, Some(1), &tokens(2, "new")).await.unwrap();
-    let error = store.save(&lease, Some(1), &tokens(2, "another")).await.unwrap_err();
-    assert!(error.is_conflict(), "{error}");
-    assert_eq!(store.load().await.unwrap(), Some(tokens(2, "new")));
+    // A login after it needs the lock file again.
+    let lease = acquire(&store).await;
+    store.delete(&lease).await.unwrap();
+    store.save(&lease, Expected::Empty, &record(1, "new")).await.unwrap();
+    drop(lease);
+    assert_eq!(folder.names(), ["tokens.json", "tokens.json.lock"]);
 }
 
 #[tokio::test]
-async fn clear_removes_the_tokens_and_needs_none() {
-    let folder = Folder::new();
-    let store = folder.filled().await;
-    let lease = store.lock().await.unwrap();
-    store.clear(&lease).await.unwrap();
-    assert_eq!(store.load().await.unwrap(), None);
-    assert_eq!(folder.names(), ["tokens.json.lock"]);
-    store.clear(&lease).await.unwrap();
-    store.save(&lease, None, &tokens(1, "new")).await.unwrap();
+async fn what_can_not_be_read_can_be_deleted() {
+    for content in [&b""[..], b"{\"version\":3}", b"tower-teamup-auth sealed v2\n0123"] {
+        let folder = Folder::new();
+        folder.write("tokens.json", content);
+        let store = folder.store();
+        let lease = acquire(&store).await;
+        store.delete(&lease).await.unwrap();
+        assert_eq!(store.load().await.unwrap(), None);
+    }
 }
 
 #[tokio::test]
@@ -113,8 +160,8 @@ async fn p8_a_dropped_save_leaves_the_old_tokens_or_the_new_and_the_lock_to_its_
 
         let save = tokio::spawn({
             let store = store.clone();
-            let lease = store.lock().await.unwrap();
-            async move { store.save(&lease, Some(1), &tokens(2, "new")).await }
+            let lease = acquire(&store).await;
+            async move { store.save(&lease, Expected::Revision(1), &record(2, "new")).await }
         });
         reached.recv().await.unwrap();
         save.abort();
@@ -123,13 +170,13 @@ async fn p8_a_dropped_save_leaves_the_old_tokens_or_the_new_and_the_lock_to_its_
         // Nobody awaits the save and nobody has the lease, and still the writer is not disturbed.
         assert!(is_locked(&next_holder), "{step:?}: the lock was given back under the writer");
         let is_renamed = matches!(step, SaveStep::Renamed | SaveStep::Done);
-        let expected = if is_renamed { tokens(2, "new") } else { tokens(1, "old") };
+        let expected = if is_renamed { record(2, "new") } else { record(1, "old") };
         assert_eq!(next_holder.load().await.unwrap(), Some(expected), "{step:?}");
 
         go_on.send(()).unwrap();
-        let lease = next_holder.lock().await.unwrap();
-        assert_eq!(next_holder.load().await.unwrap(), Some(tokens(2, "new")), "{step:?}");
-        next_holder.save(&lease, Some(2), &tokens(3, "newer")).await.unwrap();
+        let lease = acquire(&next_holder).await;
+        assert_eq!(next_holder.load().await.unwrap(), Some(record(2, "new")), "{step:?}");
+        next_holder.save(&lease, Expected::Revision(2), &record(3, "newer")).await.unwrap();
         assert_eq!(folder.names(), ["tokens.json", "tokens.json.lock"]);
     }
 }
@@ -143,7 +190,7 @@ async fn p8_a_save_waits_for_the_dropped_one_before_it() {
         store.on_save_step(move |step| order.lock().unwrap().push((who, step)))
     };
     let second = note(folder.filled().await, "second");
-    let lease = second.lock().await.unwrap();
+    let lease = acquire(&second).await;
 
     let (reached, go_on, first) = {
         let (told, reached) = tokio::sync::oneshot::channel();
@@ -161,14 +208,14 @@ async fn p8_a_save_waits_for_the_dropped_one_before_it() {
     };
     let given_up = tokio::spawn({
         let lease = lease.clone();
-        async move { first.save(&lease, Some(1), &tokens(2, "new")).await }
+        async move { first.save(&lease, Expected::Revision(1), &record(2, "new")).await }
     });
     reached.await.unwrap();
     given_up.abort();
 
     let repeated = tokio::spawn(async move {
-        second.save(&lease, Some(1), &tokens(2, "new")).await.unwrap();
-        second.save(&lease, Some(2), &tokens(3, "newer")).await.unwrap();
+        second.save(&lease, Expected::Revision(1), &record(2, "new")).await.unwrap();
+        second.save(&lease, Expected::Revision(2), &record(3, "newer")).await.unwrap();
     });
     for _ in 0..16 {
         // A chance for the second to go ahead of its turn.
@@ -177,7 +224,7 @@ async fn p8_a_save_waits_for_the_dropped_one_before_it() {
     go_on.send(()).unwrap();
     repeated.await.unwrap();
 
-    assert_eq!(folder.store().load().await.unwrap(), Some(tokens(3, "newer")));
+    assert_eq!(folder.store().load().await.unwrap(), Some(record(3, "newer")));
     let order: Vec<_> = order.lock().unwrap().iter().map(|(who, _)| *who).collect();
     assert_eq!(order[..6], ["first"; 6]);
     // The repetition found its tokens there and wrote nothing; the third save did.
@@ -189,33 +236,66 @@ async fn p8_a_panic_in_a_save_frees_the_lock_and_leaves_no_temporary_file() {
     let folder = Folder::new();
     folder.filled().await;
     let store = folder.store().on_save_step(|step| assert_ne!(step, SaveStep::Written, "a test"));
-    let lease = store.lock().await.unwrap();
-    let error = store.save(&lease, Some(1), &tokens(2, "new")).await.unwrap_err();
+    let lease = acquire(&store).await;
+    let error = store.save(&lease, Expected::Revision(1), &record(2, "new")).await.unwrap_err();
     assert!(error.to_string().contains("panicked"), "{error}");
     assert_eq!(folder.names(), ["tokens.json", "tokens.json.lock"]);
-    assert_eq!(store.load().await.unwrap(), Some(tokens(1, "old")));
+    assert_eq!(store.load().await.unwrap(), Some(record(1, "old")));
 
     // The lease survives it, too.
-    folder.store().save(&lease, Some(1), &tokens(2, "new")).await.unwrap();
+    folder.store().save(&lease, Expected::Revision(1), &record(2, "new")).await.unwrap();
     drop(lease);
     assert!(!is_locked(&store));
 }
 
 #[tokio::test]
-async fn the_next_holder_of_the_lock_removes_leftovers_and_nothing_else() {
+async fn the_next_holder_of_the_lease_removes_its_leftover_and_nothing_else() {
+    use std::os::unix::fs::MetadataExt as _;
     let folder = Folder::new();
     let store = folder.filled().await;
-    folder.write(".tokens.json.0123456789abcdef.tmp", b"{\"refresh_token\":");
-    folder.write(".other.json.0123456789abcdef.tmp", b"not ours");
-    folder.write(".tokens.json.swp", b"not ours");
+    let sidecar = fs::metadata(folder.path().join("tokens.json.lock")).unwrap().ino();
+    let leftover = format!(".tokens.json.{sidecar:016x}.tmp");
+    folder.write(&leftover, b"{\"refresh_token\":");
     let others = [".other.json.0123456789abcdef.tmp", ".tokens.json.swp"];
+    others.iter().for_each(|other| drop(folder.write(other, b"not ours")));
 
     store.load().await.unwrap();
     store.check().await.unwrap();
-    assert_eq!(folder.names().len(), 5, "removed without the lock: {:?}", folder.names());
-    let lease = store.lock().await.unwrap();
+    assert!(folder.names().contains(&leftover), "removed without the lease");
+    let lease = acquire(&store).await;
     assert_eq!(folder.names(), [&others[..], &["tokens.json", "tokens.json.lock"]].concat());
-    drop(lease);
+    // One that could not be removed then is removed by the save.
+    folder.write(&leftover, b"{\"refresh_token\":");
+    store.save(&lease, Expected::Revision(1), &record(2, "new")).await.unwrap();
+    assert_eq!(folder.names(), [&others[..], &["tokens.json", "tokens.json.lock"]].concat());
+}
+
+#[tokio::test]
+async fn f7_saves_given_up_while_the_disk_hangs_take_one_thread() {
+    let folder = Folder::new();
+    folder.filled().await;
+    let (store, mut reached, go_on) = stopping_at(folder.store(), SaveStep::Written);
+    let lease = acquire(&store).await;
+    let save = |text: &'static str| {
+        let (store, lease) = (store.clone(), lease.clone());
+        tokio::spawn(
+            async move { store.save(&lease, Expected::Revision(1), &record(2, text)).await },
+        )
+    };
+    let hanging = save("new");
+    reached.recv().await.unwrap();
+    for _ in 0..20 {
+        let given_up = save("given-up");
+        tokio::task::yield_now().await;
+        given_up.abort();
+        assert!(given_up.await.unwrap_err().is_cancelled());
+    }
+    assert!(reached.try_recv().is_err(), "a second thread writes");
+    // The disk answers again.
+    go_on.send(()).unwrap();
+    hanging.await.unwrap().unwrap();
+    assert_eq!(store.load().await.unwrap(), Some(record(2, "new")));
+    assert!(reached.try_recv().is_err(), "a save was run that nobody waited for");
 }
 
 #[tokio::test]
@@ -226,9 +306,9 @@ async fn modes_are_exact_under_any_umask() {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
         let store = FileStore::new(path);
         store.check().await.unwrap();
-        let lease = store.lock().await.unwrap();
-        store.save(&lease, None, &tokens(1, "first")).await.unwrap();
-        store.save(&lease, Some(1), &tokens(2, "second")).await.unwrap();
+        let lease = acquire(&store).await;
+        store.save(&lease, Expected::Empty, &record(1, "first")).await.unwrap();
+        store.save(&lease, Expected::Revision(1), &record(2, "second")).await.unwrap();
         return say("saved");
     }
     for umask in ["0", "022", "777"] {

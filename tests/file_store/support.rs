@@ -1,4 +1,4 @@
-//! A folder to work in, and tokens to keep.
+//! A folder to work in, and records to keep.
 
 use std::error::Error;
 use std::fs::{self, File, Permissions};
@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
-use tower_teamup_auth::TokenSet;
-use tower_teamup_auth::store::{FileStore, StoreError, TokenStore as _};
+use tower_teamup_auth::store::next::{
+    Expected, LoginId, RecordContent, StoredRecord, TokenStore as _,
+};
+use tower_teamup_auth::store::{FileLease, FileStore, StoreError};
+use tower_teamup_auth::{RequestMode, TokenSet};
 
 use crate::witness;
 
@@ -41,11 +44,12 @@ impl Folder {
         FileStore::new(self.tokens())
     }
 
-    /// A store that holds `tokens(1, "old")`.
+    /// A store that holds `record(1, "old")`.
     pub(crate) async fn filled(&self) -> FileStore {
         let store = self.store();
-        let lease = store.lock().await.unwrap();
-        store.save(&lease, None, &tokens(1, "old")).await.unwrap();
+        let lease = acquire(&store).await;
+        store.save(&lease, Expected::Empty, &record(1, "old")).await.unwrap();
+        store.release(lease).await.unwrap();
         store
     }
 
@@ -76,15 +80,39 @@ pub(crate) fn mode_of(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-pub(crate) fn tokens(revision: u64, refresh_token: &str) -> TokenSet {
-    let text = format!(
-        r#"{{"version":1,"revision":{revision},"refresh_token":"{refresh_token}",
-            "provider":{{"access_token":"s3cret-access-{refresh_token}","expires_at":null}}}}"#
-    );
-    TokenSet::from_json(text.as_bytes()).unwrap()
+pub(crate) fn login() -> LoginId {
+    "07070707070707070707070707070707".parse().unwrap()
 }
 
-/// Does anybody, in whichever process, hold the right to refresh?
+pub(crate) fn record(revision: u64, refresh_token: &str) -> StoredRecord {
+    let access = format!("s3cret-access-{refresh_token}").parse().unwrap();
+    let tokens = TokenSet::new(refresh_token.parse().unwrap()).with_access_token(
+        RequestMode::Provider,
+        access,
+        None,
+    );
+    StoredRecord::new(login(), revision, RecordContent::Tokens(tokens))
+}
+
+pub(crate) fn tombstone(revision: u64) -> StoredRecord {
+    StoredRecord::new(login(), revision, RecordContent::SignedOut)
+}
+
+/// Asks for the lease until it is granted.
+pub(crate) async fn acquire(store: &FileStore) -> FileLease {
+    loop {
+        if let Some(lease) = try_acquire(store).await {
+            return lease;
+        }
+        store.changed().await;
+    }
+}
+
+pub(crate) async fn try_acquire(store: &FileStore) -> Option<FileLease> {
+    store.try_acquire().await.unwrap().lease
+}
+
+/// Does anybody, in whichever process, have the lease?
 pub(crate) fn is_locked(store: &FileStore) -> bool {
     let mut sidecar = store.path().as_os_str().to_owned();
     sidecar.push(".lock");

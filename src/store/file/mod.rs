@@ -305,6 +305,12 @@ impl TokenStore for FileStore {
         let delete = move |store: &Self| write::remove(&lease.begin_write(&store.path)?);
         self.blocking("delete", delete).await
     }
+
+    /// Resolves after 10 to 50 ms, at random: on one host it costs little to look again, and
+    /// processes that met at the lock must not go on meeting there.
+    async fn changed(&self) {
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(10..=50))).await;
+    }
 }
 
 impl fmt::Debug for FileStore {

@@ -214,6 +214,10 @@ impl TokenStore for KeyringStore {
     async fn delete(&self, lease: &FileLease) -> Result<(), StoreError> {
         self.file.delete(lease).await
     }
+
+    async fn changed(&self) {
+        self.file.changed().await;
+    }
 }
 
 impl fmt::Debug for KeyringStore {

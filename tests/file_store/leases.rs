@@ -1,19 +1,17 @@
-//! The right to refresh, within one process.
+//! The lease, within one process.
 
 use std::os::unix::fs::symlink;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
-use tokio::time::timeout;
-use tower_teamup_auth::store::{FileStore, TokenStore as _};
+use tower_teamup_auth::store::FileStore;
+use tower_teamup_auth::store::next::{Expected, TokenStore as _};
 
-use crate::support::{Folder, is_locked, tokens};
+use crate::support::{Folder, acquire, is_locked, record, try_acquire};
 
-// Time is paused: the waits below are tries of the lock, as many as fit, and none of them is slept.
-
-#[tokio::test(start_paused = true)]
-async fn one_holder_at_a_time_whichever_store_names_the_file() {
+#[tokio::test]
+async fn p1_one_holder_at_a_time_whichever_store_names_the_file() {
     let folder = Folder::new();
     folder.filled().await;
     symlink("tokens.json", folder.path().join("another-name")).unwrap();
@@ -26,42 +24,58 @@ async fn one_holder_at_a_time_whichever_store_names_the_file() {
         FileStore::new(folder.path().join("another-folder/tokens.json")),
     ];
     for second in stores {
-        let lease = first.lock().await.unwrap();
-        let waiting = timeout(Duration::from_secs(10), second.lock()).await;
-        assert!(waiting.is_err(), "{second:?} was let in");
+        let lease = try_acquire(&first).await.unwrap();
+        assert!(try_acquire(&second).await.is_none(), "{second:?} was let in");
         drop(lease);
-        timeout(Duration::from_secs(10), second.lock()).await.expect("was let in").unwrap();
+        try_acquire(&second).await.expect("it is free");
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_clone_of_a_lease_is_the_same_right() {
+#[tokio::test]
+async fn a_clone_of_a_lease_is_the_same_lease_until_it_is_released() {
     let folder = Folder::new();
     let store = folder.store();
-    let lease = store.lock().await.unwrap();
+    let lease = acquire(&store).await;
     let clone = lease.clone();
     drop(lease);
     assert!(is_locked(&store));
-    store.save(&clone, None, &tokens(1, "new")).await.unwrap();
+    store.save(&clone, Expected::Empty, &record(1, "new")).await.unwrap();
     drop(clone);
     assert!(!is_locked(&store));
+
+    let lease = acquire(&store).await;
+    assert_eq!(store.time_left(&lease), None);
+    store.release(lease.clone()).await.unwrap();
+    assert!(!is_locked(&store), "a clone holds what was released");
+    assert_eq!(store.time_left(&lease), Some(Duration::ZERO));
+    for error in [
+        store.renew(&lease).await.unwrap_err(),
+        store.save(&lease, Expected::Revision(1), &record(2, "late")).await.unwrap_err(),
+        store.delete(&lease).await.unwrap_err(),
+    ] {
+        assert!(error.is_lease_lost(), "{error:?}");
+    }
+    assert_eq!(store.load().await.unwrap(), Some(record(1, "new")));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_sidecar_that_was_removed_does_not_let_a_second_holder_in_unseen() {
+#[tokio::test]
+async fn p1_a_lock_file_that_was_removed_does_not_let_a_second_holder_in_unseen() {
     let folder = Folder::new();
     let store = folder.store();
-    let lease = store.lock().await.unwrap();
+    let lease = acquire(&store).await;
     std::fs::remove_file(folder.path().join("tokens.json.lock")).unwrap();
-    // Whoever comes now makes a sidecar of their own; what they save is not overwritten.
-    let second = store.lock().await.unwrap();
-    store.save(&second, None, &tokens(1, "second")).await.unwrap();
-    let error = store.save(&lease, None, &tokens(1, "first")).await.unwrap_err();
+    assert!(store.renew(&lease).await.unwrap_err().is_lease_lost());
+    // Whoever comes now makes a lock file of their own; what they save is not overwritten.
+    let second = acquire(&store).await;
+    store.save(&second, Expected::Empty, &record(1, "second")).await.unwrap();
+    let error = store.save(&lease, Expected::Empty, &record(1, "first")).await.unwrap_err();
     assert!(error.is_conflict(), "{error}");
+    store.release(lease).await.unwrap();
+    assert!(is_locked(&store), "the second holder still has it");
 }
 
 #[test]
-fn a_dropped_lock_leaves_the_right_free() {
+fn a_dropped_try_acquire_leaves_the_lease_free() {
     let folder = Folder::new();
     let store = folder.store();
     let runtime =
@@ -74,28 +88,28 @@ fn a_dropped_lock_leaves_the_right_free() {
         tokio::task::spawn_blocking(move || told_to.recv().unwrap());
         tokio::select! {
             biased;
-            _ = store.lock() => unreachable!("the thread is busy"),
+            _ = store.try_acquire() => unreachable!("the thread is busy"),
             () = std::future::ready(()) => {}
         }
         go_on.send(()).unwrap();
         tokio::task::spawn_blocking(|| ()).await.unwrap();
         assert!(!is_locked(&store), "the lock was taken for nobody");
-        store.lock().await.unwrap();
+        try_acquire(&store).await.expect("it is free");
     });
 }
 
 #[test]
-fn a_runtime_shuts_down_while_the_lock_is_waited_for() {
+fn a_runtime_shuts_down_while_the_lease_is_waited_for() {
     let folder = Folder::new();
     let store = folder.store();
     let holder = Builder::new_current_thread().enable_time().build().unwrap();
-    let lease = holder.block_on(store.lock()).unwrap();
+    let lease = holder.block_on(acquire(&store));
 
     let (done, is_done) = mpsc::channel();
     let waiter = store.clone();
     std::thread::spawn(move || {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
-        let waiting = runtime.spawn(async move { waiter.lock().await });
+        let waiting = runtime.spawn(async move { acquire(&waiter).await });
         runtime.block_on(tokio::task::yield_now());
         drop(runtime);
         let _ = done.send(waiting);
