@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use process::{OtherProcess, part, say, wait_for_parent};
 use tempfile::TempDir;
-use tower_teamup_auth::client::{HyperClient, hyper_client};
-use tower_teamup_auth::store::{FileStore, KeyringStore, TokenStore as _};
-use tower_teamup_auth::testing::FakeTeamUp;
-use tower_teamup_auth::{Credentials, Error, RequestMode, TokenSet};
+use tower_teamup_auth::store::{
+    Expected, LoginId, RecordContent, StoredRecord, TokenStore as _,
+};
+use tower_teamup_auth::store::{EncryptionKey, FileLease, FileStore, KeyringStore};
+use tower_teamup_auth::testing::conformance::check_store;
+use tower_teamup_auth::{Error, TokenSet};
 
 const SERVICE: &str = "com.example.tower-teamup-auth-test";
 
@@ -90,6 +92,13 @@ impl Session {
         self.keyring = None;
     }
 
+    /// Stops it, so that it is there and never answers.
+    fn pause_keyring(&self) {
+        let keyring = self.keyring.as_ref().expect("a keyring was started");
+        let pid = rustix::process::Pid::from_child(&keyring.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    }
+
     fn asks_bus(&self, method: &str, arguments: &[&str]) -> Option<String> {
         let output = self
             .command(Command::new("dbus-send"))
@@ -140,13 +149,13 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    panic!("waited 20 s in vain until {what}");
+    panic!("waited 20 s without effect until {what}");
 }
 
-fn tokens(revision: u64) -> TokenSet {
-    let text =
-        format!(r#"{{"version":1,"revision":{revision},"refresh_token":"s3cret-{revision}"}}"#);
-    TokenSet::from_json(text.as_bytes()).unwrap()
+fn record(revision: u64) -> StoredRecord {
+    let login: LoginId = "07070707070707070707070707070707".parse().unwrap();
+    let tokens = TokenSet::new(format!("s3cret-{revision}").parse().unwrap());
+    StoredRecord::new(login, revision, RecordContent::Tokens(tokens))
 }
 
 async fn open(path: PathBuf) -> Result<KeyringStore, Error> {
@@ -154,10 +163,21 @@ async fn open(path: PathBuf) -> Result<KeyringStore, Error> {
     KeyringStore::open(path, SERVICE, "studio-7").await
 }
 
+async fn acquire(store: &KeyringStore) -> FileLease {
+    loop {
+        if let Some(lease) = store.try_acquire().await.unwrap().lease {
+            return lease;
+        }
+        store.changed().await;
+    }
+}
+
 async fn rotate_once(store: &KeyringStore) {
-    let lease = store.lock().await.unwrap();
-    let over = store.load().await.unwrap().map(|tokens| tokens.revision());
-    store.save(&lease, over, &tokens(over.unwrap_or(0) + 1)).await.unwrap();
+    let lease = acquire(store).await;
+    let found = store.load().await.unwrap();
+    let revision = found.as_ref().map_or(0, StoredRecord::revision) + 1;
+    store.save(&lease, Expected::found(found.as_ref()), &record(revision)).await.unwrap();
+    store.release(lease).await.unwrap();
 }
 
 /// What a program says that could not open its store.
@@ -176,7 +196,7 @@ async fn the_next_program_opens_what_the_one_before_saved_and_the_file_alone_tel
     if let Some((role, path)) = part::<PathBuf>() {
         let store = open(path).await.unwrap();
         let held = store.load().await.unwrap();
-        assert_eq!(held, (role == "second").then(|| tokens(1)));
+        assert_eq!(held, (role == "second").then(|| record(1)));
         rotate_once(&store).await;
         let shown = format!("{store:?}");
         assert!(shown.contains("tokens") && !shown.contains("s3cret"), "{shown}");
@@ -187,10 +207,10 @@ async fn the_next_program_opens_what_the_one_before_saved_and_the_file_alone_tel
     session.start(NAME, "second", &session.path()).passes();
 
     let kept = fs::read(session.path()).unwrap();
-    assert!(kept.starts_with(b"tower-teamup-auth sealed v1\n"));
+    assert!(kept.starts_with(b"tower-teamup-auth sealed v2\n"));
     assert!(!kept.windows(6).any(|window| window == b"s3cret"));
     let error = FileStore::new(session.path()).load().await.unwrap_err();
-    assert!(error.is_unreadable(), "{error}");
+    assert!(error.is_locked(), "{error}");
 }
 
 #[tokio::test]
@@ -203,7 +223,7 @@ async fn p2_programs_that_start_together_make_one_key_and_lose_no_rotation() {
         wait_for_parent();
         let store = open(path).await.unwrap();
         if role == "last" {
-            assert_eq!(store.load().await.unwrap(), Some(tokens(PROGRAMS * ROTATIONS)));
+            assert_eq!(store.load().await.unwrap(), Some(record(PROGRAMS * ROTATIONS)));
             return;
         }
         for _ in 0..ROTATIONS {
@@ -223,27 +243,14 @@ async fn p2_programs_that_start_together_make_one_key_and_lose_no_rotation() {
 }
 
 #[tokio::test]
-async fn p2_credentials_refresh_and_save_while_the_keyring_is_gone() {
-    const NAME: &str = "p2_credentials_refresh_and_save_while_the_keyring_is_gone";
-    const MODE: RequestMode = RequestMode::Provider;
+async fn p2_records_are_saved_and_read_while_the_keyring_is_gone() {
+    const NAME: &str = "p2_records_are_saved_and_read_while_the_keyring_is_gone";
     if let Some((_, path)) = part::<PathBuf>() {
-        let server = FakeTeamUp::start().await;
         let store = open(path).await.unwrap();
-        let http_client: HyperClient = hyper_client();
-        let credentials = Credentials::builder(MODE)
-            .base_url(server.base_url())
-            .tokens(server.issue_tokens(&[MODE]))
-            .store(store.clone())
-            .refresh_client(http_client)
-            .build()
-            .await
-            .unwrap();
         say("open");
         wait_for_parent();
-        credentials.refresh(MODE).await.unwrap();
-        credentials.shutdown().await.unwrap();
-        assert_eq!(store.load().await.unwrap().unwrap().revision(), 1);
-        assert_eq!(server.rotations(), 1);
+        rotate_once(&store).await;
+        assert_eq!(store.load().await.unwrap(), Some(record(1)));
         return;
     }
     let mut session = Session::new();
@@ -252,6 +259,77 @@ async fn p2_credentials_refresh_and_save_while_the_keyring_is_gone() {
     session.stop_keyring();
     program.go_on();
     program.passes();
+}
+
+#[tokio::test(start_paused = true)]
+async fn conformance_keyring() {
+    const NAME: &str = "conformance_keyring";
+    if let Some((_, path)) = part::<PathBuf>() {
+        return check_store(|| async { open(path.clone()).await.unwrap() }).await;
+    }
+    let session = Session::new();
+    session.start(NAME, "program", &session.path()).passes();
+}
+
+/// The keyring is stopped: it takes the question and never answers.
+#[tokio::test]
+async fn f8_a_keyring_that_never_answers_does_not_keep_the_program_from_ending() {
+    const NAME: &str = "f8_a_keyring_that_never_answers_does_not_keep_the_program_from_ending";
+    if let Some((_, path)) = part::<PathBuf>() {
+        // Asked again and again, as a program does that gives up waiting.
+        for _ in 0..50 {
+            let asked = tokio::spawn(open(path.clone()));
+            tokio::task::yield_now().await;
+            asked.abort();
+            assert!(asked.await.unwrap_err().is_cancelled());
+        }
+        let asked = tokio::spawn(open(path.clone()));
+        tokio::task::yield_now().await;
+        let names: Vec<_> = fs::read_dir("/proc/self/task")
+            .unwrap()
+            .filter_map(|task| fs::read_to_string(task.unwrap().path().join("comm")).ok())
+            .filter(|name| name.trim_end() == "token-store")
+            .collect();
+        assert_eq!(names.len(), 1, "one thread asks");
+        assert!(!asked.is_finished(), "the keyring has answered");
+        // The program chooses what to do without it.
+        let store = KeyringStore::with_key(path, EncryptionKey::from_bytes([1; 32]));
+        rotate_once(&store).await;
+        assert_eq!(store.load().await.unwrap(), Some(record(1)));
+        return say("ends");
+    }
+    let session = Session::new();
+    session.pause_keyring();
+    let program = session.start(NAME, "program", &session.path());
+    assert_eq!(program.hear(), "ends");
+    program.passes();
+}
+
+#[tokio::test]
+async fn a_file_of_another_key_is_locked_and_one_that_is_torn_is_not_in_the_way() {
+    const NAME: &str = "a_file_of_another_key_is_locked_and_one_that_is_torn_is_not_in_the_way";
+    if let Some((role, path)) = part::<PathBuf>() {
+        if role == "fallback" {
+            let store = KeyringStore::with_key(&path, EncryptionKey::from_bytes([1; 32]));
+            return rotate_once(&store).await;
+        }
+        // The key is made although the file is empty, as after a power loss.
+        let torn = open(path.with_file_name("torn")).await.unwrap();
+        let lease = acquire(&torn).await;
+        assert!(torn.load().await.unwrap_err().is_corrupt());
+        torn.save(&lease, Expected::Anything, &record(1)).await.unwrap();
+        assert_eq!(torn.load().await.unwrap(), Some(record(1)));
+
+        let error = open(path).await.unwrap().load().await.unwrap_err();
+        assert!(error.is_locked(), "{error:?}");
+        return;
+    }
+    let session = Session::new();
+    let torn = session.path().with_file_name("torn");
+    fs::write(&torn, b"").unwrap();
+    fs::set_permissions(&torn, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    session.start(NAME, "fallback", &session.path()).passes();
+    session.start(NAME, "keyring", &session.path()).passes();
 }
 
 #[tokio::test]

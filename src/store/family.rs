@@ -4,23 +4,40 @@ use std::future::Future;
 
 use super::StoreError;
 use super::contract::TokenStore;
+use crate::error::Error;
 
 /// Opens a store for each key.
 ///
 /// ```
-/// use tower_teamup_auth::store::{FileFamily, FileStore, StoreFamily};
+/// use tower_teamup_auth::store::{FileStore, StoreFamily};
+/// use tower_teamup_auth::Error;
 ///
-/// let users: FileFamily = FileStore::family("/var/lib/my-service/tokens");
-/// let ada = users.open("ada@example.com");
-/// assert_ne!(ada.path(), users.open("Ada@example.com").path());
+/// /// A service that leaves it to its configuration where tokens are kept.
+/// struct Users<F>(F);
+///
+/// impl<F: StoreFamily> Users<F> {
+///     fn store(&self, user: &str) -> Result<F::Store, Error> {
+///         self.0.open(user)
+///     }
+/// }
+///
+/// let users = Users(FileStore::family("/var/lib/my-service/tokens"));
+/// let ada = users.store("ada@example.com")?;
+/// assert_ne!(ada.path(), users.store("Ada@example.com")?.path());
+/// # Ok::<(), Error>(())
 /// ```
 pub trait StoreFamily: Send + Sync + 'static {
     /// The store of one key.
     type Store: TokenStore;
 
-    /// Gives a handle to the store of `key`. Any text is a key, the empty one included, and two
-    /// keys never share a store. Nothing is read or made yet.
-    fn open(&self, key: &str) -> Self::Store;
+    /// Gives a handle to the store of `key`. Two keys never share a store. Nothing is read or made
+    /// yet.
+    ///
+    /// # Errors
+    ///
+    /// When the place has no name for such a key; [`Error::is_invalid_input`] is true of the error.
+    /// A family of files takes any text.
+    fn open(&self, key: &str) -> Result<Self::Store, Error>;
 }
 
 /// Lists the keys of a family. Not every place can: a keyring and a Redis Cluster have no such

@@ -2,7 +2,7 @@
 
 use std::future::ready;
 
-use tower_teamup_auth::store::{FileStore, StoreFamily as _};
+use tower_teamup_auth::store::FileStore;
 use tower_teamup_auth::testing::conformance::{Conformance, check_store};
 
 use crate::support::Folder;

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::fs;
 
-use tower_teamup_auth::store::next::{Expected, TokenStore as _};
-use tower_teamup_auth::store::{FileFamily, FileStore, ListKeys as _, StoreFamily as _};
+use tower_teamup_auth::store::{Expected, TokenStore as _};
+use tower_teamup_auth::store::{FileFamily, FileStore};
 
 use crate::support::{Folder, acquire, mode_of, record};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tower_teamup_auth::store::FileStore;
-use tower_teamup_auth::store::next::{Expected, TokenStore as _};
+use tower_teamup_auth::store::{Expected, TokenStore as _};
 
 use crate::support::{Folder, acquire, is_locked, record, try_acquire};
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::TryRecvError;
 
-use tower_teamup_auth::store::next::{Expected, StoredRecord, TokenStore as _};
+use tower_teamup_auth::store::{Expected, StoredRecord, TokenStore as _};
 use tower_teamup_auth::store::{FileStore, SaveStep};
 
 use crate::process::{OtherProcess, part, say, wait_for_parent};

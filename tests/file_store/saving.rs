@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use tower_teamup_auth::store::next::{Expected, RecordContent, StoredRecord, TokenStore as _};
+use tower_teamup_auth::store::{Expected, RecordContent, StoredRecord, TokenStore as _};
 use tower_teamup_auth::store::{FileStore, SaveStep};
 use tower_teamup_auth::token::AccessToken;
 use tower_teamup_auth::{RequestMode, TokenSet};

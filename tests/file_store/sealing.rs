@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tower_teamup_auth::store::next::{Expected, StoredRecord, TokenStore as _};
+use tower_teamup_auth::store::{Expected, StoredRecord, TokenStore as _};
 use tower_teamup_auth::store::{EncryptionKey, FileStore, Sealing, StoreError};
 
 use crate::support::{Folder, acquire, mode_of, record};

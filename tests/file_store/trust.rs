@@ -9,7 +9,7 @@ use std::process::Command;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tower_teamup_auth::store::next::{Expected, TokenStore as _};
+use tower_teamup_auth::store::{Expected, TokenStore as _};
 use tower_teamup_auth::store::{FileStore, StoreError};
 
 use crate::process::{OtherProcess, part, say, unprivileged, wait_for_parent};

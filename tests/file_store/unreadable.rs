@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 
-use tower_teamup_auth::store::next::{Expected, TokenStore as _};
+use tower_teamup_auth::store::{Expected, TokenStore as _};
 use tower_teamup_auth::store::{FileStore, StoreError};
 
 use crate::support::{Folder, acquire, mode_of, record, tombstone};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::names::{self, Named};
 use super::{FileStore, KIND, read};
+use crate::error::Error;
 #[cfg(feature = "encryption")]
 use crate::store::Sealing;
 use crate::store::family::{ListKeys, StoreFamily};
@@ -20,7 +21,7 @@ const THREADS: usize = 4;
 /// Stores in the files of one folder, one for each key. Made by [`FileStore::family`].
 ///
 /// ```
-/// use tower_teamup_auth::store::{FileStore, ListKeys, StoreFamily};
+/// use tower_teamup_auth::store::FileStore;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -65,6 +66,27 @@ impl FileFamily {
         &self.folder
     }
 
+    /// The store of `key`: any text, the empty one included. Two keys never share a file, and no
+    /// key leads out of the folder. Nothing is read or made yet.
+    pub fn open(&self, key: impl AsRef<str>) -> FileStore {
+        let key = key.as_ref();
+        let (name, is_in_name) = names::name_of(key);
+        let written = (!is_in_name).then(|| Arc::from(key));
+        let jobs = self.jobs_of(&name);
+        FileStore::of(self.folder.join(name), self.format.for_key(key), jobs, written)
+    }
+
+    /// The keys that have a record, tombstones included, in no particular order. Reads the names of
+    /// the whole folder.
+    ///
+    /// # Errors
+    ///
+    /// When the folder can't be read.
+    pub async fn list(&self) -> Result<Vec<String>, StoreError> {
+        let folder = self.folder.clone();
+        self.jobs_of("").run("list its keys", move || keys_in(&folder)).await
+    }
+
     fn jobs_of(&self, name: &str) -> JobQueue {
         let sum = name
             .bytes()
@@ -76,18 +98,14 @@ impl FileFamily {
 impl StoreFamily for FileFamily {
     type Store = FileStore;
 
-    fn open(&self, key: &str) -> FileStore {
-        let (name, is_in_name) = names::name_of(key);
-        let written = (!is_in_name).then(|| Arc::from(key));
-        let jobs = self.jobs_of(&name);
-        FileStore::of(self.folder.join(name), self.format.for_key(key), jobs, written)
+    fn open(&self, key: &str) -> Result<FileStore, Error> {
+        Ok(FileFamily::open(self, key))
     }
 }
 
 impl ListKeys for FileFamily {
     async fn list(&self) -> Result<Vec<String>, StoreError> {
-        let folder = self.folder.clone();
-        self.jobs_of("").run("list its keys", move || keys_in(&folder)).await
+        FileFamily::list(self).await
     }
 }
 

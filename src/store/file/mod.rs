@@ -137,7 +137,7 @@ impl FileStore {
     /// Stores for many keys (the users of a service, say), each in a file of its own in `folder`.
     ///
     /// ```
-    /// use tower_teamup_auth::store::{FileStore, StoreFamily};
+    /// use tower_teamup_auth::store::FileStore;
     ///
     /// let users = FileStore::family("/var/lib/my-service/tokens");
     /// let store = users.open("ada@example.com");
