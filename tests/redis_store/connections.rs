@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use redis::cluster::ClusterClient;
 use tower_teamup_auth::store::{Expected, RedisSource, RedisStore, TokenStore};
+use tower_teamup_auth::store::ListKeys;
 
 use crate::redis_server::{RedisCluster, RedisServer, free_port};
 use crate::support::{KEY, LEASE, lease, record, store_at, told};
@@ -37,7 +38,7 @@ async fn a_connection_manager_recovers_after_a_restart() {
         tries += 1;
         store.changed().await;
     }
-    refresh_once(&store.with_key("another").unwrap()).await;
+    refresh_once(&store.with_key("another")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,7 +74,7 @@ async fn a_cluster_is_followed_wherever_a_key_moves() {
     let mut kept_by = [0; 3];
     for user in 0..12 {
         let key = format!("user-{user}");
-        refresh_once(&store.with_key(&key).unwrap()).await;
+        refresh_once(&store.with_key(&key)).await;
         let name = format!("tower-teamup-auth:{{{key}}}");
         let slot: u16 = cluster.nodes[0].query(&["CLUSTER", "KEYSLOT", &name]);
         let beside = format!("{name}:lease");

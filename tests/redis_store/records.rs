@@ -1,7 +1,8 @@
 //! What stands in Redis, and what is refused there.
 
-use tower_teamup_auth::store::EncryptionKey;
 use tower_teamup_auth::store::{Expected, RedisStore, StoredRecord, TokenStore};
+use tower_teamup_auth::store::{EncryptionKey, Sealing};
+use tower_teamup_auth::store::{ListKeys, StoreFamily};
 
 use crate::redis_server::RedisServer;
 use crate::support::{KEY, found, lease, record, store_at, told};
@@ -20,13 +21,13 @@ async fn what_is_no_record_is_named_left_where_it_is_and_overwritten_by_a_login(
         (&["HSET", KEY, "revision", "1"], false, "lacks"),
         (&["HSET", KEY, "record", "s3cret"], false, "lacks"),
         (&["HSET", KEY, "revision", "1", "record", "s3cret"], false, "not JSON"),
-        (&["HSET", KEY, "revision", "1", "record", ""], false, "not JSON"),
+        (&["HSET", KEY, "revision", "1", "record", ""], false, "is empty"),
         (&["HSET", KEY, "revision", "1", "record", newer], true, "version 99"),
         (&["HSET", KEY, "revision", "1", "record", other], false, "not the one of the record"),
         (
             &["HSET", KEY, "revision", "1", "record", "tower-teamup-auth sealed v1\n"],
             true,
-            "encrypted",
+            "is sealed",
         ),
     ] {
         server.query::<()>(&["DEL", KEY]);
@@ -111,7 +112,35 @@ async fn c6_a_sealed_record_opens_with_its_key_and_under_its_name_only() {
     assert!(sealed(2).load().await.unwrap_err().is_locked());
     assert!(store_at(server.url()).load().await.unwrap_err().is_locked());
     server.query::<()>(&["COPY", KEY, "tower-teamup-auth:{user-2}"]);
-    assert!(store.with_key("user-2").unwrap().load().await.unwrap_err().is_locked());
+    assert!(store.with_key("user-2").load().await.unwrap_err().is_corrupt());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_envelope_of_version_1_opens_only_while_it_is_accepted() {
+    let server = RedisServer::start();
+    let key = || EncryptionKey::from_bytes([1; 32]);
+    // What the first version of this crate leaves behind.
+    let old = tower_teamup_auth::store::RedisStore::builder(server.url(), "user-1")
+        .encrypt_with(key())
+        .build()
+        .unwrap();
+    let tokens = br#"{"version":1,"revision":3,"refresh_token":"s3cret-old"}"#;
+    let tokens = tower_teamup_auth::TokenSet::from_json(tokens).unwrap();
+    let old_lease = tower_teamup_auth::store::TokenStore::lock(&old).await.unwrap();
+    let saved = tower_teamup_auth::store::TokenStore::save(&old, &old_lease, None, &tokens).await;
+    saved.unwrap();
+    drop(old_lease);
+    tower_teamup_auth::store::TokenStore::settle(&old).await;
+
+    let open = |sealing: Sealing| {
+        RedisStore::builder(server.url(), "user-1").seal_with(sealing).build().unwrap()
+    };
+    assert!(open(Sealing::new(key())).load().await.unwrap_err().is_locked());
+    let store = open(Sealing::new(key()).accept_version_1());
+    assert_eq!(store.load().await.unwrap().unwrap().revision(), 3);
+    let lease = lease(&store).await;
+    store.save(&lease, Expected::Revision(3), &record(4, "new")).await.unwrap();
+    assert_eq!(open(Sealing::new(key())).load().await.unwrap(), Some(record(4, "new")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,16 +150,22 @@ async fn a_family_opens_by_key_and_lists_who_has_a_record() {
     for prefix in ["users", "u*ers", "u[s]ers?"] {
         let users = store_at(server.url()).family(prefix).unwrap();
         assert_eq!(users.list().await.unwrap(), [""; 0]);
-        for key in ["Zoë", "a", "b:lease"] {
-            let user = users.open(key).unwrap();
+        // What else stands there is none of the family's.
+        server.query::<()>(&["SET", &format!("{prefix}:{{x}}:note"), "note"]);
+        server.query::<()>(&["SET", &format!("{prefix}:{{}}"), "note"]);
+        let mut keys = ["", "%", "Zoë", "a", "a{b}", "a%7Bb}", "b:lease", "b}:lease"];
+        for key in keys {
+            let user = users.open(key);
             let lease = lease(&user).await;
-            user.save(&lease, Expected::Empty, &record(1, "a")).await.unwrap();
+            user.save(&lease, Expected::Empty, &record(1, key)).await.unwrap();
         }
         // A lease alone is no record.
-        let _lease = lease(&users.open("c").unwrap()).await;
-        assert_eq!(users.list().await.unwrap(), ["Zoë", "a", "b:lease"]);
-        assert!(users.open("a{b}").unwrap_err().is_invalid_input());
-        assert!(users.open("").unwrap_err().is_invalid_input());
+        let _lease = lease(&users.open("c")).await;
+        keys.sort_unstable();
+        assert_eq!(users.list().await.unwrap(), keys);
+        for key in keys {
+            assert_eq!(users.open(key).load().await.unwrap(), Some(record(1, key)));
+        }
     }
     assert!(store_at(server.url()).family("").unwrap_err().is_invalid_input());
 }

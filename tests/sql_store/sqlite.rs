@@ -3,6 +3,7 @@
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{SqlitePool, query_scalar};
 use tower_teamup_auth::store::{Expected, SqliteStore, TokenStore};
+use tower_teamup_auth::store::{ListKeys, StoreFamily};
 
 use crate::process::{OtherProcess, part, say, told as told_by_parent};
 use crate::support::{HOUR, lease, pool_on, record, rotate, told};
@@ -50,17 +51,31 @@ async fn a_family_lists_who_has_a_record_and_a_lease_alone_is_none() {
     let store = store_in(&pool_on(&folder.path().join("tokens.db")).await);
     store.migrate().await.unwrap();
     let users = store.family();
-    for key in ["b", "a", "c"] {
-        let user = users.open(key).unwrap();
+    for key in ["b", "a", "c", "", "a\0b", "a\u{1}b", "A"] {
+        let user = users.open(key);
         let lease = lease(&user).await;
         if key != "c" {
             user.save(&lease, Expected::Empty, &record(1, key)).await.unwrap();
         }
     }
-    assert_eq!(users.list().await.unwrap(), ["a", "b"]);
-    assert_eq!(users.open("a").unwrap().load().await.unwrap(), Some(record(1, "a")));
-    for key in ["", "a\0b", "a\u{1}b"] {
-        assert!(users.open(key).unwrap_err().is_invalid_input());
+    let mut listed = users.list().await.unwrap();
+    listed.sort_unstable();
+    assert_eq!(listed, ["", "A", "a", "a\0b", "a\u{1}b", "b"]);
+    assert_eq!(users.open("a").load().await.unwrap(), Some(record(1, "a")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_a_lease_that_has_run_out_is_lost_even_if_nobody_took_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = pool_on(&folder.path().join("tokens.db")).await;
+    let store = store_in(&pool);
+    store.migrate().await.unwrap();
+    for until in ["unixepoch('subsec') * 1000 - 1", "NULL"] {
+        let held = lease(&store).await;
+        let sql = format!("UPDATE teamup_tokens SET lease_until = {until}");
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+        assert!(store.renew(&held).await.unwrap_err().is_lease_lost());
+        assert!(store.delete(&held).await.unwrap_err().is_lease_lost());
     }
 }
 

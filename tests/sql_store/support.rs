@@ -18,7 +18,7 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 pub(crate) fn record(revision: u64, text: &str) -> StoredRecord {
     let login: LoginId = "000102030405060708090a0b0c0d0e0f".parse().unwrap();
-    let token = RefreshToken::new(format!("s3cret-{text}")).unwrap();
+    let token = RefreshToken::new(format!("s3cret-{}", text.escape_unicode())).unwrap();
     StoredRecord::new(login, revision, RecordContent::Tokens(TokenSet::new(token)))
 }
 

@@ -11,9 +11,9 @@ use super::server::Server;
 use super::source::{Connect, RedisSource, Source, shared};
 use super::{Configuration, RedisStore};
 use crate::error::Error;
+use crate::store::RecordFormat;
 #[cfg(feature = "encryption")]
-use crate::store::EncryptionKey;
-use crate::store::Seal;
+use crate::store::{EncryptionKey, Sealing};
 
 const PREFIX: &str = "tower-teamup-auth";
 const LEASE_LIFETIME: Duration = Duration::from_secs(10);
@@ -41,7 +41,7 @@ pub struct RedisStoreBuilder {
     prefix: String,
     lease_lifetime: Duration,
     timeout: Option<Duration>,
-    seal: Seal,
+    format: RecordFormat,
     #[cfg(feature = "redis-tls")]
     root_certificates: Option<Vec<u8>>,
 }
@@ -54,7 +54,7 @@ impl RedisStoreBuilder {
             prefix: PREFIX.to_owned(),
             lease_lifetime: LEASE_LIFETIME,
             timeout: None,
-            seal: Seal::default(),
+            format: RecordFormat::plain("redis"),
             #[cfg(feature = "redis-tls")]
             root_certificates: None,
         }
@@ -86,13 +86,21 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Encrypts what Redis keeps, with a key that Redis never sees. What was saved for one
-    /// credential does not open as another's.
+    /// Seals the record with `key`, which Redis never sees. The same as
+    /// [`seal_with`](RedisStoreBuilder::seal_with) and [`Sealing::new`].
     #[cfg(feature = "encryption")]
     #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
     #[must_use]
-    pub fn encrypt_with(mut self, key: EncryptionKey) -> Self {
-        self.seal = Seal::with_key(key);
+    pub fn encrypt_with(self, key: EncryptionKey) -> Self {
+        self.seal_with(Sealing::new(key))
+    }
+
+    /// Seals the record as `sealing` says, bound to its key.
+    #[cfg(feature = "encryption")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
+    #[must_use]
+    pub fn seal_with(mut self, sealing: Sealing) -> Self {
+        self.format = self.format.sealed(sealing);
         self
     }
 
@@ -111,8 +119,8 @@ impl RedisStoreBuilder {
     ///
     /// # Errors
     ///
-    /// When the URL can't be used, the key or the prefix is empty or holds a brace (Redis Cluster
-    /// would place the two keys apart), or a duration is out of its range.
+    /// When the URL can't be used, the prefix is empty or holds a brace (Redis Cluster would place
+    /// the two keys apart), or a duration is out of its range.
     /// [`Error::is_invalid_input`] is true of the error, and the URL is not repeated in it.
     pub fn build(self) -> Result<RedisStore, Error> {
         let lifetime = self.lease_lifetime;
@@ -128,8 +136,7 @@ impl RedisStoreBuilder {
                  lifetime of {lifetime:?} at most, so that a renewal can fail once"
             )));
         }
-        check_part("key", &self.key)?;
-        check_part("key prefix", &self.prefix)?;
+        check_prefix(&self.prefix)?;
         #[cfg(feature = "redis-tls")]
         let pem = self.root_certificates;
         let server = match self.source.0 {
@@ -161,7 +168,7 @@ impl RedisStoreBuilder {
             server: Arc::new(server),
             prefix: self.prefix.into(),
             lease_lifetime: lifetime,
-            seal: self.seal,
+            format: self.format,
         };
         Ok(RedisStore::open(configuration, &self.key))
     }
@@ -220,13 +227,14 @@ impl fmt::Debug for RedisStoreBuilder {
     }
 }
 
-/// Refuses what would not stand between the braces of a cluster's hash tag.
-pub(super) fn check_part(name: &str, part: &str) -> Result<(), Error> {
-    if part.is_empty() {
-        Err(Error::invalid_input(format!("the Redis {name} is empty")))
-    } else if part.contains(['{', '}']) {
+/// Refuses what would move the hash tag of a cluster.
+pub(super) fn check_prefix(prefix: &str) -> Result<(), Error> {
+    if prefix.is_empty() {
+        Err(Error::invalid_input("the Redis key prefix is empty"))
+    } else if prefix.contains(['{', '}']) {
         Err(Error::invalid_input(format!(
-            "the Redis {name} `{part}` holds a brace, and braces mark what a cluster places keys by"
+            "the Redis key prefix `{prefix}` holds a brace, and braces mark what a cluster places \
+             keys by"
         )))
     } else {
         Ok(())
@@ -304,13 +312,11 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_a_cluster_would_place_apart_are_refused() {
-        assert!(refusal(RedisStore::builder("redis://host", "")).contains("key is empty"));
-        assert!(refusal(RedisStore::builder("redis://host", "}")).contains("brace"));
+    fn prefixes_that_would_place_keys_apart_are_refused() {
         assert!(refusal(at("redis://host").key_prefix("a{}")).contains("brace"));
         assert!(refusal(at("redis://host").key_prefix("")).contains("prefix is empty"));
         let store = at("redis://host").build().unwrap();
-        assert!(store.with_key("a{b}").unwrap_err().is_invalid_input());
+        assert!(store.family("a{b}").unwrap_err().is_invalid_input());
     }
 
     #[test]

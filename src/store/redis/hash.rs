@@ -1,21 +1,22 @@
 //! The hash in Redis that holds a record, and what may stand there instead.
 
 use std::collections::HashMap;
-use std::fmt;
 
 use zeroize::Zeroizing;
 
 use crate::store::record::StoredRecord;
-use crate::store::{Seal, StoreError};
+use crate::store::{RecordFormat, StoreError};
 
 /// All that the hash holds; a key that does not exist is an empty one.
 pub(super) type Fields = HashMap<Vec<u8>, Vec<u8>>;
 
 /// Reads the hash of one credential.
 pub(super) struct HashReader<'a> {
-    pub(super) seal: &'a Seal,
+    pub(super) format: &'a RecordFormat,
     /// What a sealed record is bound to.
-    pub(super) name: &'a str,
+    pub(super) key: &'a str,
+    /// What version 1 of the envelope was bound to.
+    pub(super) version_1_name: &'a str,
     /// Where it is, for a message.
     pub(super) location: String,
 }
@@ -30,32 +31,36 @@ impl HashReader<'_> {
         let [record, tokens] =
             ["record", "tokens"].map(|name| fields.remove(name.as_bytes()).map(Zeroizing::new));
         let (Some(revision), Some(stored)) = (revision, record.or(tokens)) else {
-            return Err(self.corrupt("the hash lacks `revision` or `record`"));
+            return Err(
+                self.corrupt("the hash lacks `revision` or `record`; let the user log in again")
+            );
         };
-        let text = self.seal.open(self.name, &stored).map_err(|error| self.locked(error))?;
-        let record = StoredRecord::from_json(&text).map_err(|error| {
-            if error.is_stored_format_too_new() { self.locked(error) } else { self.corrupt(error) }
-        })?;
+        let record = self
+            .format
+            .decode(self.key.as_bytes(), self.version_1_name.as_bytes(), &stored)
+            .map_err(|error| error.at(self.unusable()))?;
         // What a save compares is the revision beside the record, so the two must not disagree.
         // Version 1 began at 0, which is read as 1.
         let beside = std::str::from_utf8(&revision).ok().and_then(|text| text.parse::<u64>().ok());
         let beside = beside.map(|number| number.clamp(1, StoredRecord::MAX_REVISION));
         if beside != Some(record.revision()) {
-            return Err(self.corrupt("`revision` is not the one of the record beside it"));
+            return Err(self.corrupt(
+                "`revision` is not the one of the record beside it; let the user log in again",
+            ));
         }
         Ok(Some(record))
     }
 
     pub(super) fn not_a_hash(&self) -> StoreError {
-        self.corrupt("the value is not the hash that this crate writes")
+        self.corrupt("it is not the hash that this crate writes; let the user log in again")
     }
 
-    fn corrupt(&self, found: impl fmt::Display) -> StoreError {
-        StoreError::corrupt(format!("{} {found}; it was left as it is", self.location))
+    fn corrupt(&self, found: &str) -> StoreError {
+        StoreError::corrupt(found).at(self.unusable())
     }
 
-    fn locked(&self, found: impl fmt::Display) -> StoreError {
-        StoreError::locked(format!("{} {found}; it was left as it is", self.location))
+    fn unusable(&self) -> String {
+        format!("{} what is stored there can't be used:", self.location)
     }
 }
 

@@ -27,7 +27,7 @@ pub use self::source::RedisSource;
 use super::contract::{Attempt, Expected, TokenStore};
 use super::record::StoredRecord;
 use super::timed_lease::TimedLease;
-use super::{Seal, StoreError};
+use super::{RecordFormat, StoreError, StoreFamily as _};
 use crate::error::Error;
 
 /// Keeps the record of one credential in Redis or Valkey, for all processes that share it.
@@ -38,7 +38,7 @@ use crate::error::Error;
 /// # async fn example() -> Result<(), tower_teamup_auth::Error> {
 /// let store = RedisStore::connect("redis://user:password@cache.internal:6379/0", "studio-7").await?;
 /// // Each user of a service has a key, and all share the connection.
-/// let of_another_user = store.with_key("user-4711")?;
+/// let of_another_user = store.with_key("user-4711");
 /// # Ok(())
 /// # }
 /// ```
@@ -69,7 +69,7 @@ use crate::error::Error;
 ///   failover may lose what the replica had not received. A credential that still runs writes its
 ///   record again; if none runs, the user has to log in again.
 /// - A client that can read the key can act as the user, unless the record is encrypted
-///   (`RedisStoreBuilder::encrypt_with`, feature `encryption`).
+///   (`RedisStoreBuilder::seal_with`, feature `encryption`).
 ///
 /// # Panics
 ///
@@ -81,7 +81,9 @@ pub struct RedisStore {
 
 struct Inner {
     configuration: Configuration,
+    key: Box<str>,
     keys: Keys,
+    format: RecordFormat,
 }
 
 /// What the stores of one family have in common.
@@ -90,7 +92,7 @@ struct Configuration {
     server: Arc<Server>,
     prefix: Arc<str>,
     lease_lifetime: Duration,
-    seal: Seal,
+    format: RecordFormat,
 }
 
 impl RedisStore {
@@ -103,9 +105,8 @@ impl RedisStore {
     /// ```
     /// use tower_teamup_auth::store::RedisStore;
     ///
-    /// # fn example(manager: redis::aio::ConnectionManager) -> Result<(), tower_teamup_auth::Error> {
-    /// let store = RedisStore::new(manager).with_key("studio-7")?;
-    /// # Ok(())
+    /// # fn example(manager: redis::aio::ConnectionManager) {
+    /// let store = RedisStore::new(manager).with_key("studio-7");
     /// # }
     /// ```
     pub fn new<C>(connection: C) -> Self
@@ -124,7 +125,7 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// When the URL or the key can't be used ([`Error::is_invalid_input`]); when Redis can't be
+    /// When the URL can't be used ([`Error::is_invalid_input`]); when Redis can't be
     /// reached, refuses a command, or holds something under this key that is no record
     /// ([`Error::is_store`]).
     pub async fn connect(url: impl Into<String>, key: impl Into<String>) -> Result<Self, Error> {
@@ -140,14 +141,11 @@ impl RedisStore {
         RedisStoreBuilder::new(source.into(), key.into())
     }
 
-    /// The store of another credential, over the same connection and with the same settings.
-    ///
-    /// # Errors
-    ///
-    /// When the key is empty or holds a brace ([`Error::is_invalid_input`]).
-    pub fn with_key(&self, key: impl AsRef<str>) -> Result<Self, Error> {
-        builder::check_part("key", key.as_ref())?;
-        Ok(RedisStore::open(self.inner.configuration.clone(), key.as_ref()))
+    /// The store of another credential, over the same connection and with the same settings. Any
+    /// text is a key.
+    #[must_use]
+    pub fn with_key(&self, key: impl AsRef<str>) -> Self {
+        RedisFamily::new(self.inner.configuration.clone()).open(key.as_ref())
     }
 
     /// The stores of many credentials, over the same connection and with the same settings, under
@@ -157,7 +155,7 @@ impl RedisStore {
     ///
     /// When the prefix is empty or holds a brace ([`Error::is_invalid_input`]).
     pub fn family(&self, prefix: impl AsRef<str>) -> Result<RedisFamily, Error> {
-        builder::check_part("key prefix", prefix.as_ref())?;
+        builder::check_prefix(prefix.as_ref())?;
         let mut configuration = self.inner.configuration.clone();
         configuration.prefix = prefix.as_ref().into();
         Ok(RedisFamily::new(configuration))
@@ -165,12 +163,13 @@ impl RedisStore {
 
     fn open(configuration: Configuration, key: &str) -> Self {
         let keys = Keys::new(&configuration.prefix, key);
-        RedisStore { inner: Arc::new(Inner { configuration, keys }) }
+        let format = configuration.format.for_key(key);
+        RedisStore { inner: Arc::new(Inner { configuration, key: key.into(), keys, format }) }
     }
 
     /// Where the record is, for a message.
     fn location(&self) -> String {
-        let Inner { configuration, keys } = &*self.inner;
+        let Inner { configuration, keys, .. } = &*self.inner;
         format!("{}, key `{}`:", configuration.server.address(), keys.record)
     }
 
@@ -188,8 +187,9 @@ impl RedisStore {
 
     fn reader(&self) -> HashReader<'_> {
         HashReader {
-            seal: &self.inner.configuration.seal,
-            name: &self.inner.keys.record,
+            format: &self.inner.format,
+            key: &self.inner.key,
+            version_1_name: &self.inner.keys.record,
             location: self.location(),
         }
     }
@@ -209,7 +209,7 @@ impl TokenStore for RedisStore {
 
     /// See [`TokenStore::try_acquire`]. The record comes in the same answer.
     async fn try_acquire(&self) -> Result<Attempt<TimedLease>, StoreError> {
-        let Inner { configuration, keys } = &*self.inner;
+        let Inner { configuration, keys, .. } = &*self.inner;
         let lease = TimedLease::request(configuration.lease_lifetime);
         let command = keys.try_acquire(lease.owner(), configuration.lease_lifetime);
         let (is_granted, found): (bool, Value) = self.call("ask for the lease", &command).await?;
@@ -225,7 +225,7 @@ impl TokenStore for RedisStore {
     }
 
     async fn renew(&self, lease: &TimedLease) -> Result<TimedLease, StoreError> {
-        let Inner { configuration, keys } = &*self.inner;
+        let Inner { configuration, keys, .. } = &*self.inner;
         let renewed = lease.renewed(configuration.lease_lifetime);
         let command = keys.renew(lease.owner(), configuration.lease_lifetime);
         match self.call::<bool>("renew the lease", &command).await? {
@@ -250,12 +250,12 @@ impl TokenStore for RedisStore {
         expected: Expected,
         record: &StoredRecord,
     ) -> Result<(), StoreError> {
-        let Inner { configuration, keys } = &*self.inner;
-        let sealed = configuration.seal.seal(&keys.record, record.to_json().as_bytes())?;
+        let Inner { keys, format, key, .. } = &*self.inner;
+        let encoded = format.encode(key.as_bytes(), record)?;
         let mut found_revision: Option<String> = None;
         loop {
             let command =
-                keys.save(expected, found_revision.as_deref(), record.revision(), &sealed);
+                keys.save(expected, found_revision.as_deref(), record.revision(), &encoded);
             let found: Option<Fields> = self.call("save the record", &command).await?;
             let Some(fields) = found else { return Ok(()) };
             let revision = hash::revision_text(&fields);
@@ -290,7 +290,7 @@ impl TokenStore for RedisStore {
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { configuration, keys } = &*self.inner;
+        let Inner { configuration, keys, .. } = &*self.inner;
         f.debug_struct("RedisStore")
             .field("server", &configuration.server.address())
             .field("key", &keys.record)

@@ -102,15 +102,31 @@ pub(super) struct Keys {
 }
 
 impl Keys {
+    /// A key that can't stand in the hash tag as it is (version 1 refused those) is written with
+    /// `%` escapes and marked by a `%` after the tag, so that no two keys meet.
     pub(super) fn new(prefix: &str, key: &str) -> Self {
-        let record = format!("{prefix}:{{{key}}}");
+        let record = if key.is_empty() {
+            format!("{prefix}:{{%}}%")
+        } else if key.contains(['{', '}']) {
+            let escaped = key.replace('%', "%25").replace('{', "%7B").replace('}', "%7D");
+            format!("{prefix}:{{{escaped}}}%")
+        } else {
+            format!("{prefix}:{{{key}}}")
+        };
         let lease = format!("{record}:lease");
         Keys { record, lease }
     }
 
     /// The key of the credential whose record stands under `name`.
-    pub(super) fn key_of<'a>(prefix: &str, name: &'a str) -> Option<&'a str> {
-        name.strip_prefix(prefix)?.strip_prefix(":{")?.strip_suffix('}')
+    pub(super) fn key_of(prefix: &str, name: &str) -> Option<String> {
+        let tag = name.strip_prefix(prefix)?.strip_prefix(":{")?;
+        let key = match tag.strip_suffix("}%") {
+            Some("%") => String::new(),
+            Some(escaped) => escaped.replace("%7D", "}").replace("%7B", "{").replace("%25", "%"),
+            None => tag.strip_suffix('}')?.to_owned(),
+        };
+        // What else has such a name is no record of this crate.
+        (Keys::new(prefix, &key).record == name).then_some(key)
     }
 
     pub(super) fn check(&self) -> Cmd {
@@ -174,4 +190,34 @@ fn eval(script: &str, keys: &[&str]) -> Cmd {
     let mut command = redis::cmd("EVAL");
     command.arg(script).arg(keys.len()).arg(keys);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_key_has_names_of_its_own_which_a_cluster_keeps_together() {
+        let keys = [
+            "", "%", "user-1", "a}b", "a{b", "a%7Bb", "a%7B}b", "}", "{}", "}%", "{%}%",
+            "a}:lease", "%25{", "%{", "Zoë", "a\0b",
+        ];
+        let mut names = std::collections::HashSet::new();
+        for key in keys {
+            let Keys { record, lease } = Keys::new("prefix", key);
+            assert_eq!(Keys::key_of("prefix", &record).as_deref(), Some(key));
+            // The hash tag: from the first brace to the next closing one, and not empty.
+            let tag = |name: &str| {
+                let (_, rest) = name.split_once('{').unwrap();
+                rest.split_once('}').unwrap().0.to_owned()
+            };
+            assert!(!tag(&record).is_empty(), "{record}");
+            assert_eq!(tag(&record), tag(&lease));
+            assert_eq!(Keys::key_of("prefix", &lease), None);
+            assert!(names.insert(record) && names.insert(lease), "{key}");
+        }
+        for stranger in ["prefix:{}", "other:{a}", "prefix:a", "prefix:{a}%", "prefix:{a}:check"] {
+            assert_eq!(Keys::key_of("prefix", stranger), None, "{stranger}");
+        }
+    }
 }

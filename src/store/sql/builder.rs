@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use sqlx::Pool;
 
-use super::family::check_key;
 use super::statements::SqlDatabase;
 use super::table::Table;
 use super::{Configuration, SqlStore};
 use crate::error::Error;
+use crate::store::RecordFormat;
 #[cfg(feature = "encryption")]
-use crate::store::EncryptionKey;
-use crate::store::Seal;
+use crate::store::{EncryptionKey, Sealing};
 
 /// Sets up a [`SqlStore`]; made by [`SqlStore::builder`].
 ///
@@ -32,7 +31,7 @@ pub struct SqlStoreBuilder<DB: SqlDatabase> {
     key: String,
     lease_lifetime: Duration,
     limit: Duration,
-    seal: Seal,
+    format: RecordFormat,
 }
 
 impl<DB: SqlDatabase> SqlStoreBuilder<DB> {
@@ -44,7 +43,7 @@ impl<DB: SqlDatabase> SqlStoreBuilder<DB> {
             key: "default".to_owned(),
             lease_lifetime: Duration::from_secs(15),
             limit: Duration::from_secs(6),
-            seal: Seal::default(),
+            format: RecordFormat::plain("sql"),
         }
     }
 
@@ -86,13 +85,21 @@ impl<DB: SqlDatabase> SqlStoreBuilder<DB> {
         self
     }
 
-    /// Encrypts what the database keeps, with a key that it never sees. What was saved for one
-    /// credential does not open as another's.
+    /// Seals the record with `key`, which the database never sees. The same as
+    /// [`seal_with`](SqlStoreBuilder::seal_with) and [`Sealing::new`].
     #[cfg(feature = "encryption")]
     #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
     #[must_use]
-    pub fn encrypt_with(mut self, key: EncryptionKey) -> Self {
-        self.seal = Seal::with_key(key);
+    pub fn encrypt_with(self, key: EncryptionKey) -> Self {
+        self.seal_with(Sealing::new(key))
+    }
+
+    /// Seals the record as `sealing` says, bound to its key.
+    #[cfg(feature = "encryption")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]
+    #[must_use]
+    pub fn seal_with(mut self, sealing: Sealing) -> Self {
+        self.format = self.format.sealed(sealing);
         self
     }
 
@@ -100,7 +107,7 @@ impl<DB: SqlDatabase> SqlStoreBuilder<DB> {
     ///
     /// # Errors
     ///
-    /// When a name or the key can't be one, or a duration is out of its range.
+    /// When a name can't be one, or a duration is out of its range.
     /// [`Error::is_invalid_input`] is true of the error.
     pub fn build(self) -> Result<SqlStore<DB>, Error> {
         let lifetime = self.lease_lifetime;
@@ -112,15 +119,14 @@ impl<DB: SqlDatabase> SqlStoreBuilder<DB> {
         if self.limit.is_zero() {
             return Err(Error::invalid_input("a time-out of a SQL store must be above zero"));
         }
-        check_key(&self.key)?;
         let configuration = Configuration {
             table: Arc::new(Table::new(self.schema.as_deref(), &self.table)?),
             pool: self.pool,
             lease_lifetime: lifetime,
             limit: self.limit.min(lifetime / 2),
-            seal: self.seal,
+            format: self.format,
         };
-        Ok(SqlStore { configuration, key: self.key.into() })
+        Ok(configuration.open(&self.key))
     }
 }
 

@@ -30,8 +30,7 @@ use self::table::Table;
 use super::contract::{Attempt, Expected, TokenStore};
 use super::record::StoredRecord;
 use super::timed_lease::TimedLease;
-use super::{Seal, StoreError};
-use crate::error::Error;
+use super::{RecordFormat, StoreError, StoreFamily as _};
 
 /// Keeps the record of one credential in PostgreSQL, for all processes that share the database.
 ///
@@ -40,7 +39,7 @@ use crate::error::Error;
 /// use tower_teamup_auth::store::PostgresStore;
 ///
 /// # async fn example(pool: PgPool) -> Result<(), Box<dyn std::error::Error>> {
-/// let store = PostgresStore::new(pool).with_key("studio-7")?;
+/// let store = PostgresStore::new(pool).with_key("studio-7");
 /// store.migrate().await?;
 /// # Ok(())
 /// # }
@@ -61,7 +60,7 @@ pub type PostgresStore = SqlStore<sqlx::Postgres>;
 /// use tower_teamup_auth::store::SqliteStore;
 ///
 /// # async fn example(pool: SqlitePool) -> Result<(), Box<dyn std::error::Error>> {
-/// let store = SqliteStore::new(pool).with_key("studio-7")?;
+/// let store = SqliteStore::new(pool).with_key("studio-7");
 /// store.migrate().await?;
 /// # Ok(())
 /// # }
@@ -82,7 +81,7 @@ pub type SqliteStore = SqlStore<sqlx::Sqlite>;
 /// each write compares the revision that it replaces, in the same statement.
 ///
 /// A process that can read the table can act as the user, unless the record is encrypted
-/// (`SqlStoreBuilder::encrypt_with`, feature `encryption`).
+/// (`SqlStoreBuilder::seal_with`, feature `encryption`).
 ///
 /// # Panics
 ///
@@ -90,6 +89,9 @@ pub type SqliteStore = SqlStore<sqlx::Sqlite>;
 pub struct SqlStore<DB: SqlDatabase> {
     configuration: Configuration<DB>,
     key: Arc<str>,
+    /// The key as it stands in the table.
+    row: Arc<str>,
+    format: RecordFormat,
 }
 
 /// What the stores of one family have in common.
@@ -98,7 +100,7 @@ struct Configuration<DB: SqlDatabase> {
     table: Arc<Table>,
     lease_lifetime: Duration,
     limit: Duration,
-    seal: Seal,
+    format: RecordFormat,
 }
 
 impl<DB: SqlDatabase> SqlStore<DB> {
@@ -113,13 +115,11 @@ impl<DB: SqlDatabase> SqlStore<DB> {
         SqlStoreBuilder::new(pool)
     }
 
-    /// The store of another credential, in the same table and with the same settings.
-    ///
-    /// # Errors
-    ///
-    /// When the key is empty or holds a NUL character ([`Error::is_invalid_input`]).
-    pub fn with_key(&self, key: impl AsRef<str>) -> Result<Self, Error> {
-        self.family().open(key)
+    /// The store of another credential, in the same table and with the same settings. Any text is a
+    /// key.
+    #[must_use]
+    pub fn with_key(&self, key: impl AsRef<str>) -> Self {
+        self.family().open(key.as_ref())
     }
 
     /// The stores of all credentials in this table.
@@ -150,23 +150,21 @@ impl<DB: SqlDatabase> SqlStore<DB> {
             None | Some((None, None)) => return Ok(None),
             Some(row) => row,
         };
-        let corrupt = |found: &dyn fmt::Display| {
-            StoreError::corrupt(format!("{} {found}; it was left as it is", self.location()))
-        };
-        let locked = |found: &dyn fmt::Display| {
-            StoreError::locked(format!("{} {found}; it was left as it is", self.location()))
-        };
+        let unusable = || format!("{} what is stored there can't be used:", self.location());
         let (Some(revision), Some(stored)) = (revision, stored.map(Zeroizing::new)) else {
-            return Err(corrupt(&"the row lacks `revision` or `record`"));
+            let found = "the row lacks `revision` or `record`; let the user log in again";
+            return Err(StoreError::corrupt(found).at(unusable()));
         };
-        let opened = self.configuration.seal.open(&self.key, &stored);
-        let text = opened.map_err(|error| locked(&error))?;
-        let record = StoredRecord::from_json(&text).map_err(|error| {
-            if error.is_stored_format_too_new() { locked(&error) } else { corrupt(&error) }
-        })?;
+        // No version 1 of this store was ever released.
+        let record = self
+            .format
+            .decode(self.key.as_bytes(), self.key.as_bytes(), &stored)
+            .map_err(|error| error.at(unusable()))?;
         // What a save compares is the revision beside the record, so the two must not disagree.
         if u64::try_from(revision) != Ok(record.revision()) {
-            return Err(corrupt(&"`revision` is not the one of the record beside it"));
+            let found =
+                "`revision` is not the one of the record beside it; let the user log in again";
+            return Err(StoreError::corrupt(found).at(unusable()));
         }
         Ok(Some(record))
     }
@@ -180,8 +178,7 @@ impl<DB: SqlDatabase> TokenStore for SqlStore<DB> {
     async fn check(&self) -> Result<(), StoreError> {
         let Configuration { table, lease_lifetime, .. } = &self.configuration;
         let lease = TimedLease::request(*lease_lifetime);
-        // A key that no credential has: keys hold no control character like this one.
-        let key = &*format!("check\u{1}{}", lease.owner());
+        let key = &*family::row_of_check(lease.owner());
         let check = || async {
             let mut connection = self.configuration.pool.acquire().await?;
             DB::inspect(&mut connection).await?;
@@ -206,7 +203,7 @@ impl<DB: SqlDatabase> TokenStore for SqlStore<DB> {
     }
 
     async fn load(&self) -> Result<Option<StoredRecord>, StoreError> {
-        let (table, key) = (&self.configuration.table, &*self.key);
+        let (table, key) = (&self.configuration.table, &*self.row);
         let load = || async {
             let mut connection = self.configuration.pool.acquire().await?;
             DB::load(&mut connection, table, key).await
@@ -219,7 +216,7 @@ impl<DB: SqlDatabase> TokenStore for SqlStore<DB> {
         let lease = TimedLease::request(*lease_lifetime);
         let try_acquire = || async {
             let mut connection = self.configuration.pool.acquire().await?;
-            DB::try_acquire(&mut connection, table, &self.key, lease.owner(), *lease_lifetime).await
+            DB::try_acquire(&mut connection, table, &self.row, lease.owner(), *lease_lifetime).await
         };
         let (is_granted, row) = self.configuration.run("ask for the lease", try_acquire).await?;
         let record = self.read(row);
@@ -232,7 +229,7 @@ impl<DB: SqlDatabase> TokenStore for SqlStore<DB> {
         let renewed = lease.renewed(*lease_lifetime);
         let renew = || async {
             let mut connection = self.configuration.pool.acquire().await?;
-            DB::renew(&mut connection, table, &self.key, lease.owner(), *lease_lifetime).await
+            DB::renew(&mut connection, table, &self.row, lease.owner(), *lease_lifetime).await
         };
         match self.configuration.run("renew the lease", renew).await? {
             true => Ok(renewed),
@@ -244,7 +241,7 @@ impl<DB: SqlDatabase> TokenStore for SqlStore<DB> {
         let table = &self.configuration.table;
         let release = || async {
             let mut connection = self.configuration.pool.acquire().await?;
-            DB::release(&mut connection, table, &self.key, lease.owner()).await
+            DB::release(&mut connection, table, &self.row, lease.owner()).await
         };
         self.configuration.run("release the lease", release).await
     }
@@ -261,12 +258,12 @@ impl<DB: SqlDatabase> TokenStore for SqlStore<DB> {
         expected: Expected,
         record: &StoredRecord,
     ) -> Result<(), StoreError> {
-        let Configuration { table, seal, .. } = &self.configuration;
-        let sealed = seal.seal(&self.key, record.to_json().as_bytes())?;
+        let table = &self.configuration.table;
+        let encoded = self.format.encode(self.key.as_bytes(), record)?;
         let revision = i64::try_from(record.revision()).expect("a record's revision is in range");
         let save = || async {
             let mut connection = self.configuration.pool.acquire().await?;
-            DB::save(&mut connection, table, &self.key, expected, revision, &sealed).await
+            DB::save(&mut connection, table, &self.row, expected, revision, &encoded).await
         };
         if self.configuration.run("save the record", save).await? {
             return Ok(());
@@ -284,7 +281,7 @@ impl<DB: SqlDatabase> TokenStore for SqlStore<DB> {
         let table = &self.configuration.table;
         let delete = || async {
             let mut connection = self.configuration.pool.acquire().await?;
-            DB::delete(&mut connection, table, &self.key, lease.owner()).await
+            DB::delete(&mut connection, table, &self.row, lease.owner()).await
         };
         match self.configuration.run("delete the record", delete).await? {
             true => Ok(()),
@@ -294,6 +291,15 @@ impl<DB: SqlDatabase> TokenStore for SqlStore<DB> {
 }
 
 impl<DB: SqlDatabase> Configuration<DB> {
+    fn open(&self, key: &str) -> SqlStore<DB> {
+        SqlStore {
+            format: self.format.for_key(key),
+            configuration: self.clone(),
+            key: key.into(),
+            row: family::row_of(key).into(),
+        }
+    }
+
     fn location(&self) -> String {
         format!("{}, table {}", DB::PRODUCT, self.table)
     }
@@ -345,7 +351,12 @@ fn is_worth_another_attempt(error: &sqlx::Error) -> bool {
 
 impl<DB: SqlDatabase> Clone for SqlStore<DB> {
     fn clone(&self) -> Self {
-        SqlStore { configuration: self.configuration.clone(), key: Arc::clone(&self.key) }
+        SqlStore {
+            configuration: self.configuration.clone(),
+            key: Arc::clone(&self.key),
+            row: Arc::clone(&self.row),
+            format: self.format.clone(),
+        }
     }
 }
 
@@ -356,7 +367,7 @@ impl<DB: SqlDatabase> Clone for Configuration<DB> {
             table: Arc::clone(&self.table),
             lease_lifetime: self.lease_lifetime,
             limit: self.limit,
-            seal: self.seal.clone(),
+            format: self.format.clone(),
         }
     }
 }
