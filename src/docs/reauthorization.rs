@@ -1,7 +1,7 @@
-//! What to do when re-authorization is required.
+//! What to do when a login is required.
 //!
-//! An error or a 401's reason of which [`Error::is_login_required`] is true says that only
-//! a person can help: TeamUp has refused the refresh token, and nobody else has a newer one.
+//! An error or a 401's reason of which [`Error::is_login_required`] is true says that only a person
+//! can help: TeamUp has rejected the refresh token, and nobody else has a newer one.
 //!
 //! # What it looks like
 //!
@@ -12,12 +12,19 @@
 //!   whoever has [subscribed](crate::Credentials::subscribe) hears of it at once.
 //! - The event "re-authorization is required" is logged, once, as an error.
 //!
+//! TeamUp does not document which code rejects a refresh token. A refusal in TeamUp's words that
+//! nobody knows is [probably](crate::refresh::FailureClass::ProbablyRejected) one: a login is asked
+//! for, and the refresh token is tried again all the same, after a minute at first. A page that a
+//! firewall or a proxy sends is none, whatever its status: see [how responses are
+//! read](crate::refresh#what-a-response-means).
+//!
 //! # How it comes about
 //!
 //! | what happened | how to tell | how to prevent it |
 //! | --- | --- | --- |
 //! | the person, or TeamUp, withdrew the authorization | [`Error::api_error`] has TeamUp's words | – |
 //! | the refresh token was spent by somebody else: a second program with the same login, a copy of the token file, code that refreshes by hand beside this crate | it happens soon after a refresh | one login for each program, or one [store](crate::store) for all |
+//! | the response to a refresh was lost after TeamUp had rotated the token: a connection broke, or something between cut it off | it follows a failure of the class [outcome unknown](crate::refresh::FailureClass::OutcomeUnknown) | give the refresh [a client of its own](crate::CredentialsBuilder::refresh_client), without a time-out; it can't be ruled out |
 //! | the program started with a token that an earlier run has spent | it happens at the first refresh | give it a store; tokens in a configuration are a seed and no more |
 //! | a process died between the rotation and the write | it happens at the first refresh after a crash | [`Credentials::shutdown`] at the end; see [`fleet`](super::fleet#what-is-lost-and-when) |
 //! | the user signed out | the text says "signed out" | – |
@@ -74,21 +81,28 @@
 //! A health check that restarts the process does not help here: a new process finds the same store.
 //! [`State::is_healthy`] is false, so tell the two apart where a restart would follow.
 //!
-//! # What is not re-authorization
+//! # What is not a lost login
 //!
 //! | you see | it is |
 //! | --- | --- |
 //! | a 403 from the API | a permission that the person lacks; no token helps |
 //! | a 401 with [`Error::is_refresh_limited`] | fresh tokens are refused: mode, provider id or permissions don't fit |
 //! | [`Error::is_transient`] | a bad moment; the tokens are as good as before |
+//! | [`Error::is_protocol`] | something answers in place of TeamUp: a firewall, a captive portal, a wrong base URL; the tokens are as good as before |
+//! | [`Error::is_configuration`] | TeamUp refuses the scopes or the mode that were asked for; [`RefreshError::field`] names the field |
+//! | [`Error::is_outcome_unknown`] | a response was lost; the next refresh finds out whether the refresh token is spent |
 //!
 //! [`Credentials::log_in`]: crate::Credentials::log_in
 //! [`Credentials::shutdown`]: crate::Credentials::shutdown
 //! [`CredentialsBuilder::build`]: crate::CredentialsBuilder::build
 //! [`Error::api_error`]: crate::Error::api_error
+//! [`Error::is_configuration`]: crate::Error::is_configuration
 //! [`Error::is_login_required`]: crate::Error::is_login_required
+//! [`Error::is_outcome_unknown`]: crate::Error::is_outcome_unknown
+//! [`Error::is_protocol`]: crate::Error::is_protocol
 //! [`Error::is_refresh_limited`]: crate::Error::is_refresh_limited
 //! [`Error::is_transient`]: crate::Error::is_transient
+//! [`RefreshError::field`]: crate::refresh::RefreshError::field
 //! [`State::failure`]: crate::state::State::failure
 //! [`State::is_healthy`]: crate::state::State::is_healthy
 //! [`State::is_login_required`]: crate::state::State::is_login_required

@@ -12,6 +12,7 @@ mod p7_modes;
 mod p9_bodies;
 #[path = "../support/readiness.rs"]
 mod readiness;
+mod refresh_endpoint;
 mod refresh_faults;
 mod standing;
 mod support;

@@ -90,7 +90,9 @@ fn table(elsewhere: &str) -> Vec<Row> {
         row(ProbablyRejected, tried(1), "status 400", answer(400)),
         row(ProbablyRejected, tried(1), "made on purpose", answer(401)),
         row(NotTheEndpoint, tried(1), "not in TeamUp's words", html(answer(403))),
-        row(Rejected, tried(1), "status 401", Fault::unauthorized()),
+        row(ProbablyRejected, tried(1), "status 401", Fault::unauthorized()),
+        row(Rejected, tried(1), "authentication_failed", rejected(401)),
+        row(Rejected, tried(1), "invalid_grant", rejected(400)),
         row(NotTheEndpoint, tried(1), "status 404", answer(404)),
         row(NotTheEndpoint, tried(1), "status 405", answer(405)),
         row(OutcomeUnknown, tried(2), "status 204", answer(204)),
@@ -120,6 +122,13 @@ pub(crate) fn every_fault(elsewhere: &str) -> Vec<Fault> {
 
 fn html(fault: Fault) -> Fault {
     fault.body("text/html", "<html>what a proxy says</html>")
+}
+
+/// TeamUp's own word about the refresh token.
+fn rejected(status: u16) -> Fault {
+    let code = if status == 401 { "authentication_failed" } else { "invalid_grant" };
+    let body = format!(r#"{{"code":"{code}","message":"No.","type":"invalid_request_error"}}"#);
+    Fault::status(StatusCode::from_u16(status).unwrap()).body("application/json", body)
 }
 
 impl fmt::Display for Row {
