@@ -8,7 +8,7 @@
 //! - Every call that needs a new token fails at once and locally. TeamUp is not asked again: its
 //!   refresh endpoint counts requests by IP address, and a spent token does not come back.
 //! - A token that is still valid is used until it expires.
-//! - [`State::is_login_required`] is true, [`State::failure`] tells since when and why, and
+//! - [`Status::is_login_required`] is true, [`Status::failure`] tells since when and why, and
 //!   whoever has [subscribed](crate::Credentials::subscribe) hears of it at once.
 //! - The event "re-authorization is required" is logged, once, as an error.
 //!
@@ -73,13 +73,13 @@
 //!
 //! | kind of program | do |
 //! | --- | --- |
-//! | on a person's desktop | show a banner that leads to the login, for as long as the state says so; see [`state`](crate::state) |
+//! | on a person's desktop | show a banner that leads to the login, for as long as the state says so; see [`status`](crate::status) |
 //! | a service with users | answer that user's calls with what leads to the login, and leave the others alone; the example `axum_service` does |
 //! | a job without a person | end with an error, and tell whoever runs it. Do not retry |
 //! | a fleet | hand the new tokens to one process; the others look at the store while their calls fail, every 5 seconds at most, and go on by themselves |
 //!
 //! A health check that restarts the process does not help here: a new process finds the same store.
-//! [`State::is_healthy`] is false, so tell the two apart where a restart would follow.
+//! [`Status::is_healthy`] is false, so tell the two apart where a restart would follow.
 //!
 //! # What is not a lost login
 //!
@@ -103,6 +103,6 @@
 //! [`Error::is_refresh_limited`]: crate::Error::is_refresh_limited
 //! [`Error::is_transient`]: crate::Error::is_transient
 //! [`RefreshError::field`]: crate::refresh::RefreshError::field
-//! [`State::failure`]: crate::state::State::failure
-//! [`State::is_healthy`]: crate::state::State::is_healthy
-//! [`State::is_login_required`]: crate::state::State::is_login_required
+//! [`Status::failure`]: crate::status::Status::failure
+//! [`Status::is_healthy`]: crate::status::Status::is_healthy
+//! [`Status::is_login_required`]: crate::status::Status::is_login_required

@@ -10,6 +10,7 @@ use super::scripts::Keys;
 use super::{Configuration, RedisStore};
 use crate::store::StoreError;
 use crate::store::family::{ListKeys, StoreFamily};
+use crate::error::Error;
 
 /// The [`RedisStore`]s of many credentials, one for each key; made by [`RedisStore::family`].
 ///
@@ -19,7 +20,7 @@ use crate::store::family::{ListKeys, StoreFamily};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let users = RedisStore::connect("redis://cache.internal", "default").await?.family("users")?;
-/// let store = users.open("user-4711");
+/// let store = users.open("user-4711")?;
 /// for key in users.list().await? {
 ///     println!("{key} has logged in once");
 /// }
@@ -55,8 +56,9 @@ impl RedisFamily {
 impl StoreFamily for RedisFamily {
     type Store = RedisStore;
 
-    fn open(&self, key: &str) -> RedisStore {
-        RedisStore::open(self.configuration.clone(), key)
+    /// Any text is a key, so this never fails.
+    fn open(&self, key: &str) -> Result<RedisStore, Error> {
+        Ok(RedisStore::open(self.configuration.clone(), key))
     }
 }
 

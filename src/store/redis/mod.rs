@@ -145,7 +145,7 @@ impl RedisStore {
     /// text is a key.
     #[must_use]
     pub fn with_key(&self, key: impl AsRef<str>) -> Self {
-        RedisFamily::new(self.inner.configuration.clone()).open(key.as_ref())
+        RedisStore::open(self.inner.configuration.clone(), key.as_ref())
     }
 
     /// The stores of many credentials, over the same connection and with the same settings, under

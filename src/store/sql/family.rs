@@ -6,6 +6,7 @@ use super::statements::SqlDatabase;
 use super::{Configuration, SqlStore};
 use crate::store::StoreError;
 use crate::store::family::{ListKeys, StoreFamily};
+use crate::error::Error;
 
 /// The [`SqlStore`]s of many credentials, one row for each; made by [`SqlStore::family`].
 ///
@@ -33,8 +34,9 @@ impl<DB: SqlDatabase> SqlFamily<DB> {
 impl<DB: SqlDatabase> StoreFamily for SqlFamily<DB> {
     type Store = SqlStore<DB>;
 
-    fn open(&self, key: &str) -> SqlStore<DB> {
-        self.configuration.open(key)
+    /// Any text is a key, so this never fails.
+    fn open(&self, key: &str) -> Result<SqlStore<DB>, Error> {
+        Ok(self.configuration.open(key))
     }
 }
 

@@ -119,7 +119,7 @@ impl<DB: SqlDatabase> SqlStore<DB> {
     /// key.
     #[must_use]
     pub fn with_key(&self, key: impl AsRef<str>) -> Self {
-        self.family().open(key.as_ref())
+        self.configuration.open(key.as_ref())
     }
 
     /// The stores of all credentials in this table.
