@@ -33,11 +33,35 @@ as_root() {
     fi
 }
 
+# apt_get ARGUMENT...: apt-get, which waits for ten minutes while another program holds one of the package
+# manager's locks, as a fresh virtual machine's own updates do. apt's own option for that,
+# DPkg::Lock::Timeout, leaves out the lock of the package lists.
+apt_get() {
+    local errors status until=$((SECONDS + 600)) said=
+    errors=$(mktemp)
+    while true; do
+        status=0
+        as_root env LC_ALL=C DEBIAN_FRONTEND=noninteractive ${APT_CONFIG:+APT_CONFIG="$APT_CONFIG"} \
+            apt-get -qq "$@" 2>"$errors" || status=$?
+        if ((status == 0)) || ((SECONDS >= until)) || ! grep -qE 'Could not get lock|Unable to (lock|acquire)' "$errors"; then
+            cat "$errors" >&2
+            rm -f "$errors"
+            return "$status"
+        fi
+        if [[ -z $said ]]; then
+            note "another program holds the package manager's lock; waiting for up to ten minutes"
+            said=yes
+        fi
+        sleep 1
+    done
+}
+
+apt_lists_are_new=
 apt_install() {
-    command -v apt-get >/dev/null || die "no apt-get here; install by hand: $*"
-    as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    command -v apt-get >/dev/null || die "no apt-get here; install these yourself: $*"
+    [[ -n $apt_lists_are_new ]] || apt_get update
+    apt_lists_are_new=yes
+    apt_get install -y --no-install-recommends "$@" >/dev/null
 }
 
 # need_command COMMAND PACKAGE...: installs Debian's packages unless the command is there.
@@ -48,6 +72,17 @@ need_command() {
         note "$command is missing; installing $*"
         apt_install "$@"
         command -v "$command" >/dev/null || die "$* did not bring $command"
+    fi
+}
+
+# need_server COMMAND SERVICE PACKAGE...: the same for a server. Debian's package starts a service where it
+# can, which is stopped: the tests start servers of their own, on free ports.
+need_server() {
+    local command=$1 service=$2
+    shift 2
+    if ! command -v "$command" >/dev/null; then
+        need_command "$command" "$@"
+        as_root service "$service" stop >/dev/null 2>&1 || true
     fi
 }
 
