@@ -31,6 +31,12 @@ use crate::error::BoxError;
 ///     Credentials::builder(RequestMode::Provider).tokens(tokens).refresh_client(client).build().await
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't carry refresh requests",
+    label = "not a tower service from `http::Request` to `http::Response` that is `Clone + Send`",
+    note = "a service that is not `Clone` becomes it in a `tower::buffer::Buffer`",
+    note = "a `reqwest::Client` can be handed over as it is, with the crate's feature `reqwest`"
+)]
 pub trait RefreshClient<Kind> {
     /// The body of a refresh request.
     type RequestBody: From<Bytes> + Send + 'static;
