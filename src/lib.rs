@@ -68,6 +68,9 @@
 //! | run many processes on one credential | [`docs::fleet`] |
 //! | send streams | [`body`] |
 //! | put the layer in its place among others | [`docs::ordering`] |
+//! | log a person in, by OAuth or by password | `login`, with the feature of that name |
+//! | use an M2M token that is replaced while the program runs | [`m2m`] |
+//! | stay below the API's rate limit | [`limit`] |
 //! | use hyper-util, reqwest or reqwest-middleware | [`client`] |
 //! | refresh in a way of your own | [`refresh::Refresh`] |
 //! | know what an error asks of you | [`Error`] |
@@ -100,12 +103,16 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod headers;
+pub mod limit;
+#[cfg(feature = "login")]
+#[cfg_attr(docsrs, doc(cfg(feature = "login")))]
+pub mod login;
+pub mod m2m;
 mod middleware;
 mod observe;
 mod origin;
 pub mod refresh;
 pub mod store;
-
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;

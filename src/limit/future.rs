@@ -1,0 +1,116 @@
+//! The future.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{Response, StatusCode};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::limiter::{RateLimiter, Slot, Turn};
+use crate::refresh::retry_after;
+
+pin_project! {
+    /// The future of a [`RateLimit`](super::RateLimit): waits for its turn, then for the response.
+    pub struct ResponseFuture<S, Request>
+    where
+        S: Service<Request>,
+    {
+        #[pin]
+        state: State<S, Request, S::Future>,
+        limiter: Option<RateLimiter>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<S, Request, F> {
+        // In the queue.
+        Waiting {
+            turn: Pin<Box<dyn Future<Output = Turn> + Send>>,
+            // Both are there until the request is sent.
+            unsent: Option<(S, Request)>,
+        },
+        // Has its turn; the inner service is asked whether it is ready.
+        Readying { turn: Option<Turn>, unsent: Option<(S, Request)> },
+        Sending { #[pin] future: F, slot: Option<Slot> },
+    }
+}
+
+impl<S: Service<Request>, Request> ResponseFuture<S, Request> {
+    pub(super) fn unlimited(future: S::Future) -> Self {
+        ResponseFuture { state: State::Sending { future, slot: None }, limiter: None }
+    }
+
+    pub(super) fn sending(future: S::Future, limiter: RateLimiter, slot: Slot) -> Self {
+        ResponseFuture {
+            state: State::Sending { future, slot: Some(slot) },
+            limiter: Some(limiter),
+        }
+    }
+
+    pub(super) fn waiting(service: S, request: Request, limiter: RateLimiter) -> Self {
+        let turn = Box::pin(limiter.clone().turn());
+        let unsent = Some((service, request));
+        ResponseFuture { state: State::Waiting { turn, unsent }, limiter: Some(limiter) }
+    }
+}
+
+impl<S, Request, R> Future for ResponseFuture<S, Request>
+where
+    S: Service<Request, Response = Response<R>> + Clone,
+{
+    type Output = Result<Response<R>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.state.as_mut().project() {
+                StateProjection::Waiting { turn, unsent } => {
+                    let turn = Some(ready!(turn.as_mut().poll(cx)));
+                    let unsent = unsent.take();
+                    this.state.set(State::Readying { turn, unsent });
+                }
+                StateProjection::Readying { turn, unsent } => {
+                    let (service, _) = unsent.as_mut().expect("polled after it was sent");
+                    ready!(service.poll_ready(cx))?;
+                    let turn = turn.take().expect("polled after it was sent");
+                    let (mut service, request) = unsent.take().expect("it was there just now");
+                    match turn.take() {
+                        Some(slot) => {
+                            let future = service.call(request);
+                            this.state.set(State::Sending { future, slot: Some(slot) });
+                        }
+                        None => {
+                            // The readied one is dropped, and with it what it holds.
+                            let unsent = Some((service.clone(), request));
+                            drop(service);
+                            let turn = Box::pin(turn.wait());
+                            this.state.set(State::Waiting { turn, unsent });
+                        }
+                    }
+                }
+                StateProjection::Sending { future, slot } => {
+                    let response = ready!(future.poll(cx))?;
+                    if let (Some(limiter), Some(slot)) = (this.limiter, slot.take()) {
+                        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+                            let now = limiter.clock().now();
+                            limiter.refused(slot, retry_after(response.headers(), now));
+                        } else {
+                            limiter.accepted(slot);
+                        }
+                    }
+                    return Poll::Ready(Ok(response));
+                }
+            }
+        }
+    }
+}
+
+impl<S: Service<Request>, Request> fmt::Debug for ResponseFuture<S, Request> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
