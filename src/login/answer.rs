@@ -63,7 +63,8 @@ impl ErrorBody {
 
     /// The same without what could repeat one of `secrets`: a text that may do so is left out.
     pub(super) fn without(self, secrets: &[&str]) -> Option<Self> {
-        let clean = |text: Option<String>, limit| text.and_then(|text| clean(&text, limit, secrets));
+        let clean =
+            |text: Option<String>, limit| text.and_then(|text| clean(&text, limit, secrets));
         let fields = self.fields.into_iter().take(FIELDS_LIMIT);
         let body = ErrorBody {
             code: clean(self.code, CODE_LIMIT),
@@ -127,7 +128,8 @@ mod tests {
 
     #[test]
     fn both_kinds_of_error_body_are_read_and_others_are_not() {
-        let teamups = br#"{"code":"parameter_invalid","message":"No.","type":"invalid_request_error",
+        let teamups =
+            br#"{"code":"parameter_invalid","message":"No.","type":"invalid_request_error",
             "field_errors":{"username":["Required."]}}"#;
         let body = ErrorBody::read(teamups).unwrap();
         assert_eq!(body.to_string(), "parameter_invalid: No. (username)");

@@ -19,9 +19,7 @@ impl Parameters {
             text = text.replace(&format!("?{name}="), &format!("&{name}="));
         }
         let parameters = form_urlencoded::parse(text.as_bytes());
-        Parameters(
-            parameters.filter(|(name, _)| NAMES.contains(&&**name)).map(own_both).collect(),
-        )
+        Parameters(parameters.filter(|(name, _)| NAMES.contains(&&**name)).map(own_both).collect())
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -124,7 +124,12 @@ impl Endpoints {
 }
 
 /// What a status and a body mean.
-fn refused(step: Step, status: StatusCode, body: Option<ErrorBody>, secrets: &[&str]) -> LoginError {
+fn refused(
+    step: Step,
+    status: StatusCode,
+    body: Option<ErrorBody>,
+    secrets: &[&str],
+) -> LoginError {
     let (kind, message) = match status.as_u16() {
         408 | 425 | 429 | 500..=599 => (Kind::Transient, "TeamUp can't serve the login now"),
         300..=399 => (

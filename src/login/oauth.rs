@@ -1,18 +1,21 @@
 //! The authorization code flow: begin and finish.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
 use oauth2::basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenType};
 use oauth2::{
-    AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields,
-    EndpointNotSet, EndpointSet, HttpRequest, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
-    RequestTokenError, Scope, StandardRevocableToken, StandardTokenIntrospectionResponse,
-    TokenResponse, TokenUrl,
+    AsyncHttpClient, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
+    EmptyExtraTokenFields, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse,
+    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope,
+    StandardRevocableToken, StandardTokenIntrospectionResponse, TokenResponse, TokenUrl,
 };
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::callback::Parameters;
 use super::error::{Kind, LoginError};
@@ -193,11 +196,9 @@ impl OAuthLogin {
         }
         let secret = self.client_secret.as_ref().map_or("", |secret| secret.secret());
         let verifier = pending.verifier.as_deref().unwrap_or_default();
-        let secrets = [code, secret, verifier];
-        let send = |request: HttpRequest| {
-            self.endpoints.send(Step::Code, request.map(Bytes::from), &secrets)
-        };
-        let tokens = request.request_async(&send).await.map_err(|error| match error {
+        let secrets = [code, secret, verifier].map(|text| Zeroizing::new(text.to_owned()));
+        let http_client = CodeClient { endpoints: self.endpoints.clone(), secrets };
+        let tokens = request.request_async(&http_client).await.map_err(|error| match error {
             RequestTokenError::Request(error) => error,
             // The others are about a body that can't be read. They hold it, so they are dropped.
             _ => not_json(http::StatusCode::OK),
@@ -220,6 +221,26 @@ impl OAuthLogin {
         Ok(match &self.client_secret {
             Some(secret) => client.set_client_secret(secret.clone()),
             None => client,
+        })
+    }
+}
+
+/// What the `oauth2` crate sends the code with. A type of its own, and a boxed future: over a
+/// closure the compiler can't prove that `finish` is `Send`.
+struct CodeClient {
+    endpoints: Endpoints,
+    /// Not to be repeated in an error.
+    secrets: [Zeroizing<String>; 3],
+}
+
+impl<'c> AsyncHttpClient<'c> for CodeClient {
+    type Error = LoginError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, LoginError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let secrets = self.secrets.each_ref().map(|secret| secret.as_str());
+            self.endpoints.send(Step::Code, request.map(Bytes::from), &secrets).await
         })
     }
 }

@@ -74,7 +74,8 @@ impl PendingAuthorization {
     /// When the text is anything else; [`LoginError::is_state_mismatch`] is true of the error, for
     /// then this browser has begun no login.
     pub fn from_cookie_value(value: &str) -> Result<Self, LoginError> {
-        let mut json = Base64UrlUnpadded::decode_vec(value).map_err(|_| LoginError::no_pending())?;
+        let mut json =
+            Base64UrlUnpadded::decode_vec(value).map_err(|_| LoginError::no_pending())?;
         let pending = serde_json::from_slice(&json).map_err(|_| LoginError::no_pending());
         json.zeroize();
         pending

@@ -79,8 +79,7 @@ pub use request::RefreshEncoding;
 #[cfg(fuzzing)]
 pub(crate) use response::{BodyEnd, RawResponse, decode, retry_after};
 pub(crate) use transport::{Transport, is_refresh_request};
-pub(crate) use retry_after::retry_after;
-pub(crate) use transport::{Transport, is_exchange};
+
 
 use crate::headers::RequestMode;
 use crate::token::{AccessToken, RefreshToken};

@@ -170,11 +170,14 @@ impl FakeTeamUpBuilder {
         self
     }
 
-    /// The password login takes two factors: without this `verification_key` it answers
-    /// `pending_login`. What stands in that object is the server's own; TeamUp does not document
-    /// it.
-    pub fn two_factor(mut self, verification_key: &str) -> Self {
-        self.settings.verification_key = Some(verification_key.to_owned());
+    /// The password login takes two factors: it answers a pending login first, and this is the
+    /// verification code that each person is sent. It has at most 6 characters.
+    ///
+    /// The businesses that ask for it are those of
+    /// [`require_provider`](FakeTeamUpBuilder::require_provider), or
+    /// [`login::PROVIDER`](super::login::PROVIDER) where there are none.
+    pub fn two_factor(mut self, verification_code: &str) -> Self {
+        self.settings.verification_code = Some(verification_code.to_owned());
         self
     }
 

@@ -23,6 +23,12 @@ pub enum Route {
     OAuthToken,
     /// `/api/v2/auth/password_login`: a password for tokens.
     PasswordLogin,
+    /// `/api/v2/auth/two_factor/requirements`: whether a business asks for a second factor.
+    TwoFactorRequirements,
+    /// `/api/v2/auth/two_factor/start_verification`: sends a code.
+    StartVerification,
+    /// `/api/v2/auth/two_factor/verify`: a code for a key.
+    Verify,
     /// `/api/v2/events`: a list in pages.
     Events,
     /// `/api/v2/uploads`: takes a body.
@@ -46,6 +52,9 @@ impl Route {
             "auth/oauth/authorize" => Route::Authorize,
             "auth/oauth/token" => Route::OAuthToken,
             "auth/password_login" => Route::PasswordLogin,
+            "auth/two_factor/requirements" => Route::TwoFactorRequirements,
+            "auth/two_factor/start_verification" => Route::StartVerification,
+            "auth/two_factor/verify" => Route::Verify,
             "events" => Route::Events,
             "uploads" => Route::Uploads,
             "echo" => Route::Echo,

@@ -14,7 +14,7 @@ use super::entry::{Entry, Received};
 use super::faults::{Fault, Replacement};
 use super::format::Format;
 use super::hold::Place;
-use super::login::{authorize, password, token};
+use super::login::{authorize, password, token, two_factor};
 use super::receive::receive;
 use super::route::Route;
 use super::routes;
@@ -216,7 +216,7 @@ async fn unauthenticated(
     head: &Parts,
     body: &Received,
 ) -> Answer {
-    if matches!(route, Route::Refresh | Route::OAuthToken | Route::PasswordLogin) {
+    if !matches!(route, Route::Authorize | Route::Unknown) {
         let now = shared.now();
         if let Some(seconds) = shared.lock().over_the_limit(Caller::Address, now) {
             return routes::too_many_requests(seconds);
@@ -227,6 +227,9 @@ async fn unauthenticated(
         Route::Authorize => authorize::authorize(shared, head, body),
         Route::OAuthToken => token::exchange_code(shared, head, body),
         Route::PasswordLogin => password::log_in_by_password(shared, head, body).await,
+        Route::TwoFactorRequirements => two_factor::requirements(shared, head),
+        Route::StartVerification => two_factor::start_verification(shared, head, body).await,
+        Route::Verify => two_factor::verify(shared, head, body).await,
         _ => routes::not_found(),
     }
 }

@@ -39,8 +39,8 @@ pub(super) struct Settings {
     pub(super) redirect_uris: Vec<String>,
     /// The type of the access token that a login brings.
     pub(super) login_mode: RequestMode,
-    /// `Some`: a password alone does not log in.
-    pub(super) verification_key: Option<String>,
+    /// `Some`: a password alone does not log in; this is the code that a person is sent.
+    pub(super) verification_code: Option<String>,
     /// The authorize page sends another `state` back than it was sent.
     pub(super) wrong_state: bool,
     /// `Some`: the base that `next` and `previous` point to, in place of this server's own.
@@ -66,7 +66,7 @@ impl Default for Settings {
             kept_entries: None,
             redirect_uris: Vec::new(),
             login_mode: RequestMode::Customer,
-            verification_key: None,
+            verification_code: None,
             wrong_state: false,
             page_links: None,
         }

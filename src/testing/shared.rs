@@ -13,6 +13,7 @@ use super::faults::FaultPlan;
 use super::hold::Gates;
 use super::journal::Journal;
 use super::login::codes::Codes;
+use super::login::two_factor::TwoFactor;
 use super::settings::Settings;
 use crate::token::Clock;
 
@@ -32,6 +33,7 @@ pub(super) struct State {
     pub(super) settings: Settings,
     pub(super) families: Families,
     pub(super) codes: Codes,
+    pub(super) two_factor: TwoFactor,
     pub(super) refresh_faults: FaultPlan,
     pub(super) api_faults: FaultPlan,
     pub(super) gates: Gates,
@@ -60,6 +62,7 @@ impl Shared {
                 settings,
                 families: Families::default(),
                 codes: Codes::default(),
+                two_factor: TwoFactor::default(),
                 refresh_faults: FaultPlan::default(),
                 api_faults: FaultPlan::default(),
                 gates: Gates::default(),
@@ -93,6 +96,11 @@ impl Shared {
 
     pub(super) fn now(&self) -> Millis {
         self.clock.now().monotonic.saturating_add(self.ahead.load(Ordering::Relaxed))
+    }
+
+    /// The server's time of day, in milliseconds since the Unix epoch.
+    pub(super) fn wall_millis(&self) -> Millis {
+        self.clock.now().wall.saturating_add(self.ahead.load(Ordering::Relaxed))
     }
 
     pub(super) fn clock(&self) -> &Clock {

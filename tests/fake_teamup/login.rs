@@ -297,18 +297,67 @@ async fn a_password_brings_tokens_of_the_mode_asked_for() {
     assert_eq!(answer.json()["field_errors"].as_object().unwrap().len(), 3);
 }
 
+/// The flow as TeamUp documents it, field by field.
 #[tokio::test]
-async fn two_factors_make_a_pending_login_first() {
-    let server = FakeTeamUp::builder().two_factor("123456").start().await;
+async fn g1_two_factors_make_a_pending_login_at_the_top_level_first() {
+    let server = FakeTeamUp::builder().two_factor("123456").require_provider(8).start().await;
     let browser = Browser { client: Client::http1(), server };
     let url = browser.server.password_login_url();
     let pending = browser.post(&url, &logging_in()).await;
     assert_eq!(pending.status, 200);
-    assert!(pending.json()["pending_login"].is_object());
-    assert_eq!(pending.json().get("access_token"), None);
-    let key = |key| but(logging_in(), "verification_key", Some(key));
-    let wrong = browser.post(&url, &key("654321")).await;
+    let pending = pending.json();
+    assert_eq!(pending["object"], "pending_login");
+    let id = pending["id"].as_str().unwrap();
+    let groups: Vec<usize> = id.split('-').map(str::len).collect();
+    assert_eq!(groups, [8, 4, 4, 4, 12], "{id} is a UUID");
+    assert!(pending["created_at"].as_str().unwrap().ends_with('Z'));
+    assert!(pending["user"].is_u64());
+    assert_eq!(pending["two_factor_required_providers"], json!([8]));
+    assert_eq!(pending.get("access_token"), None);
+
+    let at = |path: &str| browser.server.url(&format!("/auth/two_factor/{path}"));
+    for (provider, required) in [("8", true), ("9", false)] {
+        let url = format!("{}?provider={provider}", at("requirements"));
+        let answer = browser.client.answer(Request::get(url).body(full("")).unwrap()).await;
+        assert_eq!(answer.json()["two_factor_required"], required);
+    }
+
+    let starting = vec![
+        ("phone_number", "+41791234567"),
+        ("provider", "8"),
+        ("direct_auth_key", DIRECT_AUTH_KEY),
+        ("pending_login", id),
+    ];
+    for (name, value, status) in [
+        ("phone_number", None, 400),
+        ("phone_number", Some("+41791234567890123456"), 400),
+        ("provider", Some("9"), 400),
+        ("pending_login", Some("another"), 400),
+        ("direct_auth_key", Some("another"), 403),
+    ] {
+        let wrong = but(starting.clone(), name, value);
+        let answer = browser.post(&at("start_verification"), &wrong).await;
+        assert_eq!(answer.status, status, "{name} {value:?}");
+    }
+    let verifying = |code| vec![("phone_number", "+41791234567"), ("verification_code", code)];
+    assert_eq!(browser.post(&at("verify"), &verifying("123456")).await.status, 400);
+    let started = browser.post(&at("start_verification"), &starting).await.json();
+    assert_eq!(started["success"], true);
+    assert!(started["message"].is_string() && started["expires_at"].is_string());
+
+    for wrong in ["654321", "1234567"] {
+        let answer = browser.post(&at("verify"), &verifying(wrong)).await;
+        assert!(answer.json()["field_errors"]["verification_code"][0].is_string());
+    }
+    let verified = browser.post(&at("verify"), &verifying("123456")).await.json();
+    assert_eq!(verified["success"], true);
+    let key = verified["verification_key"].as_str().unwrap();
+    assert!(key.len() <= 32);
+
+    let with = |key| but(logging_in(), "verification_key", Some(key));
+    let wrong = browser.post(&url, &with("654321")).await;
     assert!(wrong.json()["field_errors"]["verification_key"][0].is_string());
-    let right = browser.post(&url, &key("123456")).await;
+    let right = browser.post(&url, &with(key)).await;
     assert!(right.json()["access_token"].is_string());
+    assert_eq!(browser.post(&url, &with(key)).await.status, 400);
 }

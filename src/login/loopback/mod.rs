@@ -144,11 +144,11 @@ impl LoopbackReceiver {
     pub async fn log_in(
         self,
         login: &OAuthLogin,
-        show: impl FnOnce(&str),
+        show: impl FnOnce(String),
     ) -> Result<TokenSet, LoginError> {
         let login = login.clone().redirect_uri(self.redirect_uri());
         let (url, pending) = login.begin()?;
-        show(&url);
+        show(url);
         let callback = self.receive(&pending).await?;
         let outcome = login.finish(pending, callback.query()).await;
         callback.answer(outcome.as_ref().map(|_| ())).await;
@@ -176,7 +176,8 @@ impl LoopbackReceiver {
             Ok(None) => unreachable!("the server holds the sender for as long as it runs"),
             Err(_) => {
                 let seconds = self.timeout.as_secs();
-                let message = format!("nobody came back from the authorize page within {seconds} s");
+                let message =
+                    format!("nobody came back from the authorize page within {seconds} s");
                 Err(LoginError::new(Kind::TimedOut, message))
             }
         }

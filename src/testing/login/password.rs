@@ -1,11 +1,11 @@
 //! `POST /api/v2/auth/password_login`: user name and password for tokens, for applications that
-//! hold a key for it. With two factors, the first answer is `pending_login`.
+//! hold a key for it. With two factors, the first answer is a pending login.
 
 use std::collections::BTreeMap;
 
 use http::request::Parts;
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::answer::Answer;
 use super::super::entry::Received;
@@ -54,17 +54,18 @@ pub(in super::super) async fn log_in_by_password(
     }
 
     let now = shared.now();
-    shared.update(|state| match (&state.settings.verification_key, field("verification_key")) {
-        (Some(_), None) => Answer::ok(json!({
-            "pending_login": {
-                "type": "two_factor",
-                "message": "Send the request again with the verification_key that you were sent.",
+    let wall_millis = shared.wall_millis();
+    shared.update(|state| {
+        let state = &mut *state;
+        match field("verification_key") {
+            None if state.settings.verification_code.is_some() => {
+                Answer::ok(state.two_factor.begin(&state.settings, wall_millis))
             }
-        })),
-        (Some(wanted), Some(given)) if wanted != given => {
-            let message = "The verification key is wrong.".to_owned();
-            Answer::field_errors(&BTreeMap::from([("verification_key", vec![message])]))
+            Some(key) if !state.two_factor.spend(key, now) => {
+                let message = "The verification key is wrong or has expired.".to_owned();
+                Answer::field_errors(&BTreeMap::from([("verification_key", vec![message])]))
+            }
+            _ => log_in(&mut state.families, &state.settings, now).1,
         }
-        _ => log_in(&mut state.families, &state.settings, now).1,
     })
 }
