@@ -20,9 +20,10 @@ impl Visit {
         let login = application(server).provider_id(54664);
         let receiver = LoopbackReceiver::bind().await.unwrap();
         let (show, shown) = tokio::sync::oneshot::channel();
-        let outcome = tokio::spawn(async move {
-            receiver.log_in(&login, |url| show.send(url).unwrap()).await
-        });
+        let outcome =
+            tokio::spawn(
+                async move { receiver.log_in(&login, |url| show.send(url).unwrap()).await },
+            );
         let url = shown.await.unwrap();
         let browser = Browser::start().await;
         browser.open(&url).await;

@@ -69,8 +69,8 @@ pub struct Callback {
     page: oneshot::Sender<String>,
     /// Ends when the page is sent, or the browser is gone.
     sent: oneshot::Receiver<()>,
-    /// Dropped with it: the connections close.
-    _connections: JoinSet<()>,
+    /// The server. Its port and its connections are closed when it is dropped.
+    server: JoinSet<()>,
 }
 
 impl LoopbackReceiver {
@@ -167,14 +167,13 @@ impl LoopbackReceiver {
     pub async fn receive(self, pending: &PendingAuthorization) -> Result<Callback, LoginError> {
         let (visits, mut visited) = mpsc::channel::<Visit>(1);
         let site = Site::new(self.port, self.path, pending.state.clone(), visits);
-        let mut connections = JoinSet::new();
-        connections.spawn(serve(self.listener, site));
+        let mut server = JoinSet::new();
+        server.spawn(serve(self.listener, site));
         match tokio::time::timeout(self.timeout, visited.recv()).await {
-            Ok(Some(Visit { query, page, sent })) => {
-                Ok(Callback { query, page, sent, _connections: connections })
-            }
+            Ok(Some(Visit { query, page, sent })) => Ok(Callback { query, page, sent, server }),
             Ok(None) => unreachable!("the server holds the sender for as long as it runs"),
             Err(_) => {
+                server.shutdown().await;
                 let seconds = self.timeout.as_secs();
                 let message =
                     format!("nobody came back from the authorize page within {seconds} s");
@@ -190,7 +189,8 @@ impl Callback {
         &self.query
     }
 
-    /// Shows the person how the login ended, and returns when the page is sent, after 5 s at most.
+    /// Shows the person how the login ended, and closes the port. Returns when the page is sent,
+    /// after 5 s at most.
     ///
     /// How the login ended does not depend on it: the person may have closed the window.
     ///
@@ -211,10 +211,11 @@ impl Callback {
     /// # Cancel safety
     ///
     /// Dropped, the connection closes.
-    pub async fn answer_with(self, html: impl Into<String>) {
+    pub async fn answer_with(mut self, html: impl Into<String>) {
         if self.page.send(html.into()).is_ok() {
             let _ = tokio::time::timeout(PAGE_TIMEOUT, self.sent).await;
         }
+        self.server.shutdown().await;
     }
 }
 
