@@ -113,7 +113,8 @@ async fn walk(server: &Server) {
         tokio::time::sleep(Duration::from_secs(2)).await;
         answer.is_ok_and(|response| response.status() == StatusCode::OK)
     };
-    let quoting = format!(r#"{{"code":"invalid_grant","message":"{SECRET}-refresh-0 {SECRET}-refresh-1"}}"#);
+    let quoting =
+        format!(r#"{{"code":"invalid_grant","message":"{SECRET}-refresh-0 {SECRET}-refresh-1"}}"#);
 
     // Transient, then granted; refused by the store, then saved.
     server.next_exchanges([Exchange::Refused, Exchange::too_many("1")]);

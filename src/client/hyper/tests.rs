@@ -203,7 +203,9 @@ async fn connection_that_does_not_come_up_in_time_was_never_used() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://localhost:{}/", silent.local_addr().unwrap().port());
     let client: HyperClient = HyperClientBuilder::new().no_proxy().build().unwrap();
-    let error = get(&client, &url).await.unwrap_err();
+    let longer = std::time::Duration::from_secs(11);
+    let answered = tokio::time::timeout(longer, get(&client, &url)).await;
+    let error = answered.expect("the limit of 10 s is over").unwrap_err();
     assert!(error.is_connect() && was_never_sent(&error), "{error:?}");
     assert!(words(&error).contains("TimedOut"), "{}", words(&error));
 }
