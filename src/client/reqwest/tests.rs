@@ -5,6 +5,7 @@ use futures_util::stream;
 use http::{StatusCode, Version};
 use http_body::Frame;
 use http_body_util::{Empty, Full, StreamBody};
+#[cfg(heavy_tests)]
 use tokio_test::{assert_pending, assert_ready_ok};
 use tower::{ServiceExt, service_fn};
 
@@ -88,6 +89,7 @@ async fn only_another_origin_is_elsewhere() {
     }
 }
 
+#[cfg(heavy_tests)]
 #[test]
 fn p6_readiness_is_that_of_the_service_within() {
     let (mut service, mut within) =

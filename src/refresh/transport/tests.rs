@@ -7,8 +7,10 @@ use std::task::{Context, Poll};
 
 use http_body::Frame;
 use http_body_util::Full;
+#[cfg(heavy_tests)]
 use tokio_test::{assert_pending, task};
 use tower::service_fn;
+#[cfg(heavy_tests)]
 use tower_test::mock;
 
 use super::*;
@@ -93,6 +95,7 @@ async fn a_body_that_breaks_off_keeps_what_came_and_says_why() {
     assert!(error.is::<io::Error>());
 }
 
+#[cfg(heavy_tests)]
 #[tokio::test]
 async fn p6_the_client_is_asked_whether_it_is_ready_before_it_is_called() {
     let (client, mut handle) = mock::pair::<Request<Full<Bytes>>, Response<Full<Bytes>>>();
@@ -115,6 +118,7 @@ async fn p6_the_client_is_asked_whether_it_is_ready_before_it_is_called() {
     assert_eq!(**response.body, *b"{}");
 }
 
+#[cfg(heavy_tests)]
 #[tokio::test]
 async fn a_client_that_fails_before_it_is_called_has_sent_nothing() {
     let (client, mut handle) = mock::pair::<Request<Full<Bytes>>, Response<Full<Bytes>>>();
