@@ -74,6 +74,35 @@ async fn p1_a_lock_file_that_was_removed_does_not_let_a_second_holder_in_unseen(
     assert!(is_locked(&store), "the second holder still has it");
 }
 
+/// The lock file goes with what it guards, and whoever has opened it meanwhile needs another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p1_deletions_let_no_second_holder_in() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let folder = Folder::in_memory();
+    let holders = Arc::new(AtomicUsize::new(0));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (store, holders) = (folder.store(), Arc::clone(&holders));
+        tasks.spawn(async move {
+            for _ in 0..200 {
+                let lease = loop {
+                    if let Some(lease) = try_acquire(&store).await {
+                        break lease;
+                    }
+                };
+                assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "two have the lease");
+                store.delete(&lease).await.unwrap();
+                holders.fetch_sub(1, Ordering::SeqCst);
+                store.release(lease).await.unwrap();
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+}
+
 #[test]
 fn a_dropped_try_acquire_leaves_the_lease_free() {
     let folder = Folder::new();

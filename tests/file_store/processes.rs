@@ -64,8 +64,7 @@ async fn p8_a_process_killed_at_any_step_of_a_save_leaves_the_old_record_or_the_
                 assert_eq!(found.unwrap(), expected, "{case}");
                 assert!(!is_locked(&store), "{case}: the dead hold the lock");
                 let has_leftover = folder.names().iter().any(|name| name.ends_with(".tmp"));
-                let is_temporary =
-                    matches!(step, SaveStep::Created | SaveStep::Written | SaveStep::Synced);
+                let is_temporary = is_temporary(step);
                 assert_eq!(has_leftover, is_temporary, "{case}: {:?}", folder.names());
                 let is_kept = before == Before::Torn && named == "login";
                 assert_eq!(folder.path().join("tokens.json.unreadable").exists(), is_kept);
@@ -80,6 +79,12 @@ async fn p8_a_process_killed_at_any_step_of_a_save_leaves_the_old_record_or_the_
             }
         }
     }
+}
+
+/// Is there a temporary file at this step?
+fn is_temporary(step: SaveStep) -> bool {
+    use SaveStep::{Created, SetAside, Synced, Written};
+    matches!(step, Created | Written | Synced | SetAside)
 }
 
 async fn save_up_to(step: &str, new: &str, path: PathBuf) {
@@ -212,9 +217,7 @@ async fn rotate_a_thousand_times(path: PathBuf) {
     let of_hook = std::sync::Arc::clone(&rotation);
     let store = FileStore::new(path).on_save_step(move |step| {
         if of_hook.load(std::sync::atomic::Ordering::SeqCst) % 100 == 0 {
-            let is_temporary =
-                matches!(step, SaveStep::Created | SaveStep::Written | SaveStep::Synced);
-            say(if is_temporary { "1" } else { "0" });
+            say(if is_temporary(step) { "1" } else { "0" });
             wait_for_parent();
         }
     });

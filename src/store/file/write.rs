@@ -14,28 +14,31 @@ use crate::store::StoreError;
 #[cfg_attr(not(feature = "testing"), expect(unreachable_pub, reason = "a test's hook names it"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaveStep {
-    /// Nothing is written yet; the old tokens were looked at, under the lock.
+    /// Nothing is written yet; the old record was looked at, under the lease.
     Begun,
     /// There is an empty temporary file.
     Created,
-    /// It holds the new tokens.
+    /// It holds the new record.
     Written,
-    /// They are on the disk.
+    /// The new record is on the disk.
     Synced,
-    /// They have the file's name.
+    /// What can't be read is set aside, if that is what is replaced.
+    SetAside,
+    /// It has the file's name.
     Renamed,
-    /// And stay there if the machine goes down.
+    /// And stays there if the machine goes down.
     Done,
 }
 
 impl SaveStep {
     /// Every step, in its order.
     #[cfg(feature = "testing")]
-    pub const ALL: [SaveStep; 6] = [
+    pub const ALL: [SaveStep; 7] = [
         SaveStep::Begun,
         SaveStep::Created,
         SaveStep::Written,
         SaveStep::Synced,
+        SaveStep::SetAside,
         SaveStep::Renamed,
         SaveStep::Done,
     ];
@@ -93,6 +96,7 @@ pub(super) fn replace(
     if replaced == Replaced::SetAside {
         set_aside(location);
     }
+    steps.reached(SaveStep::SetAside);
     temporary.rename_to(&location.file()).map_err(|error| match error.kind() {
         io::ErrorKind::ResourceBusy => mounted(location).with_source(error),
         _ => failed("replace", &location.file())(error),
