@@ -112,7 +112,8 @@ async fn f1_what_is_no_file_of_this_user_is_moved_aside() {
         fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
         chown(path, Some(65534), None).unwrap();
     };
-    let mut made: Vec<(&dyn Fn(&Path), &str)> = vec![
+    type Make<'a> = &'a dyn Fn(&Path);
+    let mut made: Vec<(Make<'_>, &str)> = vec![
         (&make_folder, "it is a folder"),
         (&make_pipe, "it is a named pipe"),
         (&make_socket, "it is a socket"),
