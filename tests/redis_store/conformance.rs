@@ -111,8 +111,7 @@ async fn conformance_redis_sentinel() {
 /// Connections to the primary that Sentinel names.
 pub(crate) fn through(sentinel: &RedisSentinel) -> RedisSource {
     let urls = vec![sentinel.url()];
-    let client =
-        SentinelClient::build(urls, "tokens".to_owned(), None, SentinelServerType::Master).unwrap();
+    let client = SentinelClient::build(urls, "tokens", None, SentinelServerType::Master).unwrap();
     let client = Arc::new(Mutex::new(client));
     RedisSource::connector(move || {
         let client = Arc::clone(&client);

@@ -338,12 +338,14 @@ impl<DB: SqlDatabase> Configuration<DB> {
 }
 
 /// The connection was lost, or the database asks for another attempt: a serialization failure or a
-/// deadlock (SQLSTATE class 40), or two processes that make the same table (23505).
+/// deadlock (SQLSTATE class 40). Two processes that make the same table may be told by any of
+/// three codes that it is there by now, `IF NOT EXISTS` notwithstanding.
 fn is_worth_another_attempt(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("40") || code == "23505")
+            let code = error.code().unwrap_or_default();
+            code.starts_with("40") || ["23505", "42710", "42P07"].contains(&&*code)
         }
         _ => false,
     }
