@@ -87,11 +87,12 @@ impl RedisSource {
     /// ```
     /// use std::sync::Arc;
     ///
-    /// use ::redis::sentinel::AsyncLockedSentinelClient;
+    /// use redis::sentinel::SentinelClient;
+    /// use tokio::sync::Mutex;
     /// use tower_teamup_auth::store::RedisSource;
     ///
-    /// # fn example(sentinel: AsyncLockedSentinelClient) {
-    /// let sentinel = Arc::new(sentinel);
+    /// # fn example(sentinel: SentinelClient) {
+    /// let sentinel = Arc::new(Mutex::new(sentinel));
     /// let source = RedisSource::connector(move || {
     ///     let sentinel = Arc::clone(&sentinel);
     ///     async move { sentinel.lock().await.get_async_connection().await }
