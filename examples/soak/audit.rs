@@ -46,7 +46,7 @@ impl Audit {
         let book = Arc::clone(&seen);
         let reader = tokio::spawn(async move {
             while let Some(entry) = entries.next().await {
-                locked(&book).take(&entry);
+                locked(&book).take(&entry.expect("the audit keeps up with the journal"));
             }
         });
         Audit { seen, reader }

@@ -1,13 +1,13 @@
 //! How a fake server is told to behave before it starts.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::Value;
 
 use super::server::FakeTeamUp;
-use super::settings::Settings;
+use super::settings::{Settings, SpentTokens, parse_json};
 use crate::headers::{AuthScheme, RequestMode};
 use crate::token::Clock;
 
@@ -35,13 +35,51 @@ use crate::token::Clock;
 #[must_use = "a builder does nothing before `start`"]
 pub struct FakeTeamUpBuilder {
     settings: Settings,
-    clock: Clock,
+    /// `None`: Tokio's, or the system's where the server has a runtime of its own.
+    clock: Option<Clock>,
     port: u16,
 }
 
+/// # Starting
+impl FakeTeamUp {
+    /// Starts a server that behaves as TeamUp documents it, on a free port of 127.0.0.1.
+    ///
+    /// # Panics
+    ///
+    /// When no port can be bound, or outside a Tokio runtime with I/O enabled.
+    pub async fn start() -> Self {
+        FakeTeamUp::builder().start().await
+    }
+
+    /// Starts such a server on a thread of its own, with a runtime of its own: for synchronous
+    /// tests, and for tests that pause or drop their runtime.
+    ///
+    /// ```
+    /// use tower_teamup_auth::testing::FakeTeamUp;
+    ///
+    /// let server = FakeTeamUp::start_blocking();
+    /// // … run the synchronous program under test against `server.base_url()` …
+    /// server.wait_for_blocking(|journal| journal.under_way() == 0);
+    /// server.shutdown_blocking();
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When no port can be bound, or no thread started.
+    pub fn start_blocking() -> Self {
+        FakeTeamUp::builder().start_blocking()
+    }
+
+    /// A server that behaves otherwise.
+    pub fn builder() -> FakeTeamUpBuilder {
+        FakeTeamUpBuilder::new()
+    }
+}
+
+/// # Tokens
 impl FakeTeamUpBuilder {
-    pub(super) fn new() -> Self {
-        FakeTeamUpBuilder { settings: Settings::default(), clock: Clock::tokio(), port: 0 }
+    fn new() -> Self {
+        FakeTeamUpBuilder { settings: Settings::default(), clock: None, port: 0 }
     }
 
     /// How long an access token lives. Two hours by default, as clients of the real service see.
@@ -50,20 +88,20 @@ impl FakeTeamUpBuilder {
         self
     }
 
-    /// Access tokens live until they are expired or revoked by hand, and the exchange answers
+    /// Access tokens live until the test expires or revokes them, and the refresh endpoint answers
     /// `"expires_in": null`.
     pub fn access_tokens_without_expiry(mut self) -> Self {
         self.settings.access_token_lifetime = None;
         self
     }
 
-    /// How long a refresh token can be exchanged. Without an end by default; TeamUp documents none.
+    /// How long a refresh token is valid. Without an end by default; TeamUp documents none.
     pub fn refresh_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.settings.refresh_token_lifetime = Some(lifetime);
         self
     }
 
-    /// What the exchange answers as `expires_in`, whatever the lifetime really is: any JSON value,
+    /// What the refresh endpoint answers as `expires_in`, whatever the lifetime really is: any JSON value,
     /// as text. `"null"`, `"0"`, `"-1"`, `"1e300"`, `"7200.5"` and `"\"7200\""` are what a client
     /// should survive.
     ///
@@ -71,23 +109,27 @@ impl FakeTeamUpBuilder {
     ///
     /// When `json` is not a JSON value.
     pub fn expires_in(mut self, json: &str) -> Self {
-        self.settings.expires_in = Some(parse(json));
+        self.settings.expires_in = Some(parse_json(json));
         self
     }
 
-    /// After a rotation, the access tokens that were minted before for the same mode are dead too.
+    /// After a rotation, the access tokens that were minted before for the same mode are revoked too.
     /// Off by default: TeamUp's documentation does not say, and some OAuth servers do it.
     pub fn rotation_revokes_access_tokens(mut self, revokes: bool) -> Self {
         self.settings.rotation_revokes_access_tokens = revokes;
         self
     }
 
-    /// Whether a refresh token that comes a second time is refused, and kills its family (RFC 9700
-    /// section 4.14.2). On by default; TeamUp's documentation does not say. Where it is off, a spent
-    /// refresh token can be exchanged again and again, as some OAuth servers allow for a while.
-    pub fn reuse_detection(mut self, detects: bool) -> Self {
-        self.settings.reuse_detection = detects;
+    /// What becomes of a refresh token that comes a second time, and of its login.
+    /// [`SpentTokens::RevokeLogin`] by default.
+    pub fn spent_tokens(mut self, spent: SpentTokens) -> Self {
+        self.settings.spent_tokens = spent;
         self
+    }
+
+    /// True: [`SpentTokens::RevokeLogin`]. False: [`SpentTokens::Accept`].
+    pub fn reuse_detection(self, detects: bool) -> Self {
+        self.spent_tokens(if detects { SpentTokens::RevokeLogin } else { SpentTokens::Accept })
     }
 
     /// The status that refuses an unknown, expired or spent refresh token. 400 by default; TeamUp
@@ -97,9 +139,22 @@ impl FakeTeamUpBuilder {
         self
     }
 
-    /// API requests must be about this business: a `TeamUp-Provider-ID` header with its id is
-    /// required. Call it again to let another business in. Without a call, any integer is taken
-    /// and the header may be left out.
+    /// The code that refuses it, in TeamUp's error body. `invalid_grant` by default, as in RFC 6749
+    /// section 5.2; TeamUp documents none.
+    pub fn refused_refresh_code(mut self, code: &str) -> Self {
+        code.clone_into(&mut self.settings.refused_refresh_code);
+        self
+    }
+}
+
+/// # API requests
+impl FakeTeamUpBuilder {
+    /// API requests must name this provider: a `TeamUp-Provider-ID` header with its id is required.
+    /// Call it again to accept another provider. Without a call, any integer is accepted and the
+    /// header may be left out.
+    ///
+    /// A request without the header is answered 400 with the code `provider_header_missing`; one
+    /// with the id of another provider 403 with `provider_invalid`.
     pub fn require_provider(mut self, id: u64) -> Self {
         self.settings.providers.push(id);
         self
@@ -114,24 +169,37 @@ impl FakeTeamUpBuilder {
     }
 
     /// The status that answers a `TeamUp-Request-Mode` which is missing or does not match the
-    /// token's type. 401 by default; clients have seen 401 and 403.
+    /// token's type. 403 by default, with the code `mode_not_allowed`; clients have seen 401 too.
     pub fn mode_mismatch_status(mut self, status: StatusCode) -> Self {
         self.settings.mode_mismatch = status;
         self
     }
 
-    /// The only scheme that is taken in `Authorization`. Call it again to let another in. Without
-    /// a call, all three of [`AuthScheme`] are taken.
+    /// The only scheme that is accepted in `Authorization`. Call it again to accept another.
+    /// Without a call, all three of [`AuthScheme`] are accepted.
     pub fn accept_scheme(mut self, scheme: AuthScheme) -> Self {
         self.settings.schemes.push(scheme);
         self
     }
 
-    /// Answers 429 with `Retry-After` to whoever sends more than this many requests in a minute of
-    /// the server's clock. A caller is the user behind a token; the refresh endpoint counts the IP
-    /// address. No limit by default; TeamUp's is 250.
+    /// Whether the 401 to an API request carries a `WWW-Authenticate` challenge (RFC 6750 section
+    /// 3). Off by default: nobody outside TeamUp knows.
+    pub fn challenges(mut self, sent: bool) -> Self {
+        self.settings.challenges = sent;
+        self
+    }
+
+    /// Answers 429 to whoever sends more than this many requests in a minute of the server's clock.
+    /// A caller is the user behind a token; places without a token count the IP address. No limit
+    /// by default; TeamUp's is 250.
     pub fn rate_limit(mut self, requests_per_minute: u32) -> Self {
         self.settings.rate_limit = Some(requests_per_minute);
+        self
+    }
+
+    /// Whether such a 429 carries `Retry-After`. Off by default: TeamUp documents none.
+    pub fn rate_limit_retry_after(mut self, sent: bool) -> Self {
+        self.settings.rate_limit_retry_after = sent;
         self
     }
 
@@ -156,6 +224,16 @@ impl FakeTeamUpBuilder {
         self
     }
 
+    /// How long a test may wait for the journal or a [`Hold`](super::Hold), in real time; then the
+    /// wait panics. One minute by default.
+    pub fn wait_limit(mut self, limit: Duration) -> Self {
+        self.settings.wait_limit = limit;
+        self
+    }
+}
+
+/// # Logging in
+impl FakeTeamUpBuilder {
     /// A code may go to this URI, too. Without a call, it goes to loopback alone, to any port and
     /// path (RFC 8252 section 7.3).
     pub fn allow_redirect(mut self, uri: &str) -> Self {
@@ -163,8 +241,8 @@ impl FakeTeamUpBuilder {
         self
     }
 
-    /// The type of the access token that a login brings. Customer by default, as it is for the
-    /// exchange; TeamUp documents none for a login.
+    /// The type of the access token that a login brings. Customer by default, as it is for a
+    /// refresh request; TeamUp documents none for a login.
     pub fn login_mode(mut self, mode: RequestMode) -> Self {
         self.settings.login_mode = mode;
         self
@@ -180,12 +258,77 @@ impl FakeTeamUpBuilder {
         self.settings.verification_code = Some(verification_code.to_owned());
         self
     }
+}
 
+/// # Connections
+impl FakeTeamUpBuilder {
+    /// Serves so many connections at a time. Each occupies a worker until it is closed, an idle one
+    /// too; the others wait. Without a limit by default.
+    ///
+    /// A client that keeps idle connections can lock itself out of such a server. An
+    /// [idle time-out](FakeTeamUpBuilder::idle_timeout) frees the workers.
+    pub fn workers(mut self, connections: usize) -> Self {
+        self.settings.transport.connection_workers = Some(connections);
+        self
+    }
+
+    /// Works on so many requests at a time; the others have arrived and wait. A request whose
+    /// client has hung up occupies its worker until it is done. Without a limit by default.
+    pub fn request_workers(mut self, requests: usize) -> Self {
+        self.settings.transport.request_workers = Some(requests);
+        self
+    }
+
+    /// Closes a connection that has had no request for this time, measured by `tokio::time` in the
+    /// server's runtime. Never by default.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.transport.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// Closes each connection as soon as an answer was sent, without an announcement. A pool that
+    /// takes the connection for a live one meets the close with its next request.
+    /// [`Fault::then_close`](super::Fault::then_close) does it for one answer.
+    pub fn close_after_answer(mut self, closes: bool) -> Self {
+        self.settings.transport.close_after_answer = closes;
+        self
+    }
+
+    /// Whether the server gives a request up when its client hangs up. Off by default: it goes on,
+    /// rotates the refresh token, and the answer is lost.
+    pub fn abort_on_disconnect(mut self, aborts: bool) -> Self {
+        self.settings.transport.abort_on_disconnect = aborts;
+        self
+    }
+
+    /// How much of a request's body a client may send on one HTTP/2 stream before the server reads
+    /// it, in bytes: its `SETTINGS_INITIAL_WINDOW_SIZE` (RFC 9113 section 6.5.2).
+    pub fn http2_stream_window(mut self, bytes: u32) -> Self {
+        self.settings.transport.http2_stream_window = Some(bytes);
+        self
+    }
+
+    /// The same for all streams of a connection together, in bytes.
+    pub fn http2_connection_window(mut self, bytes: u32) -> Self {
+        self.settings.transport.http2_connection_window = Some(bytes);
+        self
+    }
+
+    /// Whether hyper adapts both windows to the connection's bandwidth; it then overrides the
+    /// fixed sizes. Off by default.
+    pub fn http2_adaptive_window(mut self, adapts: bool) -> Self {
+        self.settings.transport.http2_adaptive_window = adapts;
+        self
+    }
+}
+
+/// # Starting
+impl FakeTeamUpBuilder {
     /// The clock by which tokens grow old; [`FakeTeamUp::advance`] moves the server ahead of it.
     /// [`Clock::tokio`] by default, so that a test with paused time ages the server's tokens along
-    /// with the client's.
+    /// with the client's; [`Clock::system`] for a server on a thread of its own.
     pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
+        self.clock = Some(clock);
         self
     }
 
@@ -195,19 +338,58 @@ impl FakeTeamUpBuilder {
         self
     }
 
-    /// Starts the server on 127.0.0.1.
+    /// Starts the server on 127.0.0.1, in the current runtime.
     ///
     /// # Panics
     ///
     /// When the port can't be bound, or outside a Tokio runtime with I/O enabled.
     pub async fn start(self) -> FakeTeamUp {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        FakeTeamUp::listen(address, self.settings, self.clock)
-            .unwrap_or_else(|error| panic!("the fake TeamUp can't listen on {address}: {error}"))
+        let address = self.address();
+        let clock = self.clock.unwrap_or_else(Clock::tokio);
+        let (server, running) = FakeTeamUp::bind(address, self.settings, clock)
+            .unwrap_or_else(|error| panic!("the fake TeamUp can't listen on {address}: {error}"));
+        tokio::spawn(running);
+        server
     }
-}
 
-/// A JSON value that a test wrote down.
-pub(super) fn parse(json: &str) -> Value {
-    serde_json::from_str(json).unwrap_or_else(|error| panic!("`{json}` is not JSON: {error}"))
+    /// Starts the server on 127.0.0.1, on a thread and a runtime of its own. Its delays and limits
+    /// pass in real time, whatever the test's runtime does. See
+    /// [`FakeTeamUp::start_blocking`].
+    ///
+    /// # Panics
+    ///
+    /// When the port can't be bound, or no thread started.
+    pub fn start_blocking(self) -> FakeTeamUp {
+        let address = self.address();
+        let clock = self.clock.unwrap_or_else(Clock::system);
+        let (sender, receiver) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("fake-teamup".to_owned())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .expect("a runtime can be built");
+                runtime.block_on(async move {
+                    match FakeTeamUp::bind(address, self.settings, clock) {
+                        Ok((server, running)) => {
+                            let _ = sender.send(Ok(server));
+                            running.await;
+                        }
+                        Err(error) => drop(sender.send(Err(error))),
+                    }
+                });
+            })
+            .expect("a thread can be started");
+        let server = receiver
+            .recv()
+            .expect("the server's thread says how its start went")
+            .unwrap_or_else(|error| panic!("the fake TeamUp can't listen on {address}: {error}"));
+        server.runs_on(thread);
+        server
+    }
+
+    fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
 }

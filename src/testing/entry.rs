@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, AsHeaderName, HeaderMap, HeaderName};
+use http::request::Parts;
 use http::{Method, StatusCode, Uri, Version};
 use sha2::{Digest, Sha256};
 
@@ -13,9 +14,9 @@ use crate::headers::{PROVIDER_ID, REQUEST_MODE, RequestMode};
 use crate::token::{AccessToken, RefreshToken};
 
 /// `x-caller`: a header by which a test marks one call of a client, so that the journal can tell
-/// the repeat of a request from a new one.
+/// the retry of a request from a new one.
 ///
-/// The client's middleware sends the header again with the repeat. Give each call a value of its
+/// The client's middleware sends the header again with the retry. Give each call a value of its
 /// own:
 ///
 /// ```
@@ -28,18 +29,21 @@ use crate::token::{AccessToken, RefreshToken};
 /// ```
 pub const CALLER: HeaderName = HeaderName::from_static("x-caller");
 
-/// What came of a refresh exchange.
+/// What came of a refresh request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefreshOutcome {
     /// An access token for this mode was minted and the refresh token rotated, whether or not the
     /// client got to know.
     Rotated(RequestMode),
-    /// Refused: the request was not valid, or its refresh token unknown, expired or revoked.
+    /// Refused: the request was not valid, its mode is refused, or its refresh token is unknown,
+    /// expired or revoked.
     Rejected,
-    /// Refused, and the whole token family killed: the refresh token had been spent before.
+    /// Refused: the refresh token had been spent before. What becomes of the login is a
+    /// [setting](super::FakeTeamUpBuilder::spent_tokens).
     DoubleSpent,
-    /// A fault, a rate limit or a client that went away kept it from taking place.
+    /// A fault, a rate limit or a client that hung up in the middle of the request kept the server
+    /// from carrying it out.
     Faulted,
 }
 
@@ -49,7 +53,7 @@ pub enum RefreshOutcome {
 pub enum Refusal {
     /// No `Authorization`, or more than one.
     NoToken,
-    /// An `Authorization` of a scheme that is not taken, or of no known form.
+    /// An `Authorization` of a scheme that is not accepted, or of no known form.
     Scheme,
     /// A token that this server never issued.
     UnknownToken,
@@ -61,10 +65,12 @@ pub enum Refusal {
     ModeMissing,
     /// A `TeamUp-Request-Mode` that is not the token's type.
     ModeMismatch,
-    /// No `TeamUp-Provider-ID` where one is required, or one that is no integer.
+    /// No `TeamUp-Provider-ID` where one is required.
     ProviderMissing,
-    /// A `TeamUp-Provider-ID` that is none of those that are let in.
-    ProviderOutOfReach,
+    /// A `TeamUp-Provider-ID` that is no integer.
+    ProviderMalformed,
+    /// A `TeamUp-Provider-ID` of a provider that the credentials do not reach.
+    ProviderInvalid,
     /// Too many requests in a minute.
     RateLimit,
 }
@@ -94,7 +100,7 @@ impl Received {
         self.trailers.as_ref()
     }
 
-    /// Its first 64 KiB. Those of an exchange or a login hold secrets.
+    /// Its first 64 KiB. Those of a refresh request or a login hold secrets.
     pub fn bytes(&self) -> &Bytes {
         &self.head
     }
@@ -124,17 +130,50 @@ pub struct Entry {
     pub(super) route: Route,
     pub(super) body: Option<Arc<Received>>,
     pub(super) refresh_token: Option<Arc<str>>,
-    pub(super) exchange: Option<RefreshOutcome>,
+    /// The login of the token that it carried.
+    pub(super) login: Option<u64>,
+    /// `Some` where `login` is.
+    pub(super) account: Option<Arc<str>>,
+    pub(super) refresh_outcome: Option<RefreshOutcome>,
     pub(super) authorized: bool,
     pub(super) refusal: Option<Refusal>,
     pub(super) fault: Option<&'static str>,
-    pub(super) repeat: bool,
+    pub(super) retry: bool,
+    pub(super) mixed_login: bool,
     pub(super) status: Option<StatusCode>,
-    /// The server has nothing more to do with the request.
-    pub(super) finished: bool,
+    /// Answered, or its client has hung up.
+    pub(super) closed: bool,
+    /// The server works on it, whether or not its client still waits.
+    pub(super) in_work: bool,
 }
 
 impl Entry {
+    /// The entry of a request whose head has arrived.
+    pub(super) fn new(connection: u64, route: Route, head: &Parts) -> Self {
+        Entry {
+            number: 0,
+            connection,
+            version: head.version,
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            headers: Arc::new(head.headers.clone()),
+            route,
+            body: None,
+            refresh_token: None,
+            login: None,
+            account: None,
+            refresh_outcome: None,
+            authorized: false,
+            refusal: None,
+            fault: None,
+            retry: false,
+            mixed_login: false,
+            status: None,
+            closed: false,
+            in_work: true,
+        }
+    }
+
     /// The request's place in the order of arrival, from 1.
     pub fn number(&self) -> usize {
         self.number
@@ -145,7 +184,7 @@ impl Entry {
         self.connection
     }
 
-    /// The version of HTTP that it was spoken in.
+    /// Its version of HTTP.
     pub fn version(&self) -> Version {
         self.version
     }
@@ -211,7 +250,7 @@ impl Entry {
     }
 
     /// Eight hexadecimal digits that stand for the token it carried: the access token of an API
-    /// request, the refresh token of an exchange. The same token has the same fingerprint.
+    /// request, the refresh token of a refresh request. The same token has the same fingerprint.
     pub fn token_fingerprint(&self) -> Option<String> {
         match self.refresh_token.as_deref() {
             Some(token) => Some(fingerprint(token)),
@@ -219,12 +258,41 @@ impl Entry {
         }
     }
 
-    /// What came of it, if it was an exchange and is decided.
-    pub fn refresh_outcome(&self) -> Option<RefreshOutcome> {
-        self.exchange
+    /// The login that its access token or refresh token came from, valid or not: logins are counted
+    /// from 1 in the order in which they were made. `None`: an M2M token, a token that the server
+    /// never issued, or none.
+    ///
+    /// ```
+    /// use tower_teamup_auth::testing::FakeTeamUp;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let server = FakeTeamUp::start().await;
+    /// let tokens = server.issue_tokens_to("anna", &[]);
+    /// let login = server.login_of(tokens.refresh_token().expose());
+    /// assert_eq!(login, Some(1));
+    /// // … the program of this login runs …
+    /// let journal = server.journal();
+    /// let mixed = journal.entries().iter().filter(|entry| entry.login() != login).count();
+    /// assert_eq!(mixed, 0, "{journal}");
+    /// # }
+    /// ```
+    pub fn login(&self) -> Option<u64> {
+        self.login
     }
 
-    /// Was it an API request whose token was taken?
+    /// The account of its [`login`](Entry::login), as
+    /// [`issue_tokens_to`](super::FakeTeamUp::issue_tokens_to) named it.
+    pub fn account(&self) -> Option<&str> {
+        self.account.as_deref()
+    }
+
+    /// What came of it, if it was a refresh request and is decided.
+    pub fn refresh_outcome(&self) -> Option<RefreshOutcome> {
+        self.refresh_outcome
+    }
+
+    /// Was it an API request whose token was accepted?
     pub fn is_authorized(&self) -> bool {
         self.authorized
     }
@@ -241,7 +309,12 @@ impl Entry {
 
     /// Is it the next request of a [`CALLER`] whose request before this one was answered 401?
     pub fn is_retry(&self) -> bool {
-        self.repeat
+        self.retry
+    }
+
+    /// Is it a [retry](Entry::is_retry) with a token of another login than the request before it?
+    pub fn is_mixed_login(&self) -> bool {
+        self.mixed_login
     }
 
     /// The status that was answered. `None` before the answer, and for a request that got none.
@@ -249,10 +322,19 @@ impl Entry {
         self.status
     }
 
-    /// The request is over and got no answer: the client went away, or a fault dropped the
-    /// connection.
+    /// The request got no answer: its client hung up, or a fault closed the connection. The server
+    /// may still [work](Entry::is_in_work) on it.
     pub fn is_aborted(&self) -> bool {
-        self.finished && self.status.is_none()
+        self.closed && self.status.is_none()
+    }
+
+    /// The server works on the request, whether or not its client still waits.
+    pub fn is_in_work(&self) -> bool {
+        self.in_work
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.closed && !self.in_work
     }
 
     /// Scheme and token of its `Authorization`, where there is one and it has both.
@@ -296,19 +378,25 @@ impl fmt::Display for Entry {
                 write!(f, " provider:{provider}")?;
             }
         }
-        if self.repeat {
-            f.write_str(" (repeat)")?;
+        if let Some(login) = self.login {
+            write!(f, " login:{login}")?;
+        }
+        if self.retry {
+            f.write_str(" (retry)")?;
+        }
+        if self.mixed_login {
+            f.write_str(" (OF ANOTHER LOGIN)")?;
         }
         match self.status {
             Some(status) => write!(f, " -> {}", status.as_u16())?,
-            None if self.finished => f.write_str(" -> no answer")?,
+            None if self.closed => f.write_str(" -> no answer")?,
             None => f.write_str(" …")?,
         }
-        if let Some(exchange) = self.exchange {
-            match exchange {
+        if let Some(outcome) = self.refresh_outcome {
+            match outcome {
                 RefreshOutcome::Rotated(mode) => write!(f, " rotated, for {mode} mode")?,
-                RefreshOutcome::Rejected => f.write_str(" rejected")?,
-                RefreshOutcome::DoubleSpent => f.write_str(" spent before: family killed")?,
+                RefreshOutcome::Rejected => f.write_str(" refused")?,
+                RefreshOutcome::DoubleSpent => f.write_str(" refused: spent before")?,
                 RefreshOutcome::Faulted => f.write_str(" not rotated")?,
             }
         }
@@ -326,14 +414,15 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Refusal::NoToken => "no token",
-            Refusal::Scheme => "scheme not taken",
+            Refusal::Scheme => "scheme not accepted",
             Refusal::UnknownToken => "token unknown",
             Refusal::ExpiredToken => "token expired",
             Refusal::RevokedToken => "token revoked",
             Refusal::ModeMissing => "mode missing",
             Refusal::ModeMismatch => "mode is not the token's",
             Refusal::ProviderMissing => "provider missing",
-            Refusal::ProviderOutOfReach => "provider out of reach",
+            Refusal::ProviderMalformed => "provider is no integer",
+            Refusal::ProviderInvalid => "provider invalid",
             Refusal::RateLimit => "over the rate limit",
         })
     }

@@ -6,21 +6,44 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Content};
+use super::body::Ending;
+use super::families::Minting;
 
 /// The largest answer that a client of the refresh endpoint should read, in bytes.
 const SIXTY_FOUR_KIB: usize = 64 * 1024;
 
+/// What a firewall in front of an API answers to a client that it takes for a robot.
+const FIREWALL_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Access denied</title></head>\
+    <body><h1>Access denied</h1><p>Your request was blocked. Incident 7f3a9c.</p></body></html>\n";
+
 /// Something that goes wrong on purpose.
 ///
-/// A fault either answers in the server's place ([`status`](Fault::status),
-/// [`garbage`](Fault::garbage), [`redirect`](Fault::redirect),
-/// [`drop_connection`](Fault::drop_connection), the 401s), in which case nothing is rotated and no
-/// token is judged unless [`after_rotation`](Fault::after_rotation) says so; or it spoils the true
-/// answer on its way out ([`content_type`](Fault::content_type), [`oversized`](Fault::oversized),
-/// [`cut_off`](Fault::cut_off), [`missing_key`](Fault::missing_key),
-/// [`empty_value`](Fault::empty_value)), in which case the rotation has taken place.
+/// Some faults answer in the server's place; then nothing is rotated and no token is judged, unless
+/// [`after_rotation`](Fault::after_rotation) says so:
+///
+/// | fault | answer |
+/// | --- | --- |
+/// | [`status`](Fault::status), [`error`](Fault::error) | any status, with TeamUp's error body or [another](Fault::body) |
+/// | [`unauthorized`](Fault::unauthorized), [`insufficient_scope`](Fault::insufficient_scope) | 401 |
+/// | [`firewall`](Fault::firewall) | 403 with an HTML page |
+/// | [`bad_gateway`](Fault::bad_gateway), [`gateway_timeout`](Fault::gateway_timeout) | 502 and 504 with an HTML page |
+/// | [`redirect`](Fault::redirect) | a redirect |
+/// | [`garbage`](Fault::garbage) | 200 with a body that is no JSON |
+/// | [`drop_connection`](Fault::drop_connection) | none: the connection is closed |
+///
+/// The others spoil the true answer after the rotation took place:
+///
+/// | fault | answer |
+/// | --- | --- |
+/// | [`length_too_long`](Fault::length_too_long), [`last_chunk_missing`](Fault::last_chunk_missing) | whole, without an end |
+/// | [`cut_off`](Fault::cut_off), [`oversized`](Fault::oversized) | half, or too much |
+/// | [`gzip`](Fault::gzip), [`content_type`](Fault::content_type) | in another form |
+/// | [`missing_key`](Fault::missing_key), [`empty_value`](Fault::empty_value) | incomplete |
+/// | [`same_access_token`](Fault::same_access_token) | with the access token that the client had before |
+/// | [`delay`](Fault::delay) | late |
 ///
 /// Hand it to [`FakeTeamUp::fail_refresh`](super::FakeTeamUp::fail_refresh) or
 /// [`FakeTeamUp::fail_api`](super::FakeTeamUp::fail_api):
@@ -36,7 +59,7 @@ const SIXTY_FOUR_KIB: usize = 64 * 1024;
 /// let busy = Fault::status(StatusCode::SERVICE_UNAVAILABLE).retry_after(Duration::from_secs(2));
 /// server.fail_refreshes(2, busy);
 /// server.fail_refresh(Fault::drop_connection().after_rotation());
-/// // The third exchange rotates the token and loses the answer; from the fourth on all is well.
+/// // The third refresh request rotates the token and its answer is lost; the fourth meets no fault.
 /// # }
 /// ```
 #[derive(Clone, Debug)]
@@ -50,17 +73,35 @@ pub struct Fault {
     answer_delay: Duration,
     after_rotation: bool,
     before_body: bool,
+    ending: Ending,
+    min_size: usize,
+    close_after: bool,
 }
 
 #[derive(Clone, Debug)]
 enum Effect {
     Nothing,
-    Replace { status: StatusCode, content: Option<Bytes> },
+    /// Answers in the server's place.
+    Replace {
+        status: StatusCode,
+        content: Replaced,
+    },
     DropConnection,
-    Oversized,
-    CutOff,
+    Gzip,
     MissingKey(String),
     EmptyValue(String),
+    SameAccessToken,
+}
+
+/// The body of an answer that takes the place of the true one.
+#[derive(Clone, Debug)]
+enum Replaced {
+    /// TeamUp's error body.
+    Error {
+        code: String,
+        field_errors: Vec<(String, String)>,
+    },
+    Bytes(Bytes),
 }
 
 /// What a fault makes of a request that it answers in the server's place.
@@ -79,57 +120,97 @@ impl Fault {
             answer_delay: Duration::ZERO,
             after_rotation: false,
             before_body: false,
+            ending: Ending::Whole,
+            min_size: 0,
+            close_after: false,
         }
     }
 
+    fn replacing(name: &'static str, status: StatusCode, code: &str) -> Self {
+        let content = Replaced::Error { code: code.to_owned(), field_errors: Vec::new() };
+        Fault::new(name, Effect::Replace { status, content })
+    }
+
+    fn page(name: &'static str, status: StatusCode, page: impl Into<Bytes>) -> Self {
+        Fault::replacing(name, status, "").body("text/html; charset=utf-8", page)
+    }
+
     /// The true answer, after a pause in the server; nothing is rotated before it is over. The
-    /// pause is `tokio::time`'s. A test that must not depend on time holds the request instead:
+    /// pause is `tokio::time`'s in the server's runtime, and goes on when the client hangs up. A
+    /// test that must not depend on time holds the request instead:
     /// [`FakeTeamUp::hold_refresh`](super::FakeTeamUp::hold_refresh).
     pub fn delay(pause: Duration) -> Self {
         Fault::new("delay", Effect::Nothing).delayed(pause)
     }
 
-    /// This status, with an error body in TeamUp's form.
+    /// This status, with an error body in TeamUp's form whose code is `fault`.
     pub fn status(status: StatusCode) -> Self {
-        Fault::new("status", Effect::Replace { status, content: None })
+        Fault::replacing("status", status, "fault")
+    }
+
+    /// This status, with an error body in TeamUp's form and this code: 403 and `mode_not_allowed`,
+    /// for instance.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use tower_teamup_auth::testing::Fault;
+    ///
+    /// let wrong_scope = Fault::error(StatusCode::BAD_REQUEST, "parameter_invalid")
+    ///     .field_error("scope", "Unknown scope.");
+    /// ```
+    pub fn error(status: StatusCode, code: &str) -> Self {
+        Fault::replacing("error", status, code)
     }
 
     /// 200 and a body that is not what its content type says.
     pub fn garbage() -> Self {
-        Fault::new("garbage", Effect::Replace { status: StatusCode::OK, content: None })
+        Fault::replacing("garbage", StatusCode::OK, "")
             .body("application/json", "{\"access_token\": \"\u{fffd}<html>")
     }
 
-    /// A redirect to `location`. A client must not carry the refresh token there.
+    /// 403 with the HTML page of a firewall in front of the API.
+    pub fn firewall() -> Self {
+        Fault::page("firewall", StatusCode::FORBIDDEN, FIREWALL_PAGE)
+    }
+
+    /// 502 with the HTML page of a proxy.
+    pub fn bad_gateway() -> Self {
+        Fault::page("bad gateway", StatusCode::BAD_GATEWAY, "<h1>502 Bad Gateway</h1>")
+    }
+
+    /// 504 with the HTML page of a proxy. With [`after_rotation`](Fault::after_rotation) the proxy
+    /// gave up and the server did not.
+    pub fn gateway_timeout() -> Self {
+        Fault::page("gateway timeout", StatusCode::GATEWAY_TIMEOUT, "<h1>504 Gateway Time-out</h1>")
+    }
+
+    /// A redirect to `location`. A client must not carry the refresh token there. For a redirect
+    /// that answers an API request which was carried out, see
+    /// [`FakeTeamUp::redirect`](super::FakeTeamUp::redirect).
     ///
     /// # Panics
     ///
     /// When `location` can't stand in a header.
     pub fn redirect(status: StatusCode, location: &str) -> Self {
-        Fault::new("redirect", Effect::Replace { status, content: Some(Bytes::new()) })
-            .header(LOCATION, location)
+        let content = Replaced::Bytes(Bytes::new());
+        Fault::new("redirect", Effect::Replace { status, content }).header(LOCATION, location)
     }
 
-    /// 401 with a challenge of `invalid_token`, whatever the token.
+    /// 401 with TeamUp's error body, whatever the token. It carries a challenge only with
+    /// [`challenge`](Fault::challenge).
     pub fn unauthorized() -> Self {
-        Fault::new(
-            "unauthorized",
-            Effect::Replace { status: StatusCode::UNAUTHORIZED, content: None },
-        )
-        .header(WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")
+        Fault::replacing("unauthorized", StatusCode::UNAUTHORIZED, "authentication_failed")
     }
 
     /// 401 with a challenge of `insufficient_scope` (RFC 6750 section 3.1): a refresh would not
     /// help.
     pub fn insufficient_scope() -> Self {
-        Fault::new(
-            "insufficient scope",
-            Effect::Replace { status: StatusCode::UNAUTHORIZED, content: None },
-        )
-        .header(WWW_AUTHENTICATE, "Bearer error=\"insufficient_scope\", scope=\"read_write\"")
+        Fault::replacing("insufficient scope", StatusCode::UNAUTHORIZED, "permission_denied")
+            .challenge("Bearer error=\"insufficient_scope\", scope=\"read_write\"")
     }
 
-    /// The connection is closed without an answer; over HTTP/2, with everything else on it.
+    /// The request is read whole, then the connection is closed without an answer; over HTTP/2,
+    /// with everything else on it.
     pub fn drop_connection() -> Self {
         Fault::new("connection dropped", Effect::DropConnection)
     }
@@ -143,17 +224,34 @@ impl Fault {
         Fault::new("content type", Effect::Nothing).header(CONTENT_TYPE, content_type)
     }
 
-    /// The true answer, blown up with whitespace to more than 64 KiB.
+    /// The true answer, compressed with gzip although nobody asked for it.
+    pub fn gzip() -> Self {
+        Fault::new("gzip", Effect::Gzip)
+    }
+
+    /// The true answer, filled up with whitespace to more than 64 KiB.
     pub fn oversized() -> Self {
-        Fault::new("oversized", Effect::Oversized)
+        Fault::new("oversized", Effect::Nothing).body_size(2 * SIXTY_FOUR_KIB)
     }
 
     /// The true answer, cut off in the middle of its body.
     pub fn cut_off() -> Self {
-        Fault::new("cut off", Effect::CutOff)
+        Fault { ending: Ending::CutOff, ..Fault::new("cut off", Effect::Nothing) }
     }
 
-    /// The true answer without this key.
+    /// The true answer, whole, with a `Content-Length` that is too long. The rest never comes, and
+    /// the connection stays open.
+    pub fn length_too_long() -> Self {
+        Fault { ending: Ending::LengthTooLong, ..Fault::new("length too long", Effect::Nothing) }
+    }
+
+    /// The true answer, whole, in chunks of which the last never comes; over HTTP/2 the stream
+    /// does not end. The connection stays open.
+    pub fn last_chunk_missing() -> Self {
+        Fault::new("last chunk missing", Effect::Nothing).never_ends()
+    }
+
+    /// The true answer without this key: `expires_in`, for instance.
     pub fn missing_key(key: &str) -> Self {
         Fault::new("missing key", Effect::MissingKey(key.to_owned()))
     }
@@ -161,6 +259,50 @@ impl Fault {
     /// The true answer with an empty text under this key.
     pub fn empty_value(key: &str) -> Self {
         Fault::new("empty value", Effect::EmptyValue(key.to_owned()))
+    }
+
+    /// The refresh token rotates, and the access token in the answer is the newest one of the same
+    /// login and mode again, with a new lifetime.
+    pub fn same_access_token() -> Self {
+        Fault::new("same access token", Effect::SameAccessToken)
+    }
+
+    /// Adds a field error to TeamUp's error body. It changes nothing in a fault without one.
+    pub fn field_error(mut self, field: &str, message: &str) -> Self {
+        if let Effect::Replace { content: Replaced::Error { field_errors, .. }, .. } =
+            &mut self.effect
+        {
+            field_errors.push((field.to_owned(), message.to_owned()));
+        }
+        self
+    }
+
+    /// Adds a `WWW-Authenticate` challenge.
+    ///
+    /// # Panics
+    ///
+    /// When `challenge` can't stand in a header.
+    pub fn challenge(self, challenge: &str) -> Self {
+        self.header(WWW_AUTHENTICATE, challenge)
+    }
+
+    /// Fills the answer's body up with whitespace to at least this size, in bytes.
+    pub fn body_size(mut self, bytes: usize) -> Self {
+        self.min_size = bytes;
+        self
+    }
+
+    /// The answer's body is sent whole, and its end never comes. The connection stays open.
+    pub fn never_ends(mut self) -> Self {
+        self.ending = Ending::NeverEnds;
+        self
+    }
+
+    /// Closes the connection as soon as the answer was sent, without an announcement. An
+    /// announced close is the [header](Fault::header) `Connection: close`.
+    pub fn then_close(mut self) -> Self {
+        self.close_after = true;
+        self
     }
 
     /// Adds `Retry-After` as a number of seconds; fractions are rounded up.
@@ -194,7 +336,7 @@ impl Fault {
     /// When `content_type` can't stand in a header.
     pub fn body(mut self, content_type: &str, body: impl Into<Bytes>) -> Self {
         if let Effect::Replace { content, .. } = &mut self.effect {
-            *content = Some(body.into());
+            *content = Replaced::Bytes(body.into());
         }
         self.header(CONTENT_TYPE, content_type)
     }
@@ -244,14 +386,19 @@ impl Fault {
         self.before_body
     }
 
+    /// Which access token a refresh request gets.
+    pub(super) fn minting(&self) -> Minting {
+        match self.effect {
+            Effect::SameAccessToken => Minting::Same,
+            _ => Minting::New,
+        }
+    }
+
     /// What is sent; `answer` is the true answer, where the server did its work.
     pub(super) fn apply(&self, answer: Option<Answer>) -> Replacement {
         let mut answer = match (&self.effect, answer) {
             (Effect::DropConnection, _) => return Replacement::DropConnection,
-            (Effect::Replace { status, content }, _) => match content {
-                Some(content) => Answer::new(*status, Content::Bytes(content.clone())),
-                None => Answer::error(*status, "fault", "This answer is a fault made on purpose."),
-            },
+            (Effect::Replace { status, content }, _) => content.answer(*status),
             // Every other fault lets the server work.
             (_, answer) => answer.unwrap_or_else(|| {
                 Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "fault", "There is no answer.")
@@ -262,12 +409,30 @@ impl Fault {
                 data.as_object_mut().map(|object| object.remove(key));
             }
             (Effect::EmptyValue(key), Content::Data(data)) => data[key.as_str()] = "".into(),
-            (Effect::Oversized, _) => answer.padding = SIXTY_FOUR_KIB + 1,
-            (Effect::CutOff, _) => answer.cut_off = true,
+            (Effect::Gzip, _) => answer.gzip = true,
             _ => {}
         }
+        answer.ending = self.ending;
+        answer.min_size = self.min_size;
+        answer.close_after = self.close_after;
         answer.headers.extend(self.headers.clone());
         Replacement::Answer(answer)
+    }
+}
+
+impl Replaced {
+    fn answer(&self, status: StatusCode) -> Answer {
+        match self {
+            Replaced::Bytes(bytes) => Answer::new(status, Content::Bytes(bytes.clone())),
+            Replaced::Error { code, field_errors } => {
+                let fields: Map<String, Value> = field_errors
+                    .iter()
+                    .map(|(field, message)| (field.clone(), json!([message])))
+                    .collect();
+                Answer::error(status, code, "This answer is a fault made on purpose.")
+                    .with_field("field_errors", fields.into())
+            }
+        }
     }
 }
 

@@ -1,14 +1,12 @@
 //! What the server saw, in order, and the counts that tests assert on.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
-use std::sync::Arc;
 
 use http::StatusCode;
-use tokio::sync::watch;
 
 use super::entry::{Entry, RefreshOutcome};
-use super::shared::Shared;
+use super::route::Route;
 use crate::headers::RequestMode;
 
 /// Every request that a [`FakeTeamUp`](super::FakeTeamUp) saw, in the order of arrival.
@@ -34,17 +32,17 @@ use crate::headers::RequestMode;
 #[derive(Clone, Default)]
 pub struct Journal {
     entries: Vec<Entry>,
-    /// How many entries were let go: the place of the first one that is kept.
-    gone: usize,
-    /// Places of entries, in the order in which the requests were over.
+    /// How many entries were discarded: the place of the first one that is kept.
+    discarded: usize,
+    /// Places of entries, in the order in which the server was done with the requests.
     finished: VecDeque<usize>,
-    /// How many of those were let go, because their entries were.
-    finished_gone: usize,
+    /// How many of those were discarded, because their entries were.
+    finished_discarded: usize,
     /// `Some`: about so many entries are kept.
     limit: Option<usize>,
     counts: Counts,
-    /// The callers whose last answered request got a 401.
-    callers: HashSet<String>,
+    /// The callers whose last answered request got a 401, and the login of its token.
+    callers: HashMap<String, Option<u64>>,
     unmarked_unauthorized: usize,
 }
 
@@ -60,6 +58,11 @@ struct Counts {
     authorized: usize,
     unauthorized: usize,
     retries: usize,
+    mixed_logins: usize,
+    /// Requests that were answered, or whose clients hung up.
+    closed: usize,
+    /// Requests that the server works on.
+    in_work: usize,
 }
 
 impl Journal {
@@ -74,37 +77,37 @@ impl Journal {
         self.counts.connections
     }
 
-    /// How many exchanges have arrived, whatever came of them.
+    /// How many refresh requests have arrived, whatever came of them.
     pub fn refresh_requests(&self) -> usize {
         self.counts.refresh_requests
     }
 
-    /// How many exchanges rotated the refresh token, in either mode.
+    /// How many refresh requests rotated the refresh token, in either mode.
     pub fn rotations(&self) -> usize {
         self.counts.rotations.iter().sum()
     }
 
-    /// How many exchanges rotated the refresh token and minted an access token for `mode`.
+    /// How many refresh requests rotated the refresh token and minted an access token for `mode`.
     pub fn rotations_of(&self, mode: RequestMode) -> usize {
         self.counts.rotations[index(mode)]
     }
 
-    /// How many exchanges were refused, those that spent a token twice not counted.
+    /// How many refresh requests were refused, those that spent a token twice not counted.
     pub fn rejected_refresh_requests(&self) -> usize {
         self.counts.rejected_refresh_requests
     }
 
-    /// How many exchanges brought a refresh token that had been spent before.
+    /// How many refresh requests brought a refresh token that had been spent before.
     pub fn double_spends(&self) -> usize {
         self.counts.double_spends
     }
 
-    /// How many API requests have arrived, repeats included.
+    /// How many API requests have arrived, retries included.
     pub fn api_requests(&self) -> usize {
         self.counts.api_requests
     }
 
-    /// How many API requests had their token taken.
+    /// How many API requests had their token accepted.
     pub fn authorized(&self) -> usize {
         self.counts.authorized
     }
@@ -114,15 +117,21 @@ impl Journal {
         self.counts.unauthorized
     }
 
-    /// How many API requests were the repeat of one that was answered 401, by their
+    /// How many API requests were the retry of one that was answered 401, by their
     /// [`CALLER`](super::CALLER).
     pub fn retries(&self) -> usize {
         self.counts.retries
     }
 
-    /// How many 401s of API requests stand unrepeated, so that a caller may have seen them: one
-    /// for each [`CALLER`](super::CALLER) whose last answer was a 401, and all that were answered
-    /// to requests without the header.
+    /// How many of the [`retries`](Journal::retries) carried a token of another login than the
+    /// request that was answered 401. A client must never send one.
+    pub fn mixed_logins(&self) -> usize {
+        self.counts.mixed_logins
+    }
+
+    /// How many 401s of API requests were not followed by a retry, so that a caller may have seen
+    /// them: one for each [`CALLER`](super::CALLER) whose last answer was a 401, and all that were
+    /// answered to requests without the header.
     pub fn unauthorized_to_caller(&self) -> usize {
         self.callers.len() + self.unmarked_unauthorized
     }
@@ -132,14 +141,21 @@ impl Journal {
         self.counts.answers.get(&status.as_u16()).copied().unwrap_or(0)
     }
 
-    /// How many requests have arrived and are not over yet.
+    /// How many requests have arrived whose clients still wait for an answer.
     pub fn under_way(&self) -> usize {
-        let arrived = self.gone + self.entries.len();
-        arrived - self.finished_so_far()
+        self.discarded + self.entries.len() - self.counts.closed
     }
 
-    fn finished_so_far(&self) -> usize {
-        self.finished_gone + self.finished.len()
+    /// How many requests the server works on, those whose clients have hung up included.
+    pub fn in_work(&self) -> usize {
+        self.counts.in_work
+    }
+
+    /// How many of the oldest entries were discarded, because the server was told to
+    /// [keep no more](super::FakeTeamUpBuilder::keep_entries). A test that reads
+    /// [`entries`](Journal::entries) to prove something about all requests asserts that this is 0.
+    pub fn discarded_entries(&self) -> usize {
+        self.discarded
     }
 
     pub(super) fn keep(&mut self, limit: Option<usize>) {
@@ -152,40 +168,49 @@ impl Journal {
     }
 
     pub(super) fn arrive(&mut self, mut entry: Entry) -> usize {
-        self.let_go();
-        let place = self.gone + self.entries.len();
+        self.discard();
+        let place = self.discarded + self.entries.len();
         entry.number = place + 1;
-        if entry.route == super::Route::Refresh {
+        if entry.route == Route::Refresh {
             self.counts.refresh_requests += 1;
         } else if entry.route.is_api() {
             self.counts.api_requests += 1;
-            // One 401, one repeat: the mark is used up.
-            entry.repeat = entry.caller().is_some_and(|caller| self.callers.remove(caller));
-            self.counts.retries += usize::from(entry.repeat);
+            // One 401, one retry: the mark is used up.
+            let answered_401 = entry.caller().and_then(|caller| self.callers.remove(caller));
+            entry.retry = answered_401.is_some();
+            entry.mixed_login = match (answered_401.flatten(), entry.login) {
+                (Some(before), Some(now)) => before != now,
+                _ => false,
+            };
+            self.counts.retries += usize::from(entry.retry);
+            self.counts.mixed_logins += usize::from(entry.mixed_login);
         }
+        self.counts.in_work += 1;
         self.entries.push(entry);
         place
     }
 
-    /// Lets the oldest entries go where there are twice as many as are to be kept: seldom, and then
-    /// many at once. A request that is not over yet keeps its entry, and all that came after it.
-    fn let_go(&mut self) {
+    /// Discards the oldest entries where there are twice as many as are to be kept: seldom, and
+    /// then many at once. A request that is not over yet keeps its entry, and all that came after
+    /// it.
+    fn discard(&mut self) {
         let Some(limit) = self.limit.filter(|limit| self.entries.len() >= limit.saturating_mul(2))
         else {
             return;
         };
         let surplus = &self.entries[..self.entries.len() - limit];
-        let over = surplus.iter().take_while(|entry| entry.finished).count();
+        let over = surplus.iter().take_while(|entry| entry.is_over()).count();
         self.entries.drain(..over);
-        self.gone += over;
-        while self.finished.front().is_some_and(|place| *place < self.gone) {
+        self.discarded += over;
+        while self.finished.front().is_some_and(|place| *place < self.discarded) {
             self.finished.pop_front();
-            self.finished_gone += 1;
+            self.finished_discarded += 1;
         }
     }
 
+    /// The entry of a request that is not over.
     pub(super) fn entry(&mut self, place: usize) -> &mut Entry {
-        &mut self.entries[place - self.gone]
+        &mut self.entries[place - self.discarded]
     }
 
     pub(super) fn authorize(&mut self, place: usize) {
@@ -193,9 +218,9 @@ impl Journal {
         self.counts.authorized += 1;
     }
 
-    pub(super) fn settle(&mut self, place: usize, exchange: RefreshOutcome) {
-        self.entry(place).exchange = Some(exchange);
-        match exchange {
+    pub(super) fn settle(&mut self, place: usize, outcome: RefreshOutcome) {
+        self.entry(place).refresh_outcome = Some(outcome);
+        match outcome {
             RefreshOutcome::Rotated(mode) => self.counts.rotations[index(mode)] += 1,
             RefreshOutcome::Rejected => self.counts.rejected_refresh_requests += 1,
             RefreshOutcome::DoubleSpent => self.counts.double_spends += 1,
@@ -203,29 +228,73 @@ impl Journal {
         }
     }
 
-    /// The request is over: answered with `status`, or not at all.
-    pub(super) fn finish(&mut self, place: usize, status: Option<StatusCode>) {
+    /// The request was answered with `status`, or its client hung up, or its connection was closed
+    /// without an answer.
+    pub(super) fn close(&mut self, place: usize, status: Option<StatusCode>) {
+        self.counts.closed += 1;
         if let Some(status) = status {
             *self.counts.answers.entry(status.as_u16()).or_default() += 1;
         }
-        let entry = &mut self.entries[place - self.gone];
+        let entry = self.entry(place);
         entry.status = status;
-        entry.finished = true;
-        let unsettled = entry.route == super::Route::Refresh && entry.exchange.is_none();
+        entry.closed = true;
+        let (is_over, login) = (entry.is_over(), entry.login);
         if entry.route.is_api() && status == Some(StatusCode::UNAUTHORIZED) {
+            let caller = entry.caller().map(str::to_owned);
             self.counts.unauthorized += 1;
-            match entry.caller().map(str::to_owned) {
+            match caller {
                 Some(caller) => {
-                    self.callers.insert(caller);
+                    self.callers.insert(caller, login);
                 }
                 None => self.unmarked_unauthorized += 1,
             }
         }
-        self.finished.push_back(place);
-        if unsettled {
-            self.settle(place, RefreshOutcome::Faulted);
+        if is_over {
+            self.finished.push_back(place);
         }
     }
+
+    /// The server has done what it does about the request, or was kept from it.
+    pub(super) fn end_work(&mut self, place: usize) {
+        self.counts.in_work -= 1;
+        let entry = self.entry(place);
+        entry.in_work = false;
+        let is_over = entry.is_over();
+        if entry.route == Route::Refresh && entry.refresh_outcome.is_none() {
+            self.settle(place, RefreshOutcome::Faulted);
+        }
+        if is_over {
+            self.finished.push_back(place);
+        }
+    }
+
+    /// How many requests the server was done with so far.
+    pub(super) fn finished(&self) -> usize {
+        self.finished_discarded + self.finished.len()
+    }
+
+    /// The first request that the server was done with after the first `seen` of them.
+    pub(super) fn finished_after(&self, seen: usize) -> Finished {
+        let mut missed = self.finished_discarded.saturating_sub(seen);
+        let kept = self.finished.iter().skip(seen.saturating_sub(self.finished_discarded));
+        for place in kept {
+            // A request that was over late may be discarded before those that were over earlier.
+            match place.checked_sub(self.discarded) {
+                None => missed += 1,
+                Some(_) if missed > 0 => break,
+                Some(place) => return Finished::Entry(Box::new(self.entries[place].clone())),
+            }
+        }
+        if missed > 0 { Finished::Missed(missed) } else { Finished::Nothing }
+    }
+}
+
+/// What a subscriber finds next.
+pub(super) enum Finished {
+    Entry(Box<Entry>),
+    /// So many entries were discarded.
+    Missed(usize),
+    Nothing,
 }
 
 fn index(mode: RequestMode) -> usize {
@@ -245,67 +314,5 @@ impl fmt::Display for Journal {
 impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(&self.entries).finish()
-    }
-}
-
-/// The requests that a [`FakeTeamUp`](super::FakeTeamUp) answers from now on, one after the other;
-/// made by [`FakeTeamUp::subscribe`](super::FakeTeamUp::subscribe).
-///
-/// None is lost: a subscriber that is slow finds them all, unless the server was told to
-/// [keep no more](super::FakeTeamUpBuilder::keep_entries) than the newest.
-pub struct Subscription {
-    shared: Arc<Shared>,
-    changes: watch::Receiver<u64>,
-    /// How many finished requests have been handed out.
-    seen: usize,
-}
-
-impl Subscription {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let changes = shared.changes();
-        let seen = shared.lock().journal.finished_so_far();
-        Subscription { shared, changes, seen }
-    }
-
-    /// The next request that is over, in the order in which they were answered. `None` once the
-    /// server has stopped and everything was handed out.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Entry> {
-        loop {
-            self.changes.mark_unchanged();
-            if let Some(entry) = self.try_next() {
-                return Some(entry);
-            }
-            if self.shared.lock().stopped {
-                // What was over between the look and the stop.
-                return self.try_next();
-            }
-            // The sender lives in `shared`, so there is no error to meet.
-            let _ = self.changes.changed().await;
-        }
-    }
-
-    /// The next request, if one is over already.
-    pub fn try_next(&mut self) -> Option<Entry> {
-        let state = self.shared.lock();
-        let journal = &state.journal;
-        self.seen = self.seen.max(journal.finished_gone);
-        loop {
-            let place = *journal.finished.get(self.seen - journal.finished_gone)?;
-            self.seen += 1;
-            // One that was over late may be gone before those that were over earlier.
-            if let Some(place) = place.checked_sub(journal.gone) {
-                return Some(journal.entries[place].clone());
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Subscription {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscription").field("seen", &self.seen).finish_non_exhaustive()
     }
 }

@@ -100,9 +100,12 @@
 //! # }
 //! ```
 
+mod accept;
 mod answer;
+mod body;
 mod builder;
 pub mod conformance;
+mod connection;
 mod control;
 mod entry;
 mod families;
@@ -110,7 +113,9 @@ mod faults;
 mod format;
 mod hold;
 mod journal;
+mod limit;
 pub mod login;
+mod open_entry;
 mod receive;
 mod route;
 mod routes;
@@ -118,11 +123,14 @@ mod serve;
 mod server;
 mod settings;
 mod shared;
+mod subscription;
 
 pub use builder::FakeTeamUpBuilder;
 pub use entry::{CALLER, Entry, Received, RefreshOutcome, Refusal};
 pub use faults::Fault;
 pub use hold::Hold;
-pub use journal::{Journal, Subscription};
+pub use journal::Journal;
 pub use route::Route;
 pub use server::FakeTeamUp;
+pub use settings::SpentTokens;
+pub use subscription::{Lagged, Subscription};

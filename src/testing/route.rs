@@ -15,7 +15,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Route {
-    /// `/api/v2/auth/refresh_access_token`: the exchange.
+    /// `/api/v2/auth/refresh_access_token`: a refresh token for new tokens.
     Refresh,
     /// `/api/v2/auth/oauth/authorize`: the page that asks the user.
     Authorize,
@@ -29,6 +29,10 @@ pub enum Route {
     StartVerification,
     /// `/api/v2/auth/two_factor/verify`: a code for a key.
     Verify,
+    /// `/api/v2/auth/application`: which application a client id belongs to.
+    Application,
+    /// `/api/v2/auth/profiles`: in which modes a user acts, and with which providers.
+    Profiles,
     /// `/api/v2/events`: a list in pages.
     Events,
     /// `/api/v2/uploads`: takes a body.
@@ -55,6 +59,8 @@ impl Route {
             "auth/two_factor/requirements" => Route::TwoFactorRequirements,
             "auth/two_factor/start_verification" => Route::StartVerification,
             "auth/two_factor/verify" => Route::Verify,
+            "auth/application" => Route::Application,
+            "auth/profiles" => Route::Profiles,
             "events" => Route::Events,
             "uploads" => Route::Uploads,
             "echo" => Route::Echo,
@@ -67,6 +73,9 @@ impl Route {
 
     /// Does the route ask for an access token?
     pub fn is_api(self) -> bool {
-        matches!(self, Route::Events | Route::Uploads | Route::Echo | Route::OtherApi)
+        matches!(
+            self,
+            Route::Profiles | Route::Events | Route::Uploads | Route::Echo | Route::OtherApi
+        )
     }
 }

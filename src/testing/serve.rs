@@ -1,72 +1,53 @@
-//! The way of one request through the server.
+//! How one request is handled.
+//!
+//! The server works on a request in a task of its own: as a real server does, it goes on when the
+//! client hangs up, unless it was told to give up.
 
 use std::fmt;
-use std::future::pending;
+use std::future::{Future, pending};
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
-use super::answer::{Answer, AnswerBody};
+use super::answer::Answer;
+use super::body::AnswerBody;
+use super::connection::Connection;
 use super::entry::{Entry, Received};
+use super::families::Minting;
 use super::faults::{Fault, Replacement};
 use super::format::Format;
 use super::hold::Place;
 use super::login::{authorize, password, token, two_factor};
+use super::open_entry::{InWork, OpenEntry, PendingAnswer};
 use super::receive::receive;
 use super::route::Route;
 use super::routes;
-use super::shared::{Caller, Shared, State};
+use super::shared::{Caller, Shared};
 
-/// The connection that a request came over.
-#[derive(Clone)]
-pub(super) struct Connection {
-    pub(super) id: u64,
-    /// Told when a fault wants the connection gone.
-    pub(super) drop: Arc<Notify>,
-}
-
-/// The client broke off in the middle of a request. Told to hyper, which closes the connection or
+/// The client hung up in the middle of a request. Told to hyper, which closes the connection or
 /// resets the stream.
 #[derive(Debug)]
 pub(super) struct Gone;
 
 impl fmt::Display for Gone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the client broke off in the middle of a request")
+        f.write_str("the client hung up in the middle of a request")
     }
 }
 
 impl std::error::Error for Gone {}
 
-/// One request's line in the journal. Dropped before [`answered`](Line::answered), it closes the
-/// line as a request without an answer: that is how a client that went away shows.
-pub(super) struct Line {
+/// What is known of a request when its head has arrived.
+struct Arrived {
     shared: Arc<Shared>,
-    index: usize,
-    open: bool,
-}
-
-impl Line {
-    /// Changes the state together with the line, so that no test sees the one without the other.
-    pub(super) fn update<T>(&self, change: impl FnOnce(&mut State, usize) -> T) -> T {
-        self.shared.update(|state| change(state, self.index))
-    }
-
-    fn answered(mut self, status: StatusCode) {
-        self.open = false;
-        self.update(|state, index| state.journal.finish(index, Some(status)));
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        if self.open {
-            self.update(|state, index| state.journal.finish(index, None));
-        }
-    }
+    connection: Connection,
+    route: Route,
+    head: Parts,
+    entry: OpenEntry,
+    fault: Option<Fault>,
 }
 
 pub(super) async fn serve(
@@ -74,162 +55,210 @@ pub(super) async fn serve(
     connection: Connection,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Gone> {
+    let active = connection.begin_request();
     let (head, body) = request.into_parts();
-    let route = Route::of(head.uri.path());
-    // Where nothing suits, the answer is in JSON and the exchange says why.
+    // Where nothing suits, the answer is in JSON and the refresh endpoint says why.
     let format = Format::negotiate(&head).unwrap_or(Format::Json);
-    let (line, fault) = arrive(&shared, &connection, route, &head);
-    let (delay, answer_delay) = fault.as_ref().map(Fault::delays).unwrap_or_default();
+    let (arrived, pending_answer, in_work) = arrive(shared, connection.clone(), head);
 
-    match route {
-        Route::Refresh => pass(&shared, Place::RefreshArrival).await,
-        _ if route.is_api() => pass(&shared, Place::ApiArrival).await,
-        _ => {}
-    }
-    if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
-    }
-
-    let outgoing = match &fault {
-        None => Replacement::Answer(work(&shared, &line, route, &head, body).await?),
-        Some(fault) if fault.lets_the_server_work() => {
-            fault.apply(Some(work(&shared, &line, route, &head, body).await?))
-        }
-        Some(fault) => {
-            if !fault.is_before_body() {
-                take_in(&line, body).await?;
-            }
-            fault.apply(None)
-        }
-    };
-
-    match route {
-        Route::Refresh => pass(&shared, Place::RefreshAnswer).await,
-        _ if route.is_api() => pass(&shared, Place::ApiAnswer).await,
-        _ => {}
-    }
-    if !answer_delay.is_zero() {
-        tokio::time::sleep(answer_delay).await;
-    }
-
-    match outgoing {
+    let task = tokio::spawn(until_the_server_stops(connection.clone(), in_work, async move {
+        let arrived = arrived;
+        process(&arrived, body).await
+    }));
+    let gives_up = connection.limits.transport.abort_on_disconnect;
+    let work = Work { task, gives_up };
+    // The task ends without an answer where the server stops.
+    match work.await.unwrap_or(Err(Gone))? {
         Replacement::Answer(answer) => {
-            let response = answer.into_response(format);
-            line.answered(response.status());
+            let response = answer.into_response(format, active);
+            pending_answer.answered(response.status());
             Ok(response)
         }
         Replacement::DropConnection => {
-            drop(line);
-            connection.drop.notify_one();
+            drop(pending_answer);
+            connection.abort();
             // The connection's task ends it, and this future with it.
             pending().await
         }
     }
 }
 
+/// The task that works on a request.
+struct Work {
+    task: JoinHandle<Option<Result<Replacement, Gone>>>,
+    /// The task is aborted when this is dropped: the client has hung up.
+    gives_up: bool,
+}
+
+impl Future for Work {
+    type Output = Option<Result<Replacement, Gone>>;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.task).poll(context).map(|ended| ended.ok().flatten())
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if self.gives_up {
+            self.task.abort();
+        }
+    }
+}
+
+async fn until_the_server_stops<T>(
+    connection: Connection,
+    in_work: InWork,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    // Dropped before the result is seen: the journal says what came of the request first.
+    let _in_work = in_work;
+    tokio::select! {
+        biased;
+        result = work => Some(result),
+        () = connection.server_stops() => None,
+    }
+}
+
 fn arrive(
-    shared: &Arc<Shared>,
-    connection: &Connection,
-    route: Route,
-    head: &Parts,
-) -> (Line, Option<Fault>) {
-    shared.update(|state| {
+    shared: Arc<Shared>,
+    connection: Connection,
+    head: Parts,
+) -> (Arrived, PendingAnswer, InWork) {
+    let path = head.uri.path();
+    let route = Route::of(path);
+    let mut entry = Entry::new(connection.id, route, &head);
+    let (place, fault) = shared.update(|state| {
         // Under one lock, so that faults meet requests in the order of the journal.
-        let fault = match route {
+        let under_base = path.strip_prefix("/api/v2").unwrap_or(path);
+        let of_the_path = state.path_faults.get_mut(under_base).and_then(|faults| faults.take());
+        let fault = of_the_path.or_else(|| match route {
             Route::Refresh => state.refresh_faults.take(),
             _ if route.is_api() => state.api_faults.take(),
             _ => None,
-        };
-        let index = state.journal.arrive(Entry {
-            number: 0,
-            connection: connection.id,
-            version: head.version,
-            method: head.method.clone(),
-            uri: head.uri.clone(),
-            headers: Arc::new(head.headers.clone()),
-            route,
-            body: None,
-            refresh_token: None,
-            exchange: None,
-            authorized: false,
-            refusal: None,
-            fault: fault.as_ref().map(Fault::name),
-            repeat: false,
-            status: None,
-            finished: false,
         });
-        (Line { shared: Arc::clone(shared), index, open: true }, fault)
-    })
+        entry.fault = fault.as_ref().map(Fault::name);
+        let login = entry.credentials().and_then(|(_, token)| state.families.login_of(token));
+        entry.account = login.map(|login| state.families.account(login));
+        entry.login = login;
+        (state.journal.arrive(entry), fault)
+    });
+    let entry = OpenEntry::new(&shared, place);
+    let (pending_answer, in_work) = entry.open();
+    (Arrived { shared, connection, route, head, entry, fault }, pending_answer, in_work)
 }
 
-async fn pass(shared: &Shared, place: Place) {
-    let gates = shared.lock().gates.at(place);
-    for gate in gates {
-        gate.pass().await;
+async fn process(arrived: &Arrived, body: Incoming) -> Result<Replacement, Gone> {
+    let Arrived { shared, connection, route, entry, fault, .. } = arrived;
+    let (delay, answer_delay) = fault.as_ref().map(Fault::delays).unwrap_or_default();
+    let mut body = RequestBody::Unread(body);
+    // As behind a proxy that passes whole requests on. The body of an API request stays unread
+    // until its token is judged.
+    if !route.is_api() && !fault.as_ref().is_some_and(Fault::is_before_body) {
+        body = RequestBody::Read(body.read(entry).await?);
+    }
+    let _worker = connection.limits.request_worker().await;
+
+    match route {
+        Route::Refresh => shared.gates().pass(Place::RefreshArrival).await,
+        _ if route.is_api() => shared.gates().pass(Place::ApiArrival).await,
+        _ => {}
+    }
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+
+    let outgoing = match fault {
+        None => Replacement::Answer(answer(arrived, Minting::New, body).await?),
+        Some(fault) if fault.lets_the_server_work() => {
+            fault.apply(Some(answer(arrived, fault.minting(), body).await?))
+        }
+        Some(fault) => {
+            if !fault.is_before_body() {
+                body.read(entry).await?;
+            }
+            fault.apply(None)
+        }
+    };
+
+    match route {
+        Route::Refresh => shared.gates().pass(Place::RefreshAnswer).await,
+        _ if route.is_api() => shared.gates().pass(Place::ApiAnswer).await,
+        _ => {}
+    }
+    if !answer_delay.is_zero() {
+        tokio::time::sleep(answer_delay).await;
+    }
+    Ok(outgoing)
+}
+
+enum RequestBody {
+    Unread(Incoming),
+    Read(Arc<Received>),
+}
+
+impl RequestBody {
+    /// Reads the body and notes it in the journal.
+    async fn read(self, entry: &OpenEntry) -> Result<Arc<Received>, Gone> {
+        let body = match self {
+            RequestBody::Unread(body) => body,
+            RequestBody::Read(received) => return Ok(received),
+        };
+        let received = Arc::new(receive(body).await.map_err(|_| Gone)?);
+        entry.update(|state, place| {
+            state.journal.entry(place).body = Some(Arc::clone(&received));
+        });
+        Ok(received)
     }
 }
 
-/// Reads the body and notes it in the journal.
-pub(super) async fn take_in(line: &Line, body: Incoming) -> Result<Arc<Received>, Gone> {
-    let received = Arc::new(receive(body).await.map_err(|_| Gone)?);
-    line.update(|state, index| {
-        state.journal.entry(index).body = Some(Arc::clone(&received));
-    });
-    Ok(received)
-}
-
-/// What the server does where no fault stands in its way.
-async fn work(
-    shared: &Shared,
-    line: &Line,
-    route: Route,
-    head: &Parts,
-    body: Incoming,
-) -> Result<Answer, Gone> {
+/// The true answer: what the server does where no fault keeps it from it.
+async fn answer(arrived: &Arrived, minting: Minting, body: RequestBody) -> Result<Answer, Gone> {
+    let Arrived { shared, route, head, entry, .. } = arrived;
     if !route.is_api() {
-        let received = take_in(line, body).await?;
-        return Ok(unauthenticated(shared, line, route, head, &received).await);
+        let received = body.read(entry).await?;
+        return Ok(unauthenticated(arrived, minting, &received).await);
     }
     // Judged before the body is read, as a server does that has only the head.
-    let (refused, early) = line.update(|state, index| {
-        let refused = routes::guard::refuse(state, index, shared.now(), head);
+    let (refused, early) = entry.update(|state, place| {
+        let refused = routes::guard::refuse(state, place, shared.now(), *route, head);
         (refused, state.settings.refuse_before_body)
     });
     match refused {
         Some(refused) if early => Ok(refused),
         Some(refused) => {
-            take_in(line, body).await?;
+            body.read(entry).await?;
             Ok(refused)
         }
         None => {
-            let received = take_in(line, body).await?;
-            Ok(routes::api(shared, route, head, &received))
+            let received = body.read(entry).await?;
+            Ok(routes::api(shared, *route, head, &received))
         }
     }
 }
 
 /// The places that ask for no access token. Those that a program calls count by its address.
-async fn unauthenticated(
-    shared: &Shared,
-    line: &Line,
-    route: Route,
-    head: &Parts,
-    body: &Received,
-) -> Answer {
+async fn unauthenticated(arrived: &Arrived, minting: Minting, body: &Received) -> Answer {
+    let Arrived { shared, route, head, entry, .. } = arrived;
     if !matches!(route, Route::Authorize | Route::Unknown) {
         let now = shared.now();
-        if let Some(seconds) = shared.lock().over_the_limit(Caller::Address, now) {
-            return routes::too_many_requests(seconds);
+        let mut state = shared.lock();
+        if let Some(seconds) = state.over_the_limit(Caller::Address, now) {
+            return routes::too_many_requests(&state.settings, seconds);
         }
     }
     match route {
-        Route::Refresh => routes::refresh::exchange(shared, line, head, body).await,
+        Route::Refresh => routes::refresh::refresh(shared, entry, minting, head, body).await,
         Route::Authorize => authorize::authorize(shared, head, body),
         Route::OAuthToken => token::exchange_code(shared, head, body),
         Route::PasswordLogin => password::log_in_by_password(shared, head, body).await,
         Route::TwoFactorRequirements => two_factor::requirements(shared, head),
         Route::StartVerification => two_factor::start_verification(shared, head, body).await,
         Route::Verify => two_factor::verify(shared, head, body).await,
+        Route::Application => routes::application::application(shared, head),
         _ => routes::not_found(),
     }
 }

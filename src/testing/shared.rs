@@ -1,10 +1,11 @@
-//! What the server's handles, its connections and its holds have in common.
+//! The state that the server's handles and its connections share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::{Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -15,6 +16,7 @@ use super::journal::Journal;
 use super::login::codes::Codes;
 use super::login::two_factor::TwoFactor;
 use super::settings::Settings;
+use crate::headers::RequestMode;
 use crate::token::Clock;
 
 pub(super) struct Shared {
@@ -25,6 +27,7 @@ pub(super) struct Shared {
     clock: Clock,
     /// How far the server's time is ahead of `clock`, in milliseconds.
     ahead: AtomicU64,
+    gates: Gates,
     /// `http://127.0.0.1:PORT`
     origin: String,
 }
@@ -36,19 +39,26 @@ pub(super) struct State {
     pub(super) two_factor: TwoFactor,
     pub(super) refresh_faults: FaultPlan,
     pub(super) api_faults: FaultPlan,
-    pub(super) gates: Gates,
+    /// Standing faults of single paths under the API's base.
+    pub(super) path_faults: BTreeMap<String, FaultPlan>,
     pub(super) journal: Journal,
-    /// What the user of the server put under paths of their own.
+    /// What a test put under paths of its own.
     pub(super) pages: BTreeMap<String, Value>,
+    /// Where requests with this method for this path are sent instead.
+    pub(super) redirects: HashMap<(Method, String), (StatusCode, String)>,
     /// For each caller, when its minute began and how many requests it has sent since.
     pub(super) minutes: HashMap<Caller, (Millis, u32)>,
+    /// Modes that the refresh endpoint refuses.
+    pub(super) refused_modes: HashSet<RequestMode>,
     pub(super) stopped: bool,
 }
 
 /// Whose requests a rate limit counts together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Caller {
-    Owner(Owner),
+    /// A user, by whichever of their logins.
+    Account(Arc<str>),
+    M2m(u64),
     /// Everybody comes from 127.0.0.1.
     Address,
 }
@@ -65,15 +75,18 @@ impl Shared {
                 two_factor: TwoFactor::default(),
                 refresh_faults: FaultPlan::default(),
                 api_faults: FaultPlan::default(),
-                gates: Gates::default(),
+                path_faults: BTreeMap::new(),
                 journal,
                 pages: BTreeMap::new(),
+                redirects: HashMap::new(),
                 minutes: HashMap::new(),
+                refused_modes: HashSet::new(),
                 stopped: false,
             }),
             changed: watch::Sender::new(0),
             clock,
             ahead: AtomicU64::new(0),
+            gates: Gates::default(),
             origin,
         })
     }
@@ -115,13 +128,24 @@ impl Shared {
         });
     }
 
+    pub(super) fn gates(&self) -> &Gates {
+        &self.gates
+    }
+
     pub(super) fn origin(&self) -> &str {
         &self.origin
     }
 }
 
 impl State {
-    /// Counts a request of `caller`, and says after how many seconds the next one is welcome if
+    pub(super) fn caller(&self, owner: Owner) -> Caller {
+        match owner {
+            Owner::Login(login) => Caller::Account(self.families.account(login)),
+            Owner::M2m { number, .. } => Caller::M2m(number),
+        }
+    }
+
+    /// Counts a request of `caller`, and says after how many seconds the next one is allowed if
     /// this one was too many.
     pub(super) fn over_the_limit(&mut self, caller: Caller, now: Millis) -> Option<u64> {
         const MINUTE: Millis = 60_000;

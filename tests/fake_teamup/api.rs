@@ -13,8 +13,8 @@ use tower_teamup_auth::{AuthScheme, PROVIDER_ID, REQUEST_MODE, RequestMode};
 use crate::client::{Body, Client, full, get};
 
 #[tokio::test]
-async fn tells_apart_why_a_request_is_not_let_in() {
-    let server = FakeTeamUp::start().await;
+async fn tells_apart_why_a_request_is_refused() {
+    let server = FakeTeamUp::builder().challenges(true).start().await;
     let client = Client::http1();
     let tokens = server.issue_tokens(&RequestMode::ALL);
     let good = tokens.access_token(Customer).unwrap().expose();
@@ -30,29 +30,38 @@ async fn tells_apart_why_a_request_is_not_let_in() {
     let bearer = format!("Bearer {good}");
     let basic = format!("Basic {good}");
     let mode = ("teamup-request-mode", "customer");
-    for (headers, challenge, refusal) in [
-        (vec![mode], Some("Bearer"), Refusal::NoToken),
+    let (refused, not_allowed) = ((401, "authentication_failed"), (403, "mode_not_allowed"));
+    for (headers, (status, code), challenge, refusal) in [
+        (vec![mode], refused, Some("Bearer"), Refusal::NoToken),
         (
             vec![mode, ("authorization", &bearer), ("authorization", &bearer)],
+            refused,
             Some("Bearer"),
             Refusal::NoToken,
         ),
-        (vec![mode, ("authorization", &basic)], invalid_token, Refusal::Scheme),
-        (vec![mode, ("authorization", "Bearer nobody's")], invalid_token, Refusal::UnknownToken),
-        (vec![("authorization", &bearer)], invalid_token, Refusal::ModeMissing),
+        (vec![mode, ("authorization", &basic)], refused, invalid_token, Refusal::Scheme),
+        (
+            vec![mode, ("authorization", "Bearer nobody's")],
+            refused,
+            invalid_token,
+            Refusal::UnknownToken,
+        ),
+        (vec![("authorization", &bearer)], not_allowed, None, Refusal::ModeMissing),
         (
             vec![("authorization", &bearer), ("teamup-request-mode", "provider")],
-            invalid_token,
+            not_allowed,
+            None,
             Refusal::ModeMismatch,
         ),
         (
             vec![("authorization", &bearer), mode, ("teamup-request-mode", "customer")],
-            invalid_token,
+            not_allowed,
+            None,
             Refusal::ModeMismatch,
         ),
     ] {
         let answer = client.answer(request(&headers)).await;
-        assert_eq!(answer.status, 401, "{headers:?}");
+        assert_eq!((answer.status.as_u16(), answer.text("code").as_str()), (status, code));
         assert_eq!(answer.header("www-authenticate"), challenge, "{headers:?}");
         assert_eq!(answer.json()["type"], "invalid_request_error");
         assert_eq!(server.journal().entries().last().unwrap().refusal(), Some(refusal));
@@ -66,13 +75,13 @@ async fn tells_apart_why_a_request_is_not_let_in() {
     server.revoke_everything();
     assert_eq!(client.get(&server, "/events", good, Customer).await.status, 401);
     assert_eq!(server.journal().entries().last().unwrap().refusal(), Some(Refusal::RevokedToken));
-    let refused = client.exchange(&server, tokens.refresh_token().expose(), "customer").await;
+    let refused = client.refresh(&server, tokens.refresh_token().expose(), "customer").await;
     assert_eq!(refused.status, 400);
-    assert_eq!((server.authorized(), server.unauthorized(), server.api_requests()), (1, 9, 10));
+    assert_eq!((server.authorized(), server.unauthorized(), server.api_requests()), (1, 6, 10));
 }
 
 #[tokio::test]
-async fn all_three_schemes_are_taken_unless_one_is_chosen() {
+async fn all_three_schemes_are_accepted_unless_one_is_chosen() {
     let server = FakeTeamUp::start().await;
     let strict = FakeTeamUp::builder().accept_scheme(AuthScheme::Token).start().await;
     let client = Client::http1();
@@ -96,7 +105,7 @@ async fn an_m2m_token_acts_in_provider_mode_and_never_grows_old() {
     server.advance(Duration::from_secs(10 * 365 * 86_400));
     server.expire_access_tokens();
     assert_eq!(client.get(&server, "/events", token.expose(), Provider).await.status, 200);
-    assert_eq!(client.get(&server, "/events", token.expose(), Customer).await.status, 401);
+    assert_eq!(client.get(&server, "/events", token.expose(), Customer).await.status, 403);
     let mut request = get(&server, "/events", token.expose(), Provider);
     request.headers_mut().remove(REQUEST_MODE);
     assert_eq!(client.answer(request).await.status, 200);
@@ -104,9 +113,9 @@ async fn an_m2m_token_acts_in_provider_mode_and_never_grows_old() {
 }
 
 #[tokio::test]
-async fn modes_and_businesses_are_checked_as_asked() {
+async fn modes_and_providers_are_checked_as_asked() {
     let server = FakeTeamUp::builder()
-        .mode_mismatch_status(StatusCode::FORBIDDEN)
+        .mode_mismatch_status(StatusCode::UNAUTHORIZED)
         .require_provider(7)
         .require_provider(8)
         .start()
@@ -117,16 +126,22 @@ async fn modes_and_businesses_are_checked_as_asked() {
     let mismatch = client.get(&server, "/events", token, Provider).await;
     assert_eq!(
         (mismatch.status, mismatch.header("www-authenticate")),
-        (StatusCode::FORBIDDEN, None)
+        (StatusCode::UNAUTHORIZED, None)
     );
-    for (id, status) in
-        [(None, 400), (Some("7"), 200), (Some("8"), 200), (Some("9"), 403), (Some("x"), 400)]
-    {
+    for (id, status, code) in [
+        (None, 400, "provider_header_missing"),
+        (Some("7"), 200, ""),
+        (Some("8"), 200, ""),
+        (Some("9"), 403, "provider_invalid"),
+        (Some("x"), 400, "provider_header_invalid"),
+    ] {
         let mut request = get(&server, "/events", token, Customer);
         if let Some(id) = id {
             request.headers_mut().insert(PROVIDER_ID, id.parse().unwrap());
         }
-        assert_eq!(client.answer(request).await.status, status, "{id:?}");
+        let answer = client.answer(request).await;
+        assert_eq!(answer.status, status, "{id:?}");
+        assert_eq!(answer.json()["code"].as_str().unwrap_or_default(), code, "{id:?}");
     }
     assert_eq!(server.journal().entries()[2].provider(), Some("7"));
 
@@ -136,7 +151,7 @@ async fn modes_and_businesses_are_checked_as_asked() {
     let mut request = get(&lenient, "/events", token, Customer);
     request.headers_mut().remove(REQUEST_MODE);
     assert_eq!(client.answer(request).await.status, 200);
-    assert_eq!(client.get(&lenient, "/events", token, Provider).await.status, 401);
+    assert_eq!(client.get(&lenient, "/events", token, Provider).await.status, 403);
 }
 
 #[tokio::test]
@@ -236,7 +251,7 @@ async fn echo_answers_any_method() {
 
 #[tokio::test]
 async fn a_caller_that_asks_too_often_is_told_when_to_come_back() {
-    let server = FakeTeamUp::builder().rate_limit(2).start().await;
+    let server = FakeTeamUp::builder().rate_limit(2).rate_limit_retry_after(true).start().await;
     let client = Client::http1();
     let tokens = server.issue_tokens(&[Customer]);
     let others = server.issue_tokens(&[Customer]);
@@ -246,25 +261,25 @@ async fn a_caller_that_asks_too_often_is_told_when_to_come_back() {
         assert_eq!(client.get(&server, "/echo", token, Customer).await.status, status);
     }
     assert_eq!(client.get(&server, "/echo", other, Customer).await.status, 200);
-    // The exchange counts the address.
+    // The refresh endpoint counts the address.
     let mut refresh_token = tokens.refresh_token().expose().to_owned();
     for _ in 0..2 {
-        let answer = client.exchange(&server, &refresh_token, "customer").await;
+        let answer = client.refresh(&server, &refresh_token, "customer").await;
         refresh_token = answer.text("refresh_token");
     }
-    let limited = client.exchange(&server, &refresh_token, "customer").await;
+    let limited = client.refresh(&server, &refresh_token, "customer").await;
     assert_eq!(limited.status, 429);
     assert_eq!(limited.json()["code"], "throttled");
     let pause: u64 = limited.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=60).contains(&pause));
     assert_eq!((server.rotations(), server.rejected_refresh_requests()), (2, 0));
     server.advance(Duration::from_secs(pause));
-    assert_eq!(client.exchange(&server, &refresh_token, "customer").await.status, 200);
+    assert_eq!(client.refresh(&server, &refresh_token, "customer").await.status, 200);
     assert_eq!(client.get(&server, "/echo", token, Customer).await.status, 200);
 }
 
 #[tokio::test]
-async fn the_journal_tells_repeats_from_new_calls() {
+async fn the_journal_tells_retries_from_new_calls() {
     let server = FakeTeamUp::start().await;
     let client = Client::http1();
     let tokens = server.issue_tokens(&[Customer]);
@@ -285,9 +300,9 @@ async fn the_journal_tells_repeats_from_new_calls() {
     assert_eq!((server.retries(), server.unauthorized_to_caller()), (2, 1));
     client.get(&server, "/echo", "old", Customer).await;
     assert_eq!((server.retries(), server.unauthorized_to_caller()), (2, 2));
-    let repeats: Vec<_> =
+    let retries: Vec<_> =
         server.journal().entries().iter().filter(|e| e.is_retry()).map(|e| e.number()).collect();
-    assert_eq!(repeats, [3, 6]);
+    assert_eq!(retries, [3, 6]);
 }
 
 #[tokio::test]
@@ -297,7 +312,7 @@ async fn p5_no_line_of_the_journal_shows_a_token() {
     let tokens = server.issue_tokens(&[Customer]);
     let access = tokens.access_token(Customer).unwrap().expose();
     client.get(&server, "/events?page=1", access, Customer).await;
-    let answer = client.exchange(&server, tokens.refresh_token().expose(), "customer").await;
+    let answer = client.refresh(&server, tokens.refresh_token().expose(), "customer").await;
     let journal = server.journal();
     let shown = format!(
         "{journal} {journal:?} {server:?} {:#?} {:?}",
@@ -316,6 +331,6 @@ async fn p5_no_line_of_the_journal_shows_a_token() {
     assert_eq!(fingerprint.len(), 8);
     assert_eq!(
         journal.to_string().lines().next().unwrap(),
-        format!("#1     GET  /api/v2/events?page=1 customer token:{fingerprint} -> 200")
+        format!("#1     GET  /api/v2/events?page=1 customer token:{fingerprint} login:1 -> 200")
     );
 }

@@ -47,15 +47,15 @@ impl Client {
         Answer { status: head.status, headers: head.headers, body }
     }
 
-    /// An exchange in JSON.
-    pub(crate) async fn exchange(
+    /// A refresh request in JSON.
+    pub(crate) async fn refresh(
         &self,
         server: &FakeTeamUp,
         refresh_token: &str,
         mode: &str,
     ) -> Answer {
         let body = json!({ "refresh_token": refresh_token, "new_access_token_type": mode });
-        self.answer(exchange(server, body)).await
+        self.answer(refresh_request(server, body)).await
     }
 
     /// `GET` of a path under the API's base.
@@ -76,7 +76,7 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed()
 }
 
-pub(crate) fn exchange(server: &FakeTeamUp, body: Value) -> Request<Body> {
+pub(crate) fn refresh_request(server: &FakeTeamUp, body: Value) -> Request<Body> {
     Request::post(server.url("/auth/refresh_access_token"))
         .header("content-type", "application/json")
         .body(full(body.to_string()))

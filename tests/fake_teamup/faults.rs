@@ -1,4 +1,4 @@
-//! What breaks on demand breaks as described, and mends itself afterwards.
+//! A fault breaks a request as described, and none after it.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 use tower_teamup_auth::RequestMode::Customer;
 use tower_teamup_auth::testing::{FakeTeamUp, Fault, RefreshOutcome};
 
-use crate::client::{Body, Client, exchange, get};
+use crate::client::{Body, Client, get, refresh_request};
 
 #[tokio::test]
-async fn queued_faults_meet_exchanges_in_order_and_standing_ones_until_cleared() {
+async fn queued_faults_meet_refresh_requests_in_order_and_standing_ones_until_cleared() {
     let server = FakeTeamUp::start().await;
     let client = Client::http1();
     let token = server.issue_tokens(&[]).refresh_token().expose().to_owned();
@@ -31,7 +31,7 @@ async fn queued_faults_meet_exchanges_in_order_and_standing_ones_until_cleared()
         (502, None),
         (502, None),
     ] {
-        let answer = client.exchange(&server, &token, "customer").await;
+        let answer = client.refresh(&server, &token, "customer").await;
         assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (status, retry_after));
         match status {
             502 => assert_eq!(answer.header("content-type"), Some("text/html")),
@@ -41,7 +41,7 @@ async fn queued_faults_meet_exchanges_in_order_and_standing_ones_until_cleared()
     // API requests were none of it.
     assert_eq!(client.get(&server, "/echo", "old", Customer).await.status, 401);
     server.clear_faults();
-    assert_eq!(client.exchange(&server, &token, "customer").await.status, 200);
+    assert_eq!(client.refresh(&server, &token, "customer").await.status, 200);
     assert_eq!(
         (server.refresh_requests(), server.rotations(), server.rejected_refresh_requests()),
         (6, 1, 0)
@@ -65,7 +65,7 @@ async fn a_spoiled_answer_comes_after_the_rotation() {
         let server = FakeTeamUp::start().await;
         let token = server.issue_tokens(&[]).refresh_token().expose().to_owned();
         server.fail_refresh(fault.clone());
-        let answer = client.exchange(&server, &token, "customer").await;
+        let answer = client.refresh(&server, &token, "customer").await;
         let body = String::from_utf8_lossy(&answer.body);
         let name = server.journal().entries()[0].fault().unwrap();
         match name {
@@ -87,7 +87,7 @@ async fn a_spoiled_answer_comes_after_the_rotation() {
             other => panic!("{other}"),
         }
         assert_eq!(server.rotations(), 1, "{name}");
-        client.exchange(&server, &token, "customer").await;
+        client.refresh(&server, &token, "customer").await;
         assert_eq!(server.double_spends(), 1, "{name}");
     }
 }
@@ -99,10 +99,10 @@ async fn a_replaced_answer_leaves_the_refresh_token_unspent() {
     let token = server.issue_tokens(&[]).refresh_token().expose().to_owned();
     server.fail_refresh(Fault::garbage());
     server.fail_refresh(Fault::redirect(StatusCode::FOUND, &server.url("/echo")));
-    assert_eq!(client.exchange(&server, &token, "customer").await.status, 200);
-    assert_eq!(client.exchange(&server, &token, "customer").await.status, 302);
+    assert_eq!(client.refresh(&server, &token, "customer").await.status, 200);
+    assert_eq!(client.refresh(&server, &token, "customer").await.status, 302);
     assert_eq!(server.rotations(), 0);
-    client.exchange(&server, &token, "customer").await.text("access_token");
+    client.refresh(&server, &token, "customer").await.text("access_token");
     assert_eq!((server.rotations(), server.double_spends()), (1, 0));
 }
 
@@ -116,14 +116,14 @@ async fn a_dropped_connection_has_rotated_or_has_not_as_told() {
         client.get(&server, "/echo", "old", Customer).await;
 
         server.fail_refresh(Fault::drop_connection());
-        client.send(exchange(&server, body.clone())).await.unwrap_err();
+        client.send(refresh_request(&server, body.clone())).await.unwrap_err();
         assert_eq!((server.refresh_requests(), server.rotations()), (1, 0));
         assert!(server.journal().entries()[1].is_aborted());
         assert_eq!(server.journal().entries()[1].refresh_outcome(), Some(RefreshOutcome::Faulted));
 
         client.get(&server, "/echo", "old", Customer).await;
         server.fail_refresh(Fault::drop_connection().after_rotation());
-        client.send(exchange(&server, body.clone())).await.unwrap_err();
+        client.send(refresh_request(&server, body.clone())).await.unwrap_err();
         assert_eq!((server.refresh_requests(), server.rotations()), (2, 1));
         assert!(server.journal().entries()[3].is_aborted());
         assert_eq!(
@@ -131,7 +131,7 @@ async fn a_dropped_connection_has_rotated_or_has_not_as_told() {
             Some(RefreshOutcome::Rotated(Customer))
         );
 
-        client.exchange(&server, &token, "customer").await;
+        client.refresh(&server, &token, "customer").await;
         assert_eq!(server.double_spends(), 1);
     }
 }
@@ -143,7 +143,7 @@ async fn an_answer_is_cut_off_in_the_middle_of_its_body() {
         let token = server.issue_tokens(&[]).refresh_token().expose().to_owned();
         server.fail_refresh(Fault::cut_off());
         let body = serde_json::json!({ "refresh_token": token });
-        let answer = client.send(exchange(&server, body)).await.unwrap();
+        let answer = client.send(refresh_request(&server, body)).await.unwrap();
         assert_eq!(answer.status(), 200);
         let mut body = answer.into_body();
         let half = body.frame().await.unwrap().unwrap().into_data().unwrap();
@@ -154,21 +154,26 @@ async fn an_answer_is_cut_off_in_the_middle_of_its_body() {
 }
 
 #[tokio::test]
-async fn a_401_can_be_made_in_every_flavour() {
+async fn a_401_has_the_challenge_and_the_body_that_it_was_given() {
     let server = FakeTeamUp::start().await;
     let client = Client::http1();
     let tokens = server.issue_tokens(&[Customer]);
     let token = tokens.access_token(Customer).unwrap().expose();
-    server.fail_api(Fault::unauthorized());
+    server.fail_api(Fault::unauthorized().challenge("Bearer error=\"invalid_token\""));
     server.fail_api(Fault::insufficient_scope());
     server.fail_api(Fault::unauthorized().body("text/plain", vec![b'x'; 1 << 20]));
+    server.fail_api(Fault::unauthorized().body_size(100 * 1024));
     let answer = client.get(&server, "/echo", token, Customer).await;
     assert_eq!(answer.header("www-authenticate"), Some("Bearer error=\"invalid_token\""));
     let answer = client.get(&server, "/echo", token, Customer).await;
     assert!(answer.header("www-authenticate").unwrap().contains("insufficient_scope"));
     let answer = client.get(&server, "/echo", token, Customer).await;
     assert_eq!((answer.status.as_u16(), answer.body.len()), (401, 1 << 20));
-    assert_eq!((server.unauthorized(), server.authorized()), (3, 0));
+    let answer = client.get(&server, "/echo", token, Customer).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (401, 100 * 1024));
+    assert_eq!(answer.text("code"), "authentication_failed");
+    assert_eq!(answer.header("www-authenticate"), None, "nobody asked for a challenge");
+    assert_eq!((server.unauthorized(), server.authorized()), (4, 0));
 }
 
 #[tokio::test]
@@ -199,16 +204,16 @@ fn endless_body() -> (mpsc::Sender<Bytes>, Body) {
 }
 
 #[tokio::test]
-async fn held_exchanges_arrive_together_and_are_let_go_one_by_one() {
+async fn held_refresh_requests_arrive_together_and_are_let_go_one_by_one() {
     for client in Client::both() {
         let server = FakeTeamUp::start().await;
         let hold = server.hold_refresh();
-        let exchanges: Vec<_> = (0..3)
+        let calls: Vec<_> = (0..3)
             .map(|_| {
                 let (client, server) = (client.clone(), server.clone());
                 let token = server.issue_tokens(&[]).refresh_token().expose().to_owned();
                 tokio::spawn(
-                    async move { client.exchange(&server, &token, "customer").await.status },
+                    async move { client.refresh(&server, &token, "customer").await.status },
                 )
             })
             .collect();
@@ -218,8 +223,8 @@ async fn held_exchanges_arrive_together_and_are_let_go_one_by_one() {
         server.wait_for(|journal| journal.rotations() == 1).await;
         assert_eq!(server.journal().under_way(), 2);
         hold.release();
-        for exchange in exchanges {
-            assert_eq!(exchange.await.unwrap(), 200);
+        for call in calls {
+            assert_eq!(call.await.unwrap(), 200);
         }
         assert_eq!(server.rotations(), 3);
     }
@@ -233,7 +238,7 @@ async fn a_held_answer_has_done_its_work_and_a_client_that_leaves_shows() {
         let hold = server.hold_refresh_answer();
         let body = serde_json::json!({ "refresh_token": token });
         let leaving = {
-            let (client, request) = (client.clone(), exchange(&server, body));
+            let (client, request) = (client.clone(), refresh_request(&server, body));
             tokio::spawn(async move { client.send(request).await.map(drop) })
         };
         hold.arrived(1).await;
@@ -241,6 +246,7 @@ async fn a_held_answer_has_done_its_work_and_a_client_that_leaves_shows() {
         assert_eq!(server.journal().entries()[0].status(), None);
         leaving.abort();
         server.wait_for(|journal| journal.under_way() == 0).await;
+        assert_eq!(server.journal().in_work(), 1);
         assert!(server.journal().entries()[0].is_aborted());
         assert_eq!(
             server.journal().entries()[0].refresh_outcome(),
@@ -276,10 +282,112 @@ async fn delays_are_of_tokios_time() {
     server.fail_refresh(Fault::delay(Duration::from_secs(3600)));
     let call = {
         let (client, server) = (client.clone(), server.clone());
-        tokio::spawn(async move { client.exchange(&server, &token, "customer").await.status })
+        tokio::spawn(async move { client.refresh(&server, &token, "customer").await.status })
     };
     server.wait_for(|journal| journal.refresh_requests() == 1).await;
     tokio::time::sleep(Duration::from_secs(3599)).await;
     assert_eq!((server.journal().under_way(), server.rotations()), (1, 0));
     assert_eq!(call.await.unwrap(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a4_a_whole_answer_comes_without_its_end() {
+    for (fault, promised) in [
+        (Fault::length_too_long(), true),
+        (Fault::last_chunk_missing(), false),
+        (Fault::delay(Duration::ZERO).never_ends(), false),
+    ] {
+        for client in Client::both() {
+            let server = FakeTeamUp::start().await;
+            let token = server.issue_tokens(&[]).refresh_token().expose().to_owned();
+            server.fail_refresh(fault.clone());
+            let body = serde_json::json!({ "refresh_token": token });
+            let answer = client.send(refresh_request(&server, body)).await.unwrap();
+            let length = answer.headers().get("content-length").cloned();
+            assert_eq!(length.is_some(), promised);
+            let mut body = answer.into_body();
+            let whole = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            let json: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+            assert!(json["refresh_token"].is_string());
+            if let Some(length) = length {
+                let length: usize = length.to_str().unwrap().parse().unwrap();
+                assert!(length > whole.len());
+            }
+            // Neither a frame nor an end nor an error.
+            tokio::time::timeout(Duration::from_secs(3600), body.frame()).await.unwrap_err();
+            assert_eq!(server.rotations(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a5_an_answer_is_compressed_although_nobody_asked_for_it() {
+    let server = FakeTeamUp::start().await;
+    let client = Client::http1();
+    let token = server.issue_tokens(&[]).refresh_token().expose().to_owned();
+    server.fail_refresh(Fault::gzip());
+    let answer = client.refresh(&server, &token, "customer").await;
+    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&*answer.body), &mut text)
+        .unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(json["access_token"].is_string());
+}
+
+#[tokio::test]
+async fn b1_pages_of_firewalls_and_proxies_are_html() {
+    let server = FakeTeamUp::start().await;
+    let client = Client::http1();
+    for (fault, status) in [
+        (Fault::firewall(), 403),
+        (Fault::bad_gateway(), 502),
+        (Fault::gateway_timeout().after_rotation(), 504),
+    ] {
+        let token = server.issue_tokens(&[]).refresh_token().expose().to_owned();
+        server.fail_refresh(fault);
+        let answer = client.refresh(&server, &token, "customer").await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
+        assert!(answer.body.starts_with(b"<"));
+    }
+    assert_eq!(server.rotations(), 1, "the proxy's time-out alone came after the rotation");
+}
+
+#[tokio::test]
+async fn b2_an_error_has_the_code_and_the_field_errors_that_it_was_given() {
+    let server = FakeTeamUp::start().await;
+    let client = Client::http1();
+    let token = server.issue_tokens(&[]).refresh_token().expose().to_owned();
+    server.fail_refresh(
+        Fault::error(StatusCode::BAD_REQUEST, "parameter_invalid")
+            .field_error("scope", "Unknown scope."),
+    );
+    server.fail_refresh(Fault::error(StatusCode::FORBIDDEN, "permission_denied"));
+    let error = client.refresh(&server, &token, "customer").await;
+    assert_eq!((error.status.as_u16(), error.text("code").as_str()), (400, "parameter_invalid"));
+    assert_eq!(error.json()["field_errors"]["scope"][0], "Unknown scope.");
+    let error = client.refresh(&server, &token, "customer").await;
+    assert_eq!((error.status.as_u16(), error.text("code").as_str()), (403, "permission_denied"));
+    assert_eq!(error.json()["type"], "invalid_request_error");
+    assert_eq!(client.refresh(&server, &token, "customer").await.status, 200);
+}
+
+#[tokio::test]
+async fn d1_the_same_access_token_comes_back_with_a_new_lifetime() {
+    let server = FakeTeamUp::builder().access_token_lifetime(Duration::from_secs(60)).start().await;
+    let client = Client::http1();
+    let tokens = server.issue_tokens(&[Customer]);
+    let access = tokens.access_token(Customer).unwrap().expose();
+    server.advance(Duration::from_secs(60));
+    assert_eq!(client.get(&server, "/echo", access, Customer).await.status, 401);
+    server.fail_refresh(Fault::same_access_token());
+    let answer = client.refresh(&server, tokens.refresh_token().expose(), "customer").await;
+    assert_eq!(answer.text("access_token"), access);
+    assert_ne!(answer.text("refresh_token"), tokens.refresh_token().expose());
+    assert_eq!(client.get(&server, "/echo", access, Customer).await.status, 200);
+    // Of a mode without a token there is none to come back.
+    server.fail_refresh(Fault::same_access_token());
+    let answer = client.refresh(&server, &answer.text("refresh_token"), "provider").await;
+    assert_ne!(answer.text("access_token"), access);
 }

@@ -1,4 +1,4 @@
-//! Every form of the exchange's request, against every form of its answer.
+//! Every form of the refresh request, against every form of its answer.
 
 use http::Request;
 use serde_json::json;

@@ -1,5 +1,7 @@
 //! Starting, stopping, following.
 
+use std::time::Duration;
+
 use tower_teamup_auth::RequestMode::Customer;
 use tower_teamup_auth::testing::FakeTeamUp;
 
@@ -35,7 +37,7 @@ async fn stops_with_the_last_handle_and_closes_its_connections() {
         let late = request();
         drop(other);
         pending.await.unwrap().unwrap_err();
-        assert!(lines.next().await.unwrap().is_aborted());
+        assert!(lines.next().await.unwrap().unwrap().is_aborted());
         assert!(lines.next().await.is_none());
         assert!(client.send(late).await.unwrap_err().is_connect());
     }
@@ -80,7 +82,7 @@ async fn a_subscription_hands_out_every_line_in_the_order_of_the_answers() {
         client.get(&server, path, "t", Customer).await;
     }
     for number in 2..=4 {
-        assert_eq!(lines.next().await.unwrap().number(), number);
+        assert_eq!(lines.next().await.unwrap().unwrap().number(), number);
     }
     assert!(lines.try_next().is_none());
 }
@@ -112,7 +114,7 @@ async fn keeps_few_entries_where_it_is_told_to_and_counts_on() {
     let mut late = server.subscribe();
     for number in 1..=45 {
         client.send(get(&server, "/echo", "unknown", Customer)).await.unwrap();
-        assert_eq!(lines.next().await.unwrap().number(), number);
+        assert_eq!(lines.next().await.unwrap().unwrap().number(), number);
     }
     let journal = server.journal();
     assert_eq!((journal.api_requests(), journal.unauthorized()), (45, 45));
@@ -120,9 +122,46 @@ async fn keeps_few_entries_where_it_is_told_to_and_counts_on() {
     let kept: Vec<_> = journal.entries().iter().map(|entry| entry.number()).collect();
     assert!((10..20).contains(&kept.len()), "{kept:?}");
     assert_eq!(kept.last(), Some(&45));
-    // Who is slow misses what is gone, and nothing else.
+    // A slow subscriber is told how many it missed, and misses nothing else.
+    assert_eq!(journal.discarded_entries() + kept.len(), 45);
+    let lagged = late.next().await.unwrap().unwrap_err();
+    assert_eq!(lagged.missed(), journal.discarded_entries());
     for number in kept {
-        assert_eq!(late.next().await.unwrap().number(), number);
+        assert_eq!(late.next().await.unwrap().unwrap().number(), number);
     }
     assert!(late.try_next().is_none());
+}
+
+#[tokio::test]
+async fn a_wait_ends_with_the_journal_when_its_limit_is_over_or_the_server_stops() {
+    let server = FakeTeamUp::builder().wait_limit(Duration::ZERO).start().await;
+    Client::http1().get(&server, "/echo/seen", "t", Customer).await;
+    let never = server.clone();
+    let waiting = tokio::spawn(async move { never.wait_for(|_| false).await });
+    assert!(message(waiting.await).contains("/echo/seen"));
+    let hold = server.hold_api();
+    let waiting = tokio::spawn(async move { hold.arrived(1).await });
+    assert!(message(waiting.await).contains("0 of 1 requests arrived"));
+
+    let server = FakeTeamUp::start().await;
+    let never = server.clone();
+    let waiting = tokio::spawn(async move { never.wait_for(|_| false).await });
+    server.shutdown().await;
+    assert!(message(waiting.await).contains("the server stopped"));
+    // What has come true can still be waited for.
+    server.wait_for(|journal| journal.under_way() == 0).await;
+}
+
+fn message(ended: Result<(), tokio::task::JoinError>) -> String {
+    *ended.unwrap_err().into_panic().downcast().expect("a formatted message")
+}
+
+#[test]
+fn a_subscription_ends_when_the_servers_runtime_is_gone() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let servers = runtime();
+    let server = servers.block_on(FakeTeamUp::start());
+    let mut entries = server.subscribe();
+    drop(servers);
+    assert!(runtime().block_on(entries.next()).is_none());
 }

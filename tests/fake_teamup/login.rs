@@ -124,7 +124,7 @@ async fn a_person_approves_and_the_program_gets_working_tokens() {
     let (client, server) = (&browser.client, &browser.server);
     assert_eq!(client.get(server, "/events", &access, Customer).await.status, 200);
     let refresh = answer.text("refresh_token");
-    assert_eq!(client.exchange(server, &refresh, "provider").await.status, 200);
+    assert_eq!(client.refresh(server, &refresh, "provider").await.status, 200);
 
     let journal = server.journal();
     let routes: Vec<_> = journal.entries().iter().map(|entry| entry.route()).collect();
@@ -256,7 +256,7 @@ async fn a_code_that_comes_twice_revokes_what_it_brought_and_an_old_one_is_refus
     let (client, server) = (&browser.client, &browser.server);
     assert_eq!(client.get(server, "/events", &access, Customer).await.status, 401);
     let refresh = first.text("refresh_token");
-    assert_eq!(client.exchange(server, &refresh, "customer").await.status, 400);
+    assert_eq!(client.refresh(server, &refresh, "customer").await.status, 400);
 
     let code = browser.code(&asking()).await;
     server.advance(Duration::from_secs(600));

@@ -2,8 +2,10 @@
 
 mod api;
 mod client;
-mod exchange;
+mod connections;
 mod faults;
 mod forms;
 mod lifecycle;
 mod login;
+mod logins;
+mod refresh;

@@ -185,7 +185,7 @@ async fn api(server: &FakeTeamUp, protocol: Protocol, tokens: TokenSet) -> Auth<
 async fn after_a_401_the_caller_gets_that_401_and_the_reason() {
     let elsewhere = FakeTeamUp::start().await;
     for (row, protocol) in table(&elsewhere.url("/echo")).iter().zip(alternating()) {
-        let server = FakeTeamUp::start().await;
+        let server = FakeTeamUp::builder().challenges(true).start().await;
         let api = api(&server, protocol, server.issue_tokens(&[Provider])).await;
         server.expire_access_tokens();
         row.inject(&server);

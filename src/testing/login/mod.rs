@@ -116,7 +116,7 @@ pub(super) fn tokens(access_token: &str, refresh_token: &str, settings: &Setting
 
 /// A new family for the user who has just logged in, and its first tokens.
 pub(super) fn log_in(families: &mut Families, settings: &Settings, now: Millis) -> (u64, Answer) {
-    let (family, refresh_token) = families.found(settings, now);
+    let (family, refresh_token) = families.new_login(settings, now);
     let access_token = families.mint_access(family, settings.login_mode, settings, now);
     (family, tokens(&access_token, &refresh_token, settings))
 }

@@ -52,7 +52,7 @@ pub(in super::super) fn exchange_code(shared: &Shared, head: &Parts, body: &Rece
             Err(Refused::Grant(message)) => refuse("invalid_grant", message),
             Err(Refused::Client(message)) => refuse("invalid_client", message),
             Err(Refused::Reused(family)) => {
-                state.families.kill(family);
+                state.families.revoke_login(family);
                 refuse("invalid_grant", "The code was exchanged before; its tokens are revoked.")
             }
         }

@@ -1,4 +1,4 @@
-//! The fields of an exchange, in each of the three forms that TeamUp takes.
+//! The fields of a request, in each of the three forms that TeamUp takes.
 
 use bytes::Bytes;
 use http::StatusCode;

@@ -1,4 +1,4 @@
-//! `POST /api/v2/auth/refresh_access_token`: the exchange.
+//! `POST /api/v2/auth/refresh_access_token`: the refresh request.
 
 use std::collections::BTreeMap;
 
@@ -8,47 +8,59 @@ use serde_json::Value;
 
 use super::super::answer::Answer;
 use super::super::entry::{Received, RefreshOutcome};
-use super::super::families::Spending;
+use super::super::families::{Minting, Spending};
 use super::super::format::{Format, NoFormat};
 use super::super::login;
+use super::super::open_entry::OpenEntry;
 use super::super::receive::KEPT;
-use super::super::serve::Line;
 use super::super::settings::Settings;
 use super::super::shared::Shared;
 use super::fields;
 use crate::headers::RequestMode;
 
-/// What a valid exchange asks for.
+/// What a valid refresh request asks for.
 struct Asked {
     refresh_token: String,
     mode: RequestMode,
 }
 
-pub(in super::super) async fn exchange(
+pub(in super::super) async fn refresh(
     shared: &Shared,
-    line: &Line,
+    entry: &OpenEntry,
+    minting: Minting,
     head: &Parts,
     body: &Received,
 ) -> Answer {
-    let fields = admit(head, body).await;
+    let fields = read(head, body).await;
     let presented = fields.as_ref().ok().and_then(|fields| fields.get("refresh_token"));
     if let Some(token) = presented.and_then(Value::as_str) {
-        line.update(|state, index| state.journal.entry(index).refresh_token = Some(token.into()));
+        entry.update(|state, place| {
+            let login = state.families.login_of(token);
+            let account = login.map(|login| state.families.account(login));
+            let entry = state.journal.entry(place);
+            (entry.login, entry.account) = (login, account);
+            entry.refresh_token = Some(token.into());
+        });
     }
     let asked = fields.and_then(|fields| {
         validate(&fields).map_err(|errors| Box::new(Answer::field_errors(&errors)))
     });
-    line.update(|state, index| {
+    entry.update(|state, place| {
         let now = shared.now();
+        let asked = match asked {
+            Ok(asked) if state.refused_modes.contains(&asked.mode) => Err(mode_not_allowed()),
+            Ok(asked) => Ok(asked),
+            Err(answer) => Err(*answer),
+        };
         let asked = match asked {
             Ok(asked) => asked,
             Err(answer) => {
-                state.journal.settle(index, RefreshOutcome::Rejected);
-                return *answer;
+                state.journal.settle(place, RefreshOutcome::Rejected);
+                return answer;
             }
         };
         let spending =
-            state.families.exchange(&asked.refresh_token, asked.mode, &state.settings, now);
+            state.families.rotate(&asked.refresh_token, asked.mode, minting, &state.settings, now);
         let (outcome, answer) = match spending {
             Spending::Rotated { access_token, refresh_token } => (
                 RefreshOutcome::Rotated(asked.mode),
@@ -71,13 +83,21 @@ pub(in super::super) async fn exchange(
                 refused(&state.settings, "The refresh token is unknown; log in again."),
             ),
         };
-        state.journal.settle(index, outcome);
+        state.journal.settle(place, outcome);
         answer
     })
 }
 
+fn mode_not_allowed() -> Answer {
+    Answer::error(
+        StatusCode::FORBIDDEN,
+        "mode_not_allowed",
+        "The user can't act in the mode of new_access_token_type.",
+    )
+}
+
 /// The request's fields, if it has the right method and form.
-async fn admit(head: &Parts, body: &Received) -> Result<Value, Box<Answer>> {
+async fn read(head: &Parts, body: &Received) -> Result<Value, Box<Answer>> {
     let refused = match Format::negotiate(head) {
         Err(NoFormat::Unknown) => super::not_found(),
         Err(NoFormat::NotAcceptable) => Answer::error(
@@ -145,5 +165,5 @@ fn is_scope(value: &Value) -> bool {
 }
 
 fn refused(settings: &Settings, message: &str) -> Answer {
-    Answer::error(settings.refused_refresh, "invalid_grant", message)
+    Answer::error(settings.refused_refresh, &settings.refused_refresh_code, message)
 }

@@ -1,4 +1,4 @@
-//! The exchange: validation, rotation, reuse.
+//! The refresh request: validation, rotation, reuse.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use tower_teamup_auth::RequestMode::{Customer, Provider};
 use tower_teamup_auth::testing::{FakeTeamUp, RefreshOutcome, Route};
 
-use crate::client::{Client, exchange, full};
+use crate::client::{Client, full, refresh_request};
 
 #[tokio::test]
 async fn rotates_the_refresh_token_and_binds_the_access_token_to_the_mode() {
@@ -15,7 +15,7 @@ async fn rotates_the_refresh_token_and_binds_the_access_token_to_the_mode() {
     let client = Client::http1();
     let tokens = server.issue_tokens(&[]);
 
-    let answer = client.exchange(&server, tokens.refresh_token().expose(), "provider").await;
+    let answer = client.refresh(&server, tokens.refresh_token().expose(), "provider").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let body = answer.json();
@@ -26,9 +26,11 @@ async fn rotates_the_refresh_token_and_binds_the_access_token_to_the_mode() {
 
     let access = answer.text("access_token");
     assert_eq!(client.get(&server, "/events", &access, Provider).await.status, 200);
-    assert_eq!(client.get(&server, "/events", &access, Customer).await.status, 401);
+    let in_the_wrong_mode = client.get(&server, "/events", &access, Customer).await;
+    assert_eq!(in_the_wrong_mode.status, 403);
+    assert_eq!(in_the_wrong_mode.text("code"), "mode_not_allowed");
 
-    let again = client.exchange(&server, &answer.text("refresh_token"), "customer").await;
+    let again = client.refresh(&server, &answer.text("refresh_token"), "customer").await;
     assert_eq!(again.status, 200);
     assert_eq!((server.refresh_requests(), server.rotations()), (2, 2));
     assert_eq!((server.rotations_of(Customer), server.rotations_of(Provider)), (1, 1));
@@ -44,7 +46,7 @@ async fn a_token_without_a_type_acts_as_a_customer() {
     let client = Client::http1();
     let tokens = server.issue_tokens(&[]);
     let body = json!({ "refresh_token": tokens.refresh_token().expose(), "scope": ["read_write"] });
-    let answer = client.answer(exchange(&server, body)).await;
+    let answer = client.answer(refresh_request(&server, body)).await;
     let access = answer.text("access_token");
     assert_eq!(client.get(&server, "/events", &access, Customer).await.status, 200);
 }
@@ -57,14 +59,14 @@ async fn a_spent_refresh_token_kills_its_family_and_no_other() {
     let others = server.issue_tokens(&[Customer]);
     let spent = tokens.refresh_token().expose();
 
-    let rotated = client.exchange(&server, spent, "provider").await;
-    let reused = client.exchange(&server, spent, "provider").await;
+    let rotated = client.refresh(&server, spent, "provider").await;
+    let reused = client.refresh(&server, spent, "provider").await;
     assert_eq!(reused.status, 400);
     assert_eq!(reused.json()["code"], "invalid_grant");
     assert_eq!((server.double_spends(), server.rejected_refresh_requests()), (1, 0));
 
     // The newest refresh token and every access token of the family are dead.
-    let newest = client.exchange(&server, &rotated.text("refresh_token"), "provider").await;
+    let newest = client.refresh(&server, &rotated.text("refresh_token"), "provider").await;
     assert_eq!(newest.status, 400);
     assert_eq!((server.double_spends(), server.rejected_refresh_requests()), (1, 1));
     let minted = rotated.text("access_token");
@@ -75,7 +77,7 @@ async fn a_spent_refresh_token_kills_its_family_and_no_other() {
     let other = others.access_token(Customer).unwrap().expose();
     assert_eq!(client.get(&server, "/events", other, Customer).await.status, 200);
     assert_eq!(
-        client.exchange(&server, others.refresh_token().expose(), "customer").await.status,
+        client.refresh(&server, others.refresh_token().expose(), "customer").await.status,
         200
     );
 }
@@ -96,10 +98,10 @@ async fn says_in_teamups_form_what_is_wrong_with_a_request() {
         (json!({ "refresh_token": "r", "new_access_token_type": null }), "new_access_token_type"),
         (json!(["refresh_token"]), "non_field_errors"),
     ] {
-        let answer = client.answer(exchange(&server, body.clone())).await;
+        let answer = client.answer(refresh_request(&server, body.clone())).await;
         assert_eq!(answer.status, 400, "{body}");
         let error = answer.json();
-        assert_eq!(error["code"], "invalid", "{body}");
+        assert_eq!(error["code"], "parameter_invalid", "{body}");
         assert_eq!(error["type"], "invalid_request_error", "{body}");
         assert!(error["message"].is_string(), "{body}");
         assert!(error["field_errors"][field][0].is_string(), "{body}: {error}");
@@ -159,16 +161,16 @@ async fn answers_whatever_lifetime_it_is_told_to() {
         if told.is_some() {
             server.set_expires_in(told);
         }
-        let answer = client.exchange(&server, &token, "customer").await;
+        let answer = client.refresh(&server, &token, "customer").await;
         assert_eq!(answer.json()["expires_in"].to_string(), answered);
         token = answer.text("refresh_token");
     }
     server.set_expires_in(None);
     server.set_access_token_lifetime(Some(Duration::from_secs(60)));
-    let answer = client.exchange(&server, &token, "customer").await;
+    let answer = client.refresh(&server, &token, "customer").await;
     assert_eq!(answer.json()["expires_in"], 60);
     server.set_access_token_lifetime(None);
-    let answer = client.exchange(&server, &answer.text("refresh_token"), "customer").await;
+    let answer = client.refresh(&server, &answer.text("refresh_token"), "customer").await;
     assert!(answer.json()["expires_in"].is_null());
 }
 
@@ -182,9 +184,9 @@ async fn refresh_tokens_expire_and_are_refused_with_the_status_asked_for() {
     let client = Client::http1();
     let tokens = server.issue_tokens(&[]);
     server.advance(Duration::from_secs(60));
-    let expired = client.exchange(&server, tokens.refresh_token().expose(), "customer").await;
+    let expired = client.refresh(&server, tokens.refresh_token().expose(), "customer").await;
     assert_eq!(expired.status, 401);
-    let unknown = client.exchange(&server, "never-issued", "customer").await;
+    let unknown = client.refresh(&server, "never-issued", "customer").await;
     assert_eq!(unknown.status, 401);
     assert_eq!(server.rejected_refresh_requests(), 2);
 }
@@ -194,7 +196,7 @@ async fn a_rotation_can_revoke_the_access_token_of_its_mode() {
     let server = FakeTeamUp::builder().rotation_revokes_access_tokens(true).start().await;
     let client = Client::http1();
     let tokens = server.issue_tokens(&[Customer, Provider]);
-    let rotated = client.exchange(&server, tokens.refresh_token().expose(), "customer").await;
+    let rotated = client.refresh(&server, tokens.refresh_token().expose(), "customer").await;
     let access = |mode| tokens.access_token(mode).unwrap().expose().to_owned();
     assert_eq!(client.get(&server, "/echo", &access(Customer), Customer).await.status, 401);
     assert_eq!(client.get(&server, "/echo", &access(Provider), Provider).await.status, 200);

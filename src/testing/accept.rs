@@ -1,0 +1,108 @@
+//! Accepting connections, and serving each of them in a task of its own.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::connection::{Connection, Limits, stops};
+use super::serve::serve;
+use super::settings::Transport;
+use super::shared::Shared;
+
+/// HTTP/2 streams of one connection that may be open at a time.
+const MAX_STREAMS: u32 = 1000;
+
+/// Requests of one HTTP/2 connection that a client may give up before the server takes it for an
+/// attack; a test drops many callers at once.
+const MAX_RESETS: usize = 100_000;
+
+/// Says that the server has stopped, also where its runtime is gone before it was told to.
+struct Running(Arc<Shared>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.update(|state| state.stopped = true);
+    }
+}
+
+/// Accepts connections until the server is told to stop, or nobody is left to tell it.
+pub(super) async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let running = Running(Arc::clone(&shared));
+    let limits = Limits::new(shared.lock().settings.transport.clone());
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let id = shared.update(|state| state.journal.accept());
+                    let connection = Connection::new(id, limits.clone(), stop.clone());
+                    let shared = Arc::clone(&shared);
+                    connections.spawn(async move {
+                        serve_connection(shared, stream, connection.await).await;
+                    });
+                }
+                // Out of file descriptors, most likely: others will be closed in time.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+            Some(_) = connections.join_next() => {}
+            () = stops(&mut stop) => break,
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
+    drop(running);
+    // `stop` is dropped last: `shutdown` waits for it.
+}
+
+/// Speaks HTTP/1.1 or, where the client begins with its preface, HTTP/2 over one connection.
+async fn serve_connection(shared: Arc<Shared>, stream: TcpStream, connection: Connection) {
+    // Without it small answers would wait for the acknowledgement of the one before.
+    let _ = stream.set_nodelay(true);
+    let http = protocols(&connection.limits.transport);
+    let service = {
+        let connection = connection.clone();
+        service_fn(move |request| serve(Arc::clone(&shared), connection.clone(), request))
+    };
+    let mut conversation = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut idle_for_too_long = pin!(connection.idle_for_too_long());
+    loop {
+        tokio::select! {
+            biased;
+            // Whatever ended the connection, the journal says what became of its requests.
+            _ = conversation.as_mut() => return,
+            () = connection.aborted() => return,
+            () = idle_for_too_long.as_mut() => return,
+            () = connection.closing() => conversation.as_mut().graceful_shutdown(),
+        }
+    }
+}
+
+fn protocols(transport: &Transport) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    let mut http2 = http.http2();
+    http2
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_local_error_reset_streams(MAX_RESETS);
+    if let Some(bytes) = transport.http2_stream_window {
+        http2.initial_stream_window_size(bytes);
+    }
+    if let Some(bytes) = transport.http2_connection_window {
+        http2.initial_connection_window_size(bytes);
+    }
+    if transport.http2_adaptive_window {
+        http2.adaptive_window(true);
+    }
+    http
+}
