@@ -1,5 +1,6 @@
 //! Accepting connections, and serving each of them in a task of its own.
 
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,12 +34,23 @@ impl Drop for Running {
 }
 
 /// Accepts connections until the server is told to stop, or nobody is left to tell it.
-pub(super) async fn accept(
+///
+/// Dropped at any time, the future says that the server has stopped, before its first poll too.
+pub(super) fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let running = Running(Arc::clone(&shared));
+    run(running, listener, shared, stop)
+}
+
+async fn run(
+    running: Running,
     listener: TcpListener,
     shared: Arc<Shared>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let running = Running(Arc::clone(&shared));
     let limits = Limits::new(shared.lock().settings.transport.clone());
     let mut connections = JoinSet::new();
     loop {
@@ -76,13 +88,23 @@ async fn serve_connection(shared: Arc<Shared>, stream: TcpStream, connection: Co
     };
     let mut conversation = pin!(http.serve_connection(TokioIo::new(stream), service));
     let mut idle_for_too_long = pin!(connection.idle_for_too_long());
+    let mut announced = false;
     loop {
         tokio::select! {
             biased;
             // Whatever ended the connection, the journal says what became of its requests.
             _ = conversation.as_mut() => return,
             () = connection.aborted() => return,
-            () = idle_for_too_long.as_mut() => return,
+            () = idle_for_too_long.as_mut() => {
+                if announced {
+                    return;
+                }
+                // Closes at once over HTTP/1.1. Over HTTP/2 the client is told first, and has as
+                // much time again to answer.
+                announced = true;
+                conversation.as_mut().graceful_shutdown();
+                idle_for_too_long.set(connection.idle_for_too_long());
+            }
             () = connection.closing() => conversation.as_mut().graceful_shutdown(),
         }
     }

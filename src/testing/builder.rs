@@ -280,7 +280,7 @@ impl FakeTeamUpBuilder {
     }
 
     /// Closes a connection that has had no request for this time, measured by `tokio::time` in the
-    /// server's runtime. Never by default.
+    /// server's runtime. Over HTTP/2 a `GOAWAY` comes first. Never by default.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.settings.transport.idle_timeout = Some(timeout);
         self
