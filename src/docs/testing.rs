@@ -10,9 +10,10 @@
 //! tokio = { version = "1", features = ["macros", "rt", "test-util"] }
 //! ```
 //!
-//! # The test that everybody should have
+//! # An expired token
 //!
-//! The token expires while callers are at work, and nobody notices:
+//! The test that every program needs: the token expires while callers are at work, and no caller
+//! gets a 401.
 //!
 //! ```
 //! use http::StatusCode;
@@ -28,7 +29,7 @@
 //! let teamup = FakeTeamUp::start().await;
 //! teamup.serve_json("/memberships", r#"{"results": []}"#); // what your program asks for
 //!
-//! // Here stands your program: all it needs to know is where TeamUp is.
+//! // Your program: all it needs to know is where TeamUp is.
 //! # async fn program(base_url: String, tokens: tower_teamup_auth::TokenSet) -> Result<Auth<HyperClient>, BoxError> {
 //! # let http_client: HyperClient = hyper_client();
 //! # let credentials = Credentials::builder(RequestMode::Provider)
@@ -57,22 +58,67 @@
 //! # }
 //! ```
 //!
-//! A journal prints as a trace of what the server saw, without a token in it: put it into the message
-//! of an assertion, and a failed test explains itself.
+//! A journal prints as a trace of what the server saw, without a token in it. Put it into the message
+//! of an assertion, so that a failed test shows what happened.
+//!
+//! # A lost answer
+//!
+//! A real server goes on when a client hangs up: the refresh token rotates, and the answer is lost.
+//! So does `FakeTeamUp`. This test holds an answer until the caller has given up, and asserts that no
+//! spent token is sent:
+//!
+//! ```
+//! use http_body_util::Full;
+//! use std::time::Duration;
+//! use tower::{BoxError, ServiceBuilder, ServiceExt};
+//! use tower_teamup_auth::client::{HyperClient, hyper_client};
+//! use tower_teamup_auth::testing::FakeTeamUp;
+//! use tower_teamup_auth::{AuthLayer, Credentials, RequestMode};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let teamup = FakeTeamUp::start().await;
+//! let http_client: HyperClient = hyper_client();
+//! let credentials = Credentials::builder(RequestMode::Provider)
+//!     .base_url(teamup.base_url())
+//!     .tokens(teamup.issue_tokens(&[RequestMode::Provider]))
+//!     .refresh_client(http_client.clone())
+//!     .build()
+//!     .await?;
+//! let api = ServiceBuilder::new().layer(AuthLayer::new(credentials)).service(http_client);
+//! let request = || http::Request::get(teamup.url("/events")).body(Full::default());
+//!
+//! teamup.expire_access_tokens();
+//! let answer = teamup.hold_refresh_answer();
+//! let caller = tokio::spawn(api.clone().oneshot(request()?));
+//! answer.arrived(1).await; // the refresh token has rotated, and the program does not know
+//! caller.abort();
+//! answer.release();
+//!
+//! assert_eq!(api.oneshot(request()?).await?.status(), 200);
+//! assert_eq!((teamup.rotations(), teamup.double_spends()), (1, 0), "{}", teamup.journal());
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # What to test
 //!
-//! | what your users will meet | how to bring it about |
+//! | what users meet | how a test causes it |
 //! | --- | --- |
 //! | a token that expires early | [`expire_access_tokens`](../../testing/struct.FakeTeamUp.html#method.expire_access_tokens) |
 //! | two hours that pass | [`advance`](../../testing/struct.FakeTeamUp.html#method.advance), and a [`Clock::tokio`] that is [shifted](crate::token::Clock::shift_wall) or whose time is paused |
-//! | a login that is withdrawn | [`revoke_everything`](../../testing/struct.FakeTeamUp.html#method.revoke_everything) |
+//! | a login that is revoked | [`revoke_login`](../../testing/struct.FakeTeamUp.html#method.revoke_login), [`revoke_everything`](../../testing/struct.FakeTeamUp.html#method.revoke_everything) |
+//! | two users in one program | [`issue_tokens_to`](../../testing/struct.FakeTeamUp.html#method.issue_tokens_to) for each, then [`mixed_logins`](../../testing/struct.FakeTeamUp.html#method.mixed_logins) is 0 |
+//! | an M2M token that is replaced | [`issue_m2m_of`](../../testing/struct.FakeTeamUp.html#method.issue_m2m_of), [`revoke`](../../testing/struct.FakeTeamUp.html#method.revoke) |
 //! | a new login | [`issue_tokens`](../../testing/struct.FakeTeamUp.html#method.issue_tokens), [`Credentials::log_in`](crate::Credentials::log_in) |
 //! | the refresh endpoint is down, slow, limited, or answers nonsense | [`fail_refresh`](../../testing/struct.FakeTeamUp.html#method.fail_refresh) with a [`Fault`](../../testing/struct.Fault.html) |
-//! | the answer of an exchange is lost on its way back | [`fail_refresh`](../../testing/struct.FakeTeamUp.html#method.fail_refresh) with `Fault::drop_connection().after_rotation()` |
+//! | the answer to a refresh request is lost | [`fail_refresh`](../../testing/struct.FakeTeamUp.html#method.fail_refresh) with `Fault::drop_connection().after_rotation()` |
 //! | the API answers 401, 429, 5xx, or not at all | [`fail_api`](../../testing/struct.FakeTeamUp.html#method.fail_api) |
 //! | a `next` link to another host | [`link_pages_to`](../../testing/struct.FakeTeamUp.html#method.link_pages_to) |
-//! | a request without the business that it needs | [`require_provider`](../../testing/struct.FakeTeamUpBuilder.html#method.require_provider) |
+//! | a mode that the user may not use | [`refuse_mode`](../../testing/struct.FakeTeamUp.html#method.refuse_mode) |
+//! | a route that answers 401 to every token | [`fail_path`](../../testing/struct.FakeTeamUp.html#method.fail_path) |
+//! | a firewall's page, an answer without an end, a closed connection | `Fault::firewall()`, `Fault::last_chunk_missing()`, [`idle_timeout`](../../testing/struct.FakeTeamUpBuilder.html#method.idle_timeout) |
+//! | a request without the provider that it needs | [`require_provider`](../../testing/struct.FakeTeamUpBuilder.html#method.require_provider) |
 //! | a login in the browser | the [`login`](../../testing/login/index.html) pages, which this project drives with a headless Chromium |
 //!
 //! # Without sleeping
@@ -83,13 +129,19 @@
 //! own side there is [`Credentials::subscribe`](crate::Credentials::subscribe), which wakes a test as
 //! soon as a refresh has begun or ended.
 //!
+//! # Without a runtime
+//!
+//! [`start_blocking`](../../testing/struct.FakeTeamUp.html#method.start_blocking) runs the server on a
+//! thread of its own, for synchronous tests and for tests that pause or drop their runtime. The waits
+//! have blocking forms: `wait_for_blocking`, `arrived_blocking`, `shutdown_blocking`.
+//!
 //! # Without a server
 //!
 //! Where a socket is too much, the layer takes any tower service: `tower::service_fn` for the API,
-//! [`refresh_with`](crate::CredentialsBuilder::refresh_with) for the exchange, and `tower_test::mock`
+//! [`refresh_with`](crate::CredentialsBuilder::refresh_with) for the refresh request, and `tower_test::mock`
 //! where readiness matters. The example on the [front page](crate) has no network in it.
 //!
-//! # That no secret is logged
+//! # Secrets in logs
 //!
 //! The tokens of a [`TokenSet`](crate::TokenSet) are known to the test: collect what your program logs
 //! and assert that neither [`AccessToken::expose`](crate::token::AccessToken::expose) nor

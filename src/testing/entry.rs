@@ -59,7 +59,7 @@ pub enum Refusal {
     UnknownToken,
     /// A token whose lifetime is over.
     ExpiredToken,
-    /// A token that was revoked, by hand or with its family.
+    /// A token that was revoked, on its own or with its login.
     RevokedToken,
     /// No `TeamUp-Request-Mode`.
     ModeMissing,

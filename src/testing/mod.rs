@@ -1,10 +1,10 @@
 //! A TeamUp-like server on loopback, for tests: this crate's and yours.
 //!
-//! [`FakeTeamUp`] is a real HTTP server on 127.0.0.1, HTTP/1.1 and HTTP/2 alike, that does what
-//! TeamUp's documentation says of the refresh endpoint and of authorization: tokens that grow old,
-//! are bound to a mode and rotate; a spent refresh token that kills its whole family when it is
-//! sent again; TeamUp's error bodies. A test can break it on purpose, hold requests at the worst
-//! moment, and ask it afterwards what it saw.
+//! [`FakeTeamUp`] is a real HTTP server on 127.0.0.1, over HTTP/1.1 and HTTP/2, that does what
+//! TeamUp's documentation says of the refresh endpoint and of authorization. Tokens expire, are
+//! bound to a mode and rotate; a spent refresh token revokes its whole login when it is sent again;
+//! errors have TeamUp's codes and bodies. A test can break the server on purpose, hold requests at
+//! the worst moment, and ask afterwards what it saw.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -44,15 +44,34 @@
 //!
 //! | place | what |
 //! | --- | --- |
-//! | `POST /api/v2/auth/refresh_access_token` | the exchange, with all of its validation; JSON, urlencoded and multipart in, JSON and XML out |
+//! | `POST /api/v2/auth/refresh_access_token` | the refresh request, with all of its validation; JSON, urlencoded and multipart in, JSON and XML out |
 //! | `/api/v2/auth/oauth/…`, `/api/v2/auth/password_login` | how a user's first tokens are issued: see [`login`] |
+//! | `GET /api/v2/auth/application` | the application of a client id, and its `scoped_providers` |
+//! | `GET /api/v2/auth/profiles` | the modes and providers of a token's user |
 //! | `GET /api/v2/events` | a list in pages, with absolute `next` and `previous` |
 //! | `POST`, `PUT /api/v2/uploads` | takes a body of any size, answers its size and SHA-256 digest |
 //! | any method, `/api/v2/echo` and under it | 200, and what arrived |
-//! | your own | what [`serve_json`](FakeTeamUp::serve_json) put there |
+//! | your own | what [`serve_json`](FakeTeamUp::serve_json) and [`redirect`](FakeTeamUp::redirect) put there |
 //!
-//! Where TeamUp's documentation is silent (which status refuses a refresh token, say) the server
-//! does the likeliest thing, and a [setting](FakeTeamUpBuilder) changes it.
+//! Where TeamUp's documentation is silent (which status refuses a refresh token, for instance) the
+//! server does the likeliest thing, and a [setting](FakeTeamUpBuilder) changes it.
+//!
+//! # How unkind it is
+//!
+//! By default the server goes on with a request whose client has hung up: the refresh token
+//! rotates, and the answer is lost. It sends no `WWW-Authenticate` and no `Retry-After`, because
+//! TeamUp documents neither. These settings make it less kind:
+//!
+//! | setting | what a program meets |
+//! | --- | --- |
+//! | [`workers`](FakeTeamUpBuilder::workers) | idle connections occupy the workers |
+//! | [`request_workers`](FakeTeamUpBuilder::request_workers) | requests wait for those before them |
+//! | [`idle_timeout`](FakeTeamUpBuilder::idle_timeout) | a pooled connection is closed |
+//! | [`close_after_answer`](FakeTeamUpBuilder::close_after_answer) | every connection is closed, without an announcement |
+//! | [`spent_tokens`](FakeTeamUpBuilder::spent_tokens) | what a spent refresh token does to its login |
+//! | [`accept_scheme`](FakeTeamUpBuilder::accept_scheme) | other schemes are refused |
+//! | [`rate_limit`](FakeTeamUpBuilder::rate_limit) | 429 |
+//! | [`http2_stream_window`](FakeTeamUpBuilder::http2_stream_window) | request bodies wait for the server |
 //!
 //! # Without sleeping
 //!
@@ -64,13 +83,18 @@
 //!   socket too, so keep the server and the client in one runtime, as `#[tokio::test]` does.
 //! - **Requests are held**: [`hold_refresh`](FakeTeamUp::hold_refresh) and its like stop requests
 //!   at a chosen point until the test lets them go, and tell how many have arrived.
-//! - **The journal wakes you**: [`wait_for`](FakeTeamUp::wait_for) returns as soon as the server
-//!   has seen what you wait for.
+//! - **The journal wakes the test**: [`wait_for`](FakeTeamUp::wait_for) returns as soon as the
+//!   server has seen what the test waits for. It panics after a
+//!   [limit](FakeTeamUpBuilder::wait_limit) of real time and shows the journal.
 //!
-//! # Breaking it
+//! A test without a runtime, or one that drops its runtime, runs the server on a thread of its own
+//! with [`start_blocking`](FakeTeamUp::start_blocking).
+//!
+//! # Faults
 //!
 //! A [`Fault`] is handed to [`fail_refresh`](FakeTeamUp::fail_refresh) or
-//! [`fail_api`](FakeTeamUp::fail_api) and meets the next request of that kind:
+//! [`fail_api`](FakeTeamUp::fail_api) and meets the next request of that kind, or every request for
+//! one path with [`fail_path`](FakeTeamUp::fail_path):
 //!
 //! ```
 //! use http::StatusCode;
@@ -80,14 +104,16 @@
 //! # async fn main() {
 //! let server = FakeTeamUp::start().await;
 //! server.fail_refresh(Fault::status(StatusCode::BAD_GATEWAY)); // once
-//! server.fail_every_api(Fault::unauthorized()); // until `clear_faults`
+//! server.fail_path("/reports", Fault::unauthorized()); // until `clear_faults`
 //! # }
 //! ```
 //!
 //! # Asserting on what it saw
 //!
 //! [`Journal`] keeps every request with what came of it, and counts. Mark each call with a
-//! [`CALLER`] header, and it tells repeats from new calls:
+//! [`CALLER`] header, and it tells retries from new calls. It knows the
+//! [login](Entry::login) of every token, and so whether a retry [mixed](Journal::mixed_logins) two
+//! of them:
 //!
 //! ```
 //! # use tower_teamup_auth::testing::FakeTeamUp;
@@ -97,6 +123,7 @@
 //! // … after the program under test ran …
 //! assert_eq!(server.double_spends(), 0, "{}", server.journal());
 //! assert_eq!(server.unauthorized_to_caller(), 0, "{}", server.journal());
+//! assert_eq!(server.mixed_logins(), 0, "{}", server.journal());
 //! # }
 //! ```
 

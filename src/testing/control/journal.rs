@@ -14,7 +14,7 @@ impl FakeTeamUp {
     }
 
     /// Does this text hold a token that this server has issued: a refresh token, an access token, an
-    /// M2M token, alive or not? For asserting that a log, an error or another server's mail holds
+    /// M2M token, valid or not? For asserting that a log, an error or another server's mail holds
     /// none.
     ///
     /// ```
