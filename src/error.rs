@@ -15,13 +15,14 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// What this crate itself has to say when something went wrong.
 ///
 /// Errors of the inner service are never wrapped in it: they reach the caller as they came. Through
-/// a tower stack this type arrives boxed, so downcast to ask it:
+/// a tower stack this type arrives boxed, and beside a 401 it stands in the response's extensions, so
+/// [find](Error::find) it to ask it:
 ///
 /// ```
 /// use tower_teamup_auth::{BoxError, Error};
 ///
 /// fn must_log_in_again(error: &BoxError) -> bool {
-///     error.downcast_ref::<Error>().is_some_and(Error::is_login_required)
+///     Error::find(error).is_some_and(Error::is_login_required)
 /// }
 /// ```
 ///
@@ -331,6 +332,27 @@ impl Error {
         matches!(self.0.kind, Kind::RouteRefused)
     }
 
+    /// Finds this crate's error in whatever a call ended with: in an error, however it is boxed and
+    /// whatever wraps it, or beside the 401 in the extensions of a response.
+    ///
+    /// ```
+    /// use tower_teamup_auth::{BoxError, Error};
+    ///
+    /// fn must_log_in_again<B>(answer: &Result<http::Response<B>, BoxError>) -> bool {
+    ///     let error = match answer {
+    ///         Ok(response) => Error::find(response),
+    ///         Err(error) => Error::find(error),
+    ///     };
+    ///     error.is_some_and(Error::is_login_required)
+    /// }
+    /// ```
+    ///
+    /// It takes an `http::Response`, its extensions, a [`BoxError`], a `dyn std::error::Error`, and with
+    /// the features of those crates a `reqwest::Response` and a `reqwest_middleware::Error`.
+    pub fn find(place: &(impl MayHoldError + ?Sized)) -> Option<&Error> {
+        place.find_error()
+    }
+
     /// How long it makes no sense to try again: until the backoff of a failed refresh is over, or
     /// what the endpoint asked for (`Retry-After`, RFC 9110 section 10.2.3).
     pub fn retry_after(&self) -> Option<Duration> {
@@ -492,5 +514,152 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// Where [`Error::find`] looks.
+pub trait MayHoldError: sealed::Sealed {
+    #[doc(hidden)]
+    fn find_error(&self) -> Option<&Error>;
+}
+
+mod sealed {
+    #[allow(unnameable_types, reason = "so that nobody else implements the trait above it")]
+    pub trait Sealed {}
+}
+
+/// Follows the sources of an error, and what hides some of them.
+fn find_in<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        // Both show the source of what they hold, and not what they hold.
+        if let Some(held) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            return find_in(held);
+        }
+        #[cfg(feature = "reqwest-middleware")]
+        if let Some(reqwest_middleware::Error::Middleware(held)) = error.downcast_ref() {
+            return held.chain().find_map(find_in);
+        }
+        next = error.source();
+    }
+    None
+}
+
+impl sealed::Sealed for dyn StdError {}
+impl MayHoldError for dyn StdError {
+    fn find_error(&self) -> Option<&Error> {
+        find_in(self)
+    }
+}
+
+impl sealed::Sealed for dyn StdError + Send {}
+impl MayHoldError for dyn StdError + Send {
+    fn find_error(&self) -> Option<&Error> {
+        find_in(self)
+    }
+}
+
+impl sealed::Sealed for dyn StdError + Send + Sync {}
+impl MayHoldError for dyn StdError + Send + Sync {
+    fn find_error(&self) -> Option<&Error> {
+        find_in(self)
+    }
+}
+
+impl sealed::Sealed for BoxError {}
+impl MayHoldError for BoxError {
+    fn find_error(&self) -> Option<&Error> {
+        find_in(&**self)
+    }
+}
+
+impl sealed::Sealed for http::Extensions {}
+impl MayHoldError for http::Extensions {
+    fn find_error(&self) -> Option<&Error> {
+        self.get()
+    }
+}
+
+impl<B> sealed::Sealed for http::Response<B> {}
+impl<B> MayHoldError for http::Response<B> {
+    fn find_error(&self) -> Option<&Error> {
+        self.extensions().get()
+    }
+}
+
+#[cfg(feature = "reqwest")]
+impl sealed::Sealed for reqwest::Response {}
+#[cfg(feature = "reqwest")]
+impl MayHoldError for reqwest::Response {
+    fn find_error(&self) -> Option<&Error> {
+        self.extensions().get()
+    }
+}
+
+#[cfg(feature = "reqwest-middleware")]
+impl sealed::Sealed for reqwest_middleware::Error {}
+#[cfg(feature = "reqwest-middleware")]
+impl MayHoldError for reqwest_middleware::Error {
+    fn find_error(&self) -> Option<&Error> {
+        find_in(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Wrapped(BoxError);
+
+    impl fmt::Display for Wrapped {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("wrapped")
+        }
+    }
+
+    impl StdError for Wrapped {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&*self.0)
+        }
+    }
+
+    #[test]
+    fn an_error_is_found_wherever_it_is() {
+        let own = Error::login_changed();
+        let is_found = |place: &BoxError| {
+            Error::find(place).is_some_and(|found| found.is(&own))
+                && Error::find(&**place).is_some_and(|found| found.is(&own))
+        };
+        let wrapped = || -> BoxError { Box::new(Wrapped(own.clone().into())) };
+        assert!(is_found(&own.clone().into()));
+        assert!(is_found(&wrapped()));
+        assert!(is_found(&Box::new(std::io::Error::other(own.clone())).into()));
+        assert!(is_found(&Box::new(std::io::Error::other(wrapped())).into()));
+        assert!(!is_found(&"another".into()));
+        assert!(!is_found(&Box::new(std::io::Error::from(std::io::ErrorKind::Other)).into()));
+
+        let mut response = http::Response::new(());
+        assert!(Error::find(&response).is_none());
+        response.extensions_mut().insert(own.clone());
+        assert!(Error::find(&response).is_some_and(|found| found.is(&own)));
+        assert!(Error::find(response.extensions()).is_some_and(|found| found.is(&own)));
+    }
+
+    #[cfg(feature = "reqwest-middleware")]
+    #[test]
+    fn an_error_is_found_below_a_middleware() {
+        let own = Error::login_changed();
+        for error in [own.clone().into(), Box::new(Wrapped(own.clone().into())) as BoxError] {
+            let error = reqwest_middleware::Error::middleware(Wrapped(error));
+            assert!(Error::find(&error).is_some_and(|found| found.is(&own)));
+            let outer: BoxError = Box::new(Wrapped(Box::new(error)));
+            assert!(Error::find(&outer).is_some_and(|found| found.is(&own)));
+        }
+        let bare = reqwest_middleware::Error::middleware(own.clone());
+        assert!(Error::find(&bare).is_some_and(|found| found.is(&own)));
     }
 }

@@ -120,7 +120,7 @@ pub mod token;
 #[cfg(feature = "testing")]
 pub use credentials::RefreshStep;
 pub use credentials::{Credentials, CredentialsBuilder, status};
-pub use error::{BoxError, Error};
+pub use error::{BoxError, Error, MayHoldError};
 pub use headers::{AuthScheme, PROVIDER_ID, ProviderId, REQUEST_MODE, RequestMode};
 pub use middleware::{Auth, AuthLayer, ResponseBody, ResponseFuture};
 #[cfg(feature = "metrics")]

@@ -76,8 +76,9 @@ pub(crate) use erased::DynRefresh;
 pub use error::{ApiError, FailureClass, RefreshError};
 pub use refresh_client::{HttpService, RefreshClient};
 pub use request::RefreshEncoding;
+pub(crate) use response::retry_after;
 #[cfg(fuzzing)]
-pub(crate) use response::{BodyEnd, RawResponse, decode, retry_after};
+pub(crate) use response::{BodyEnd, RawResponse, decode};
 pub(crate) use transport::{Transport, is_refresh_request};
 
 

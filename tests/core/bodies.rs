@@ -36,7 +36,9 @@ where
     let client = client(&good(&server).await, &server);
     server.expire_everything();
     let response = client.clone().oneshot(post(body)).await.unwrap();
-    assert!(response.extensions().get::<Error>().is_none());
+    let reason = Error::find(&response);
+    assert!(reason.is_none_or(Error::is_retryable_by_caller), "{reason:?}");
+    assert_eq!(reason.is_some(), response.status() == StatusCode::UNAUTHORIZED);
     let seen = server.seen_calls();
     // Repeated or not, the token was renewed: the next request finds it.
     assert_eq!(status(&client).await, StatusCode::OK);

@@ -12,18 +12,23 @@ use crate::witness::Heard;
 
 const REFUSED: Call = Call::Answered(401, &[]);
 
+/// Another route for each `route`, so that none of them is remembered yet.
+fn get_route(route: impl std::fmt::Display) -> http::Request<Body> {
+    get(&format!("/events/route-{route}"))
+}
+
 #[tokio::test(start_paused = true)]
 async fn p3_server_that_answers_401_for_ever_gets_each_request_twice_at_most() {
     let server = Server::new();
     server.every_call(REFUSED);
     let client = client(&good(&server).await, &server);
     for request in 1..=4 {
-        let response = send(&client, get("/events")).await.unwrap();
+        let response = send(&client, get_route(request)).await.unwrap();
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(server.seen_calls().len(), 2 * request);
         assert_eq!(server.granted(), request);
     }
-    // The first send and the repeat of each carry different tokens, the newest each time.
+    // The first send and the retry of each carry different tokens, the newest each time.
     let calls = server.seen_calls();
     let tokens: Vec<_> = calls.iter().map(|seen| seen.token().unwrap()).collect();
     for (index, pair) in tokens.chunks(2).enumerate() {
@@ -33,19 +38,54 @@ async fn p3_server_that_answers_401_for_ever_gets_each_request_twice_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn b5_a_route_that_refuses_fresh_tokens_is_polled_for_ten_minutes() {
+    let server = Server::new();
+    server.every_call(REFUSED);
+    let client = client(&good(&server).await, &server);
+    for second in 0..600 {
+        let answer = send(&client, get("/reports")).await;
+        assert!(reason(&answer).is_route_refused(), "at {second} s: {}", reason(&answer));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(server.granted(), 5);
+    assert_eq!(server.seen_calls().len(), 605);
+
+    // A token that was truly revoked is refreshed and the request retried at once.
+    server.expire_everything();
+    server.every_call(Call::Judged);
+    let response = send(&client, get("/events")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(server.granted(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn b5_any_other_answer_clears_a_route_that_refused_fresh_tokens() {
+    let server = Server::new();
+    server.next_calls([REFUSED, REFUSED, REFUSED, Call::Answered(404, &[])]);
+    let client = client(&good(&server).await, &server);
+    send(&client, get("/reports/7?page=1")).await.unwrap();
+    send(&client, get("/reports/8")).await.unwrap();
+    assert_eq!((server.granted(), server.seen_calls().len()), (1, 3));
+    assert_eq!(send(&client, get("/reports/9")).await.unwrap().status(), StatusCode::NOT_FOUND);
+    server.expire_everything();
+    assert_eq!(send(&client, get("/reports/7")).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(server.granted(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn p3_storm_guard_refuses_the_fifth_exchange_within_30_s_and_opens_again() {
     let trace = Heard::start();
     let server = Server::new();
     server.every_call(REFUSED);
     let client = client(&good(&server).await, &server);
     let stopwatch = Stopwatch::start();
-    for _ in 0..4 {
-        send(&client, get("/events")).await.unwrap();
+    for route in 0..4 {
+        send(&client, get_route(route)).await.unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     assert_eq!(trace.count("storm guard"), 0);
     for refused in 1..=10 {
-        let answer = send(&client, get("/events")).await;
+        let answer = send(&client, get_route(refused + 3)).await;
         assert!(reason(&answer).is_refresh_limited());
         assert!(reason(&answer).is_transient());
         assert_eq!((server.granted(), server.seen_calls().len()), (4, 8 + refused));
@@ -55,14 +95,13 @@ async fn p3_storm_guard_refuses_the_fifth_exchange_within_30_s_and_opens_again()
 
     // Right before the first of the four leaves the window, and right after.
     tokio::time::sleep(Duration::from_millis(29_990) - stopwatch.elapsed()).await;
-    assert!(reason(&send(&client, get("/events")).await).is_refresh_limited());
+    assert!(reason(&send(&client, get_route("a")).await).is_refresh_limited());
     tokio::time::sleep(Duration::from_millis(30_010) - stopwatch.elapsed()).await;
-    let response = send(&client, get("/events")).await.unwrap();
-    assert!(response.extensions().get::<Error>().is_none());
+    send(&client, get_route("b")).await.unwrap();
     assert_eq!(server.granted(), 5);
 
     // The window slides: the next one waits for the second of the four.
-    assert!(reason(&send(&client, get("/events")).await).is_refresh_limited());
+    assert!(reason(&send(&client, get_route("c")).await).is_refresh_limited());
     tokio::time::sleep(Duration::from_secs(60)).await;
     server.every_call(Call::Judged);
     assert_eq!(status(&client).await, StatusCode::OK);
@@ -74,8 +113,8 @@ async fn p3_open_storm_guard_leaves_requests_alone_that_are_not_answered_401() {
     server.next_calls(std::iter::repeat_n(REFUSED, 8));
     let credentials = good(&server).await;
     let client = client(&credentials, &server);
-    for _ in 0..4 {
-        send(&client, get("/events")).await.unwrap();
+    for route in 0..4 {
+        send(&client, get_route(route)).await.unwrap();
     }
     assert_eq!(status(&client).await, StatusCode::OK);
     // A first token for the other mode, and a refresh that the program asks for, are no storm.
@@ -91,19 +130,19 @@ async fn p3_refresh_that_queued_before_the_guard_opened_is_refused_too() {
     server.every_call(REFUSED);
     let credentials = good(&server).await;
     let client = client(&credentials, &server);
-    for _ in 0..3 {
-        send(&client, get("/events")).await.unwrap();
+    for route in 0..3 {
+        send(&client, get_route(route)).await.unwrap();
     }
     server.exchanges().hold();
     let fourth = tokio::spawn({
         let client = client.clone();
-        async move { send(&client, get("/events")).await }
+        async move { send(&client, get_route("fourth")).await }
     });
     server.exchanges().arrived(4).await;
     let fifth = tokio::spawn(async move { send(&client, get_as(Customer, "/events")).await });
     settle().await;
     server.exchanges().open();
-    assert!(fourth.await.unwrap().unwrap().extensions().get::<Error>().is_none());
+    assert!(reason(&fourth.await.unwrap()).is_route_refused());
     assert!(reason(&fifth.await.unwrap()).is_refresh_limited());
     assert_eq!(server.granted(), 4);
     assert_eq!(trace.count("storm guard refused a refresh mode=\"customer\""), 1);
@@ -122,11 +161,11 @@ async fn p3_the_guard_is_configurable() {
         .await
         .unwrap();
     let client = client(&credentials, &server);
-    send(&client, get("/events")).await.unwrap();
-    let error = reason(&send(&client, get("/events")).await);
+    send(&client, get_route(0)).await.unwrap();
+    let error = reason(&send(&client, get_route(1)).await);
     assert!(error.to_string().contains("number 2 within 5 s"), "{error}");
     tokio::time::sleep(Duration::from_secs(5)).await;
-    send(&client, get("/events")).await.unwrap();
+    send(&client, get_route(2)).await.unwrap();
     assert_eq!(server.granted(), 2);
 }
 
@@ -194,7 +233,7 @@ async fn a_401_for_insufficient_scope_passes_and_costs_no_refresh() {
 
     const INVALID: &[(&str, &str)] = &[("www-authenticate", "Bearer error=\"invalid_token\"")];
     server.every_call(Call::Answered(401, INVALID));
-    send(&client, get("/events")).await.unwrap();
+    send(&client, get("/others")).await.unwrap();
     assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 3));
 }
 

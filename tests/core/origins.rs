@@ -5,12 +5,14 @@ use http::{HeaderValue, Request, StatusCode};
 use tower::{Layer, ServiceBuilder, ServiceExt};
 use tower_http::follow_redirect::FollowRedirectLayer;
 use tower_teamup_auth::refresh::HttpService;
-use tower_teamup_auth::{AuthLayer, PROVIDER_ID, ProviderId, REQUEST_MODE};
+use tower_teamup_auth::{AuthLayer, Error, PROVIDER_ID, ProviderId, REQUEST_MODE};
 
 use crate::support::server::{Call, Server};
+use crate::readiness::Checked;
 use crate::support::*;
+use crate::witness::Heard;
 
-const ELSEWHERE: [&str; 12] = [
+const ELSEWHERE: [&str; 11] = [
     "https://evil.test/api/v2/events?page=2",
     "https://api.test.evil.test/api/v2/events",
     "https://evil-api.test/api/v2/events",
@@ -22,7 +24,6 @@ const ELSEWHERE: [&str; 12] = [
     "https://api.test@evil.test/api/v2/events",
     "https://someone@api.test/api/v2/events",
     "wss://api.test/api/v2/events",
-    "/api/v2/events",
 ];
 
 fn to(uri: &str) -> Request<Body> {
@@ -44,6 +45,65 @@ async fn p4_request_to_elsewhere_passes_untouched() {
         assert_eq!((seen.uri.to_string().as_str(), seen.headers.len()), (uri, 1), "{uri}");
         assert_eq!(seen.headers["x-mine"], "kept");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p4_a_relative_uri_is_an_error_before_anything_is_sent() {
+    let server = Server::new();
+    let client = client(&good(&server).await, &server);
+    for uri in ["/api/v2/events", "*", "api.test:443"] {
+        let error = failure(send(&client, to(uri)).await);
+        assert!(error.is_invalid_request() && error.to_string().contains("is relative"), "{error}");
+    }
+    // One that authorizes itself is nobody's business but its own.
+    let mut own = to("/api/v2/events");
+    own.headers_mut().insert("authorization", HeaderValue::from_static("Basic eA=="));
+    send(&client, own).await.unwrap();
+    assert_eq!(server.seen_calls().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn e2_a_request_whose_host_is_another_passes_through_with_a_warning() {
+    let trace = Heard::start();
+    let server = Server::new();
+    server.every_call(Call::Answered(200, &[]));
+    let client = client(&good(&server).await, &server);
+    for (host, has_token) in [
+        ("evil.example", false),
+        ("api.test:80", false),
+        ("api.test.", true),
+        ("API.test:443", true),
+    ] {
+        let mut request = get("/events");
+        request.headers_mut().insert("host", HeaderValue::from_static(host));
+        send(&client, request).await.unwrap();
+        let seen = server.seen_calls().pop().unwrap();
+        assert_eq!(seen.headers.contains_key("authorization"), has_token, "{host}");
+        assert_eq!(seen.headers["host"], host);
+    }
+    let warned = trace.lines("request passed through without a token");
+    assert_eq!(warned.len(), 2, "{warned:?}");
+    assert!(warned.iter().all(|line| line.contains("WARN") && line.contains("Host")), "{warned:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn e5_a_foreign_hop_passes_through_per_request() {
+    let server = Server::new();
+    server.every_call(Call::Answered(200, &[]));
+    let client = AuthLayer::per_request().layer(Checked::new(server.clone()));
+    // Before any credentials are known, the request has forgotten its own.
+    let forgotten = client.clone().oneshot(to("https://elsewhere.test/")).await.unwrap_err();
+    assert!(Error::find(&forgotten).is_some_and(Error::is_invalid_request));
+    let mut own = get("/events");
+    own.extensions_mut().insert(good(&server).await);
+    client.clone().oneshot(own).await.unwrap();
+
+    let hop = client.clone().oneshot(to("https://elsewhere.test/")).await.unwrap();
+    assert_eq!(hop.status(), StatusCode::OK);
+    assert!(server.seen_calls().pop().unwrap().headers.is_empty());
+    let forgotten = client.oneshot(get("/events")).await.unwrap_err();
+    assert!(Error::find(&forgotten).is_some_and(Error::is_invalid_request));
+    assert_eq!(server.seen_calls().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,7 +21,6 @@ use self::body::{Format, Text, declared_format, is_compressed};
 pub(super) use self::document::DocumentScanner;
 use self::fields::{Field, Malformed, TokenFields};
 pub(crate) use self::raw::{BODY_LIMIT, BodyEnd, RawResponse};
-#[cfg(fuzzing)]
 pub(crate) use self::retry_after::retry_after;
 use super::RefreshResponse;
 use super::error::{FailureClass, RefreshError};
