@@ -3,7 +3,7 @@
 mod builder;
 mod connector;
 mod proxy;
-#[cfg(test)]
+#[cfg(all(test, heavy_tests))]
 mod tests;
 mod tls;
 

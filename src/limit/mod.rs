@@ -44,7 +44,7 @@ mod future;
 mod layer;
 mod limiter;
 mod service;
-#[cfg(test)]
+#[cfg(all(test, heavy_tests))]
 mod tests;
 
 pub use future::ResponseFuture;

@@ -60,7 +60,8 @@ impl Challenges {
             return self.read_parameter(reader);
         }
         // A scheme; with nothing after it, with a token68, or with its first parameter.
-        *self = Challenges { is_bearer: name.eq_ignore_ascii_case(b"bearer"), ..Default::default() };
+        *self =
+            Challenges { is_bearer: name.eq_ignore_ascii_case(b"bearer"), ..Default::default() };
         let spaces = reader.skip_spaces();
         if reader.ends_element() {
             return Some(());
@@ -198,7 +199,6 @@ fn is_tchar(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use proptest::prelude::*;
 
     use super::*;
 
@@ -261,107 +261,119 @@ mod tests {
         assert!(!says_so(&[b"Bearer realm=Z\xfcrich, error=\"insufficient_scope\""]), "no token");
     }
 
-    /// Names and values that `insufficient_scope` turns on, beside any others.
-    fn token() -> impl Strategy<Value = Vec<u8>> {
-        prop_oneof![
-            2 => prop::sample::select(vec![
-                &b"error"[..], b"ERROR", b"Bearer", b"bearer", b"Basic", b"scope", b"insufficient_scope",
-            ])
-            .prop_map(<[u8]>::to_vec),
-            1 => "[!#$%&'*+.^_`|~0-9a-zA-Z-]{1,12}".prop_map(String::into_bytes),
-        ]
-    }
+    /// Challenges of the whole grammar, made at random.
+    #[cfg(heavy_tests)]
+    mod grammar {
+        use proptest::prelude::*;
 
-    fn spaces() -> impl Strategy<Value = Vec<u8>> {
-        "[ \t]{0,2}".prop_map(String::into_bytes)
-    }
+        use super::*;
 
-    /// A value and one way to write it.
-    fn value() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
-        let plain = token().prop_map(|value| (value.clone(), value));
-        let text = prop_oneof![
-            Just(b"insufficient_scope".to_vec()),
-            prop::collection::vec(
-                any::<u8>().prop_filter("quotable", |byte| {
-                    *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f)
-                }),
-                0..20
-            ),
-        ];
-        let quoted = (text, any::<u64>()).prop_map(|(value, escapes)| {
-            let mut written = vec![b'"'];
-            for (at, byte) in value.iter().enumerate() {
-                if matches!(byte, b'"' | b'\\') || escapes >> (at % 64) & 1 == 1 {
-                    written.push(b'\\');
-                }
-                written.push(*byte);
-            }
-            written.push(b'"');
-            (value, written)
-        });
-        prop_oneof![plain, quoted]
-    }
-
-    /// One parameter: its name, its value, and one way to write it.
-    fn parameter() -> impl Strategy<Value = (Vec<u8>, Vec<u8>, Vec<u8>)> {
-        (token(), spaces(), spaces(), value()).prop_map(|(name, before, after, (value, text))| {
-            let written = [&name[..], &before, b"=", &after, &text].concat();
-            (name, value, written)
-        })
-    }
-
-    /// One challenge: whether it says "insufficient scope", and its elements.
-    fn challenge() -> impl Strategy<Value = (bool, Vec<Vec<u8>>)> {
-        let token68 = "[0-9a-zA-Z._~+/-]{1,12}={0,3}".prop_map(String::into_bytes);
-        let content = prop_oneof![
-            1 => token68.prop_map(|text| (Vec::new(), vec![text])),
-            4 => prop::collection::vec(parameter(), 0..5).prop_map(|parameters| {
-                let written = parameters.iter().map(|(_, _, written)| written.clone()).collect();
-                (parameters, written)
-            }),
-        ];
-        (token(), content, 1..3_usize).prop_map(|(scheme, (parameters, mut elements), spaces)| {
-            let is_error = |name: &[u8]| name.eq_ignore_ascii_case(b"error");
-            let first = parameters.iter().find(|(name, ..)| is_error(name));
-            let says_so = first.is_some_and(|(_, value, _)| value == b"insufficient_scope");
-            let says_so = says_so && scheme.eq_ignore_ascii_case(b"bearer");
-            let mut start = scheme;
-            if !elements.is_empty() {
-                start.extend(vec![b' '; spaces]);
-                start.extend(elements.remove(0));
-            }
-            elements.insert(0, start);
-            (says_so, elements)
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn every_challenge_of_the_grammar_is_read(
-            challenges in prop::collection::vec(challenge(), 0..4),
-            separators in prop::collection::vec((spaces(), 1..3_usize, spaces(), any::<bool>()), 32),
-        ) {
-            let expected = challenges.iter().any(|(says_so, _)| *says_so);
-            let elements: Vec<_> = challenges.into_iter().flat_map(|(_, elements)| elements).collect();
-            let mut fields = vec![Vec::new()];
-            for (element, (before, commas, after, is_field)) in elements.iter().zip(&separators) {
-                if *is_field {
-                    fields.push(Vec::new());
-                }
-                let field = fields.last_mut().unwrap();
-                field.extend([&before[..], element, after, &vec![b','; *commas]].concat());
-            }
-            prop_assume!(elements.len() <= separators.len());
-            let fields: Vec<&[u8]> = fields.iter().map(|field| &field[..]).collect();
-            prop_assert_eq!(says_so(&fields), expected, "{:?}", fields);
+        /// Names and values that `insufficient_scope` turns on, beside any others.
+        fn token() -> impl Strategy<Value = Vec<u8>> {
+            prop_oneof![
+                2 => prop::sample::select(vec![
+                    &b"error"[..], b"ERROR", b"Bearer", b"bearer", b"Basic", b"scope", b"insufficient_scope",
+                ])
+                .prop_map(<[u8]>::to_vec),
+                1 => "[!#$%&'*+.^_`|~0-9a-zA-Z-]{1,12}".prop_map(String::into_bytes),
+            ]
         }
 
-        #[test]
-        fn nothing_makes_it_panic(field in prop::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok(value) = HeaderValue::from_bytes(&field) {
-                let mut headers = HeaderMap::new();
-                headers.append(WWW_AUTHENTICATE, value);
-                let _ = insufficient_scope(&headers);
+        fn spaces() -> impl Strategy<Value = Vec<u8>> {
+            "[ \t]{0,2}".prop_map(String::into_bytes)
+        }
+
+        /// A value and one way to write it.
+        fn value() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+            let plain = token().prop_map(|value| (value.clone(), value));
+            let text = prop_oneof![
+                Just(b"insufficient_scope".to_vec()),
+                prop::collection::vec(
+                    any::<u8>().prop_filter("quotable", |byte| {
+                        *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f)
+                    }),
+                    0..20
+                ),
+            ];
+            let quoted = (text, any::<u64>()).prop_map(|(value, escapes)| {
+                let mut written = vec![b'"'];
+                for (at, byte) in value.iter().enumerate() {
+                    if matches!(byte, b'"' | b'\\') || escapes >> (at % 64) & 1 == 1 {
+                        written.push(b'\\');
+                    }
+                    written.push(*byte);
+                }
+                written.push(b'"');
+                (value, written)
+            });
+            prop_oneof![plain, quoted]
+        }
+
+        /// One parameter: its name, its value, and one way to write it.
+        fn parameter() -> impl Strategy<Value = (Vec<u8>, Vec<u8>, Vec<u8>)> {
+            (token(), spaces(), spaces(), value()).prop_map(
+                |(name, before, after, (value, text))| {
+                    let written = [&name[..], &before, b"=", &after, &text].concat();
+                    (name, value, written)
+                },
+            )
+        }
+
+        /// One challenge: whether it says "insufficient scope", and its elements.
+        fn challenge() -> impl Strategy<Value = (bool, Vec<Vec<u8>>)> {
+            let token68 = "[0-9a-zA-Z._~+/-]{1,12}={0,3}".prop_map(String::into_bytes);
+            let content = prop_oneof![
+                1 => token68.prop_map(|text| (Vec::new(), vec![text])),
+                4 => prop::collection::vec(parameter(), 0..5).prop_map(|parameters| {
+                    let written = parameters.iter().map(|(_, _, written)| written.clone()).collect();
+                    (parameters, written)
+                }),
+            ];
+            (token(), content, 1..3_usize).prop_map(
+                |(scheme, (parameters, mut elements), spaces)| {
+                    let is_error = |name: &[u8]| name.eq_ignore_ascii_case(b"error");
+                    let first = parameters.iter().find(|(name, ..)| is_error(name));
+                    let says_so = first.is_some_and(|(_, value, _)| value == b"insufficient_scope");
+                    let says_so = says_so && scheme.eq_ignore_ascii_case(b"bearer");
+                    let mut start = scheme;
+                    if !elements.is_empty() {
+                        start.extend(vec![b' '; spaces]);
+                        start.extend(elements.remove(0));
+                    }
+                    elements.insert(0, start);
+                    (says_so, elements)
+                },
+            )
+        }
+
+        proptest! {
+            #[test]
+            fn every_challenge_of_the_grammar_is_read(
+                challenges in prop::collection::vec(challenge(), 0..4),
+                separators in prop::collection::vec((spaces(), 1..3_usize, spaces(), any::<bool>()), 32),
+            ) {
+                let expected = challenges.iter().any(|(says_so, _)| *says_so);
+                let elements: Vec<_> = challenges.into_iter().flat_map(|(_, elements)| elements).collect();
+                let mut fields = vec![Vec::new()];
+                for (element, (before, commas, after, is_field)) in elements.iter().zip(&separators) {
+                    if *is_field {
+                        fields.push(Vec::new());
+                    }
+                    let field = fields.last_mut().unwrap();
+                    field.extend([&before[..], element, after, &vec![b','; *commas]].concat());
+                }
+                prop_assume!(elements.len() <= separators.len());
+                let fields: Vec<&[u8]> = fields.iter().map(|field| &field[..]).collect();
+                prop_assert_eq!(says_so(&fields), expected, "{:?}", fields);
+            }
+
+            #[test]
+            fn nothing_makes_it_panic(field in prop::collection::vec(any::<u8>(), 0..200)) {
+                if let Ok(value) = HeaderValue::from_bytes(&field) {
+                    let mut headers = HeaderMap::new();
+                    headers.append(WWW_AUTHENTICATE, value);
+                    let _ = insufficient_scope(&headers);
+                }
             }
         }
     }
