@@ -14,7 +14,7 @@ use metrics::{LocalRecorderGuard, Unit};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_teamup_auth::RequestMode::{Customer, Provider};
-use tower_teamup_auth::store::{MemoryStore, StoreError, Stored, TokenStore};
+use tower_teamup_auth::store::{Attempt, Expected, MemoryStore, StoreError, StoredRecord, TokenStore};
 use tower_teamup_auth::testing::{FakeTeamUp, Fault};
 use tower_teamup_auth::token::Clock;
 use tower_teamup_auth::{
@@ -98,30 +98,34 @@ impl Failing {
 impl TokenStore for Failing {
     type Lease = <MemoryStore as TokenStore>::Lease;
 
-    async fn load(&self) -> Result<Stored, StoreError> {
+    async fn load(&self) -> Result<Option<StoredRecord>, StoreError> {
         self.inner.load().await
     }
 
-    async fn lock(&self) -> Result<Self::Lease, StoreError> {
-        self.inner.lock().await
+    async fn try_acquire(&self) -> Result<Attempt<Self::Lease>, StoreError> {
+        self.inner.try_acquire().await
+    }
+
+    async fn release(&self, lease: Self::Lease) -> Result<(), StoreError> {
+        self.inner.release(lease).await
     }
 
     async fn save(
         &self,
         lease: &Self::Lease,
-        over: Option<u64>,
-        tokens: &TokenSet,
+        expected: Expected,
+        record: &StoredRecord,
     ) -> Result<(), StoreError> {
         let left = self.writes_to_fail.load(Ordering::SeqCst);
         if left > 0 {
             self.writes_to_fail.store(left - 1, Ordering::SeqCst);
             return Err(StoreError::unavailable("the disk is full", "on purpose"));
         }
-        self.inner.save(lease, over, tokens).await
+        self.inner.save(lease, expected, record).await
     }
 
-    async fn clear(&self, lease: &Self::Lease) -> Result<(), StoreError> {
-        self.inner.clear(lease).await
+    async fn delete(&self, lease: &Self::Lease) -> Result<(), StoreError> {
+        self.inner.delete(lease).await
     }
 }
 
@@ -139,8 +143,12 @@ fn builder(server: &FakeTeamUp) -> CredentialsBuilder {
 }
 
 async fn status(credentials: &Credentials, server: &FakeTeamUp) -> StatusCode {
+    status_of(credentials, server, "/echo").await
+}
+
+async fn status_of(credentials: &Credentials, server: &FakeTeamUp, path: &str) -> StatusCode {
     let api = ServiceBuilder::new().layer(AuthLayer::new(credentials.clone())).service(client());
-    let request = Request::get(server.url("/echo")).body(Full::default()).unwrap();
+    let request = Request::get(server.url(path)).body(Full::default()).unwrap();
     let response = api.oneshot(request).await.unwrap();
     let status = response.status();
     response.into_body().collect().await.unwrap();
@@ -167,10 +175,10 @@ async fn fresh_token_touches_no_metric_and_a_rejected_one_is_told() {
 
     server.expire_access_tokens();
     assert_eq!(status(&credentials, &server).await, StatusCode::OK);
-    assert_eq!(heard.counted("teamup_auth_repeats_total{mode=provider}"), 1);
-    let exchanges = "{mode=provider,outcome=rotated}";
-    assert_eq!(heard.counted(&format!("teamup_auth_exchanges_total{exchanges}")), 1);
-    let took = heard.measured(&format!("teamup_auth_exchange_duration_seconds{exchanges}"));
+    assert_eq!(heard.counted("teamup_auth_retries_total{mode=provider}"), 1);
+    let requests = "{mode=provider,outcome=refreshed}";
+    assert_eq!(heard.counted(&format!("teamup_auth_refresh_requests_total{requests}")), 1);
+    let took = heard.measured(&format!("teamup_auth_refresh_request_duration_seconds{requests}"));
     assert!(matches!(took[..], [took] if (0.0..10.0).contains(&took)), "{took:?}");
     let remaining = heard.measured("teamup_auth_token_remaining_seconds{mode=provider}");
     assert!(matches!(remaining[..], [left] if (7190.0..=7200.0).contains(&left)), "{remaining:?}");
@@ -186,7 +194,9 @@ async fn failures_are_told_by_outcome_and_by_kind() {
     let server = FakeTeamUp::start().await;
     let tokens = || server.issue_tokens(&[]);
     let outcomes = |mode| {
-        move |outcome: &str| format!("teamup_auth_exchanges_total{{mode={mode},outcome={outcome}}}")
+        move |outcome: &str| {
+            format!("teamup_auth_refresh_requests_total{{mode={mode},outcome={outcome}}}")
+        }
     };
     let failures =
         |kind: &str| format!("teamup_auth_refresh_failures_total{{mode=customer,kind={kind}}}");
@@ -194,47 +204,63 @@ async fn failures_are_told_by_outcome_and_by_kind() {
     // A transient failure is mended within the refresh, and so is no failure of it.
     let credentials = builder(&server).tokens(tokens()).build().await.unwrap();
     server.fail_refresh(Fault::status(StatusCode::SERVICE_UNAVAILABLE));
-    tokio::time::pause();
     credentials.refresh(Customer).await.unwrap();
     let of = outcomes(Customer);
     assert_eq!(heard.counted(&of("transient")), 1);
-    assert_eq!(heard.counted(&of("rotated")), 1);
+    assert_eq!(heard.counted(&of("refreshed")), 1);
     assert_eq!(heard.counted(&failures("transient")), 0);
 
     server.fail_refresh(Fault::status(StatusCode::NOT_FOUND));
     credentials.refresh(Customer).await.unwrap_err();
-    assert_eq!((heard.counted(&of("protocol")), heard.counted(&failures("protocol"))), (1, 1));
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(heard.counted(&of("not_the_endpoint")), 1);
+    assert_eq!(heard.counted(&failures("protocol")), 1);
+    pass(Duration::from_secs(30)).await;
 
     server.fail_refreshes(2, Fault::garbage());
     credentials.refresh(Customer).await.unwrap_err();
     assert_eq!(heard.counted(&of("outcome_unknown")), 2);
     assert_eq!(heard.counted(&failures("outcome_unknown")), 1);
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    pass(Duration::from_secs(30)).await;
 
+    server.fail_refresh(Fault::error(StatusCode::FORBIDDEN, "mode_not_allowed"));
+    credentials.refresh(Customer).await.unwrap_err();
+    assert_eq!(heard.counted(&of("configuration")), 1);
+    assert_eq!(heard.counted(&failures("configuration")), 1);
+
+    // In words that nobody knows: a person is asked all the same.
     server.fail_refresh(Fault::status(StatusCode::BAD_REQUEST));
     credentials.refresh(Customer).await.unwrap_err();
+    assert_eq!(heard.counted(&of("probably_rejected")), 1);
+    assert_eq!(heard.counted(&failures("login_required")), 1);
+    pass(Duration::from_secs(3600)).await;
+
+    server.fail_refresh(Fault::error(StatusCode::BAD_REQUEST, "invalid_grant"));
+    credentials.refresh(Customer).await.unwrap_err();
     assert_eq!(heard.counted(&of("rejected")), 1);
-    assert_eq!(heard.counted(&failures("reauthorization_required")), 1);
+    assert_eq!(heard.counted(&failures("login_required")), 2);
     // Everybody who asks now is told so locally: that is no further refresh.
     credentials.refresh(Customer).await.unwrap_err();
-    assert_eq!(heard.counted(&failures("reauthorization_required")), 1);
+    assert_eq!(heard.counted(&failures("login_required")), 2);
 }
 
 #[tokio::test]
-async fn guard_that_opens_is_told_once_until_it_has_closed() {
+async fn limit_that_is_reached_is_told_once_until_it_is_reached_again() {
     let mut heard = Heard::on_this_thread();
     let server = FakeTeamUp::start().await;
     let credentials =
         builder(&server).tokens(server.issue_tokens(&[Provider])).build().await.unwrap();
-    let openings = "teamup_auth_storm_guard_openings_total{mode=provider}";
-    for opened in 1..=2 {
+    let limits = "teamup_auth_refresh_limits_total{mode=provider}";
+    // Routes that are known to refuse fresh tokens cause no refresh, so each is another one.
+    let letters = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for reached in 1..=2 {
         server.fail_every_api(Fault::unauthorized());
-        for _ in 0..8 {
-            assert_eq!(status(&credentials, &server).await, StatusCode::UNAUTHORIZED);
+        for letter in letters {
+            let path = format!("/echo/{}", letter.repeat(reached));
+            let status = status_of(&credentials, &server, &path).await;
+            assert_eq!(status, StatusCode::UNAUTHORIZED);
         }
-        assert_eq!(server.rotations(), 4 * opened);
-        assert_eq!(heard.counted(openings), opened as u64);
+        assert_eq!(server.rotations(), 4 * reached);
+        assert_eq!(heard.counted(limits), reached as u64);
         pass(Duration::from_secs(31)).await;
     }
 }
@@ -245,16 +271,18 @@ async fn unsaved_tokens_are_counted_until_they_are_saved() {
     let server = FakeTeamUp::start().await;
     let store = Failing::new(server.issue_tokens(&[Provider]));
     let credentials = builder(&server).store(store.clone()).build().await.unwrap();
-    tokio::time::pause();
     store.writes_to_fail.store(4, Ordering::SeqCst);
     credentials.refresh(Provider).await.unwrap();
     assert_eq!(heard.gauge("teamup_auth_unsaved_credentials{}"), 1.0);
     assert!(heard.measured("teamup_auth_unsaved_duration_seconds{}").is_empty());
-    credentials.shutdown().await.unwrap();
+    // Only the store is at work from now on.
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(heard.gauge("teamup_auth_unsaved_credentials{}"), 0.0);
-    // Three pauses of 0.2, 0.4 and 0.8 seconds, each shortened by up to a half.
+    // Four pauses of 0.2, 0.4, 0.8 and 1.6 seconds, each longer by up to a half.
     let took = heard.measured("teamup_auth_unsaved_duration_seconds{}");
-    assert!(matches!(took[..], [took] if (0.7..=1.5).contains(&took)), "{took:?}");
+    assert!(matches!(took[..], [took] if (3.0..=4.6).contains(&took)), "{took:?}");
+    credentials.shutdown().await.unwrap();
 }
 
 #[tokio::test]
@@ -269,8 +297,8 @@ async fn tokens_of_another_process_are_told_as_adopted() {
         assert_eq!(status(&credentials, &server).await, StatusCode::OK);
     }
     assert_eq!(heard.counted("teamup_auth_adoptions_total{}"), 1);
-    let rotated = "teamup_auth_exchanges_total{mode=provider,outcome=rotated}";
-    assert_eq!((heard.counted(rotated), server.refresh_requests()), (1, 1));
+    let refreshed = "teamup_auth_refresh_requests_total{mode=provider,outcome=refreshed}";
+    assert_eq!((heard.counted(refreshed), server.refresh_requests()), (1, 1));
 }
 
 #[tokio::test]

@@ -106,6 +106,8 @@ async fn run(core: &Arc<Core>, worker: u32) {
         let outcome = run_action(core, action, &mut odd_lifetime).await;
         #[cfg(feature = "testing")]
         let step = step.filter(|_| is_success(&outcome));
+        #[cfg(feature = "testing")]
+        let brought_record = matches!(outcome, Outcome::Acquired { found: Some(_), .. });
         let failure = match &outcome {
             Outcome::Refreshed { .. } => asked_mode.map(|mode| (mode, None)),
             Outcome::RefreshFailed { failure } => asked_mode.map(|mode| (mode, Some(failure.class))),
@@ -124,8 +126,12 @@ async fn run(core: &Arc<Core>, worker: u32) {
         #[cfg(feature = "testing")]
         if let Some(step) = step {
             core.settings.passed(step);
-            if step == RefreshStep::Saved {
-                core.settings.passed(RefreshStep::Published);
+            match step {
+                RefreshStep::LeaseAcquired if brought_record => {
+                    core.settings.passed(RefreshStep::Loaded);
+                }
+                RefreshStep::Saved => core.settings.passed(RefreshStep::Published),
+                _ => {}
             }
         }
     }

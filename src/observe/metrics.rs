@@ -123,6 +123,8 @@ fn class(class: FailureClass) -> &'static str {
 fn kind(error: &Error) -> &'static str {
     if error.is_login_required() {
         "login_required"
+    } else if error.is_configuration() {
+        "configuration"
     } else if error.is_store() {
         "store"
     } else if error.is_outcome_unknown() {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tower_teamup_auth::TokenSet;
-use tower_teamup_auth::store::{StoreError, Stored, TokenStore};
+use tower_teamup_auth::store::{Attempt, Expected, StoreError, StoredRecord, TokenStore};
 
 /// A store that this process can't write to while it is broken, and that counts what is asked of it.
 #[derive(Clone)]
@@ -73,35 +72,51 @@ impl<S> Meddled<S> {
 impl<S: TokenStore> TokenStore for Meddled<S> {
     type Lease = S::Lease;
 
-    async fn load(&self) -> Result<Stored, StoreError> {
+    async fn check(&self) -> Result<(), StoreError> {
+        self.store.check().await
+    }
+
+    async fn load(&self) -> Result<Option<StoredRecord>, StoreError> {
         let loaded = self.store.load().await;
         self.loads.up();
         loaded
     }
 
-    async fn lock(&self) -> Result<S::Lease, StoreError> {
-        self.store.lock().await
+    async fn try_acquire(&self) -> Result<Attempt<S::Lease>, StoreError> {
+        self.store.try_acquire().await
+    }
+
+    async fn renew(&self, lease: &S::Lease) -> Result<S::Lease, StoreError> {
+        self.store.renew(lease).await
+    }
+
+    async fn release(&self, lease: S::Lease) -> Result<(), StoreError> {
+        self.store.release(lease).await
+    }
+
+    fn time_left(&self, lease: &S::Lease) -> Option<Duration> {
+        self.store.time_left(lease)
     }
 
     async fn save(
         &self,
         lease: &S::Lease,
-        over: Option<u64>,
-        tokens: &TokenSet,
+        expected: Expected,
+        record: &StoredRecord,
     ) -> Result<(), StoreError> {
         if self.is_broken.load(Ordering::SeqCst) {
             self.failures.up();
             let full = io::Error::from(io::ErrorKind::StorageFull);
             return Err(StoreError::unavailable("the test does not let this process write", full));
         }
-        self.store.save(lease, over, tokens).await
+        self.store.save(lease, expected, record).await
     }
 
-    fn is_held(&self, lease: &S::Lease) -> bool {
-        self.store.is_held(lease)
+    async fn delete(&self, lease: &S::Lease) -> Result<(), StoreError> {
+        self.store.delete(lease).await
     }
 
-    async fn clear(&self, lease: &S::Lease) -> Result<(), StoreError> {
-        self.store.clear(lease).await
+    async fn changed(&self) {
+        self.store.changed().await;
     }
 }

@@ -7,10 +7,10 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 use tower_teamup_auth::client::{HyperClient, hyper_client};
-use tower_teamup_auth::store::TokenStore;
+use tower_teamup_auth::store::{StoredRecord, TokenStore};
 use tower_teamup_auth::testing::FakeTeamUp;
 use tower_teamup_auth::{
-    Auth, AuthLayer, Credentials, CredentialsBuilder, Error, RequestMode, RefreshStep, TokenSet,
+    Auth, AuthLayer, Credentials, CredentialsBuilder, Error, RefreshStep, RequestMode,
 };
 
 use crate::log::Log;
@@ -18,7 +18,7 @@ use crate::log::Log;
 pub(crate) const MODE: RequestMode = RequestMode::Provider;
 
 /// What the credentials say when the newest tokens did not reach the store, and when they did.
-pub(crate) const UNSAVED: &str = "newest tokens not saved; they are used and the write is repeated";
+pub(crate) const UNSAVED: &str = "newest tokens not saved; they are used and the save is repeated";
 pub(crate) const SAVED: &str = "newest tokens saved after all";
 
 /// One program of a user. It runs on the test's own thread, so that its events are caught.
@@ -80,9 +80,9 @@ impl Scene {
     /// refresh, and this one adopts what it gets.
     pub(crate) async fn an_heir_can_carry_on(&self, store: impl TokenStore) {
         let heir = credentials(&self.server, |builder| builder.store(store)).await.unwrap();
-        let (api, exchanges) = (layered(&heir), self.server.refresh_requests());
+        let (api, requests) = (layered(&heir), self.server.refresh_requests());
         assert_eq!(request(&api, &self.server).await.unwrap(), StatusCode::OK);
-        assert_eq!(self.server.refresh_requests(), exchanges, "{}", self.server.journal());
+        assert_eq!(self.server.refresh_requests(), requests, "{}", self.server.journal());
         heir.refresh(MODE).await.unwrap();
         self.server.expire_access_tokens();
         heir.refresh(MODE).await.unwrap();
@@ -90,8 +90,8 @@ impl Scene {
         heir.shutdown().await.unwrap();
 
         self.goes_on().await;
-        assert!(self.log.says("tokens adopted"), "{}", self.log.text());
-        assert_eq!(self.server.refresh_requests(), exchanges + 2, "{}", self.server.journal());
+        assert!(self.log.says("record adopted"), "{}", self.log.text());
+        assert_eq!(self.server.refresh_requests(), requests + 2, "{}", self.server.journal());
         assert_eq!(self.server.double_spends(), 0, "{}", self.server.journal());
         self.credentials.shutdown().await.unwrap();
     }
@@ -134,7 +134,13 @@ pub(crate) fn once_at(
     }
 }
 
+/// The refresh token that the store holds.
+pub(crate) async fn kept_token(store: &impl TokenStore) -> String {
+    let record = kept(store).await;
+    record.tokens().expect("nobody has signed out").refresh_token().expose().to_owned()
+}
+
 /// What the store holds.
-pub(crate) async fn kept(store: &impl TokenStore) -> TokenSet {
-    store.load().await.unwrap().expect("it holds tokens")
+pub(crate) async fn kept(store: &impl TokenStore) -> StoredRecord {
+    store.load().await.unwrap().expect("it holds a record")
 }

@@ -12,12 +12,12 @@ use http::{Request, Response, StatusCode};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
-use tower_teamup_auth::store::{MemoryStore, StoreError, Stored, TokenStore};
+use tower_teamup_auth::store::{Attempt, Expected, MemoryStore, StoreError, StoredRecord, TokenStore};
 use tower_teamup_auth::token::{AccessToken, Clock, RefreshToken};
 use tower_teamup_auth::{AuthLayer, Credentials, ResponseBody, RefreshStep, TokenSet};
 
 use crate::log::Log;
-use crate::scene::{MODE, SAVED, UNSAVED, kept, once_at};
+use crate::scene::{MODE, SAVED, UNSAVED, kept_token, once_at};
 
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 
@@ -49,29 +49,29 @@ impl Slow {
 impl TokenStore for Slow {
     type Lease = <MemoryStore as TokenStore>::Lease;
 
-    async fn load(&self) -> Result<Stored, StoreError> {
+    async fn load(&self) -> Result<Option<StoredRecord>, StoreError> {
         self.slowly(self.store.load()).await
     }
 
-    async fn lock(&self) -> Result<Self::Lease, StoreError> {
-        self.slowly(self.store.lock()).await
+    async fn try_acquire(&self) -> Result<Attempt<Self::Lease>, StoreError> {
+        self.slowly(self.store.try_acquire()).await
+    }
+
+    async fn release(&self, lease: Self::Lease) -> Result<(), StoreError> {
+        self.slowly(self.store.release(lease)).await
     }
 
     async fn save(
         &self,
         lease: &Self::Lease,
-        over: Option<u64>,
-        tokens: &TokenSet,
+        expected: Expected,
+        record: &StoredRecord,
     ) -> Result<(), StoreError> {
-        // Once more what is there already is no conflict.
-        if self.store.load().await?.as_ref() == Some(tokens) {
-            return Ok(());
-        }
-        self.slowly(self.store.save(lease, over, tokens)).await
+        self.slowly(self.store.save(lease, expected, record)).await
     }
 
-    async fn clear(&self, lease: &Self::Lease) -> Result<(), StoreError> {
-        self.slowly(self.store.clear(lease)).await
+    async fn delete(&self, lease: &Self::Lease) -> Result<(), StoreError> {
+        self.slowly(self.store.delete(lease)).await
     }
 }
 
@@ -154,7 +154,7 @@ impl Scene {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_before_the_exchange_nothing_is_spent_and_nobody_waits_for_it() {
+async fn slow_before_the_refresh_request_nothing_is_spent_and_nobody_waits_for_it() {
     let scene = set_up(|_| Box::new(|_| ())).await;
     scene.store.pause(TEN_SECONDS, Duration::ZERO);
     let refresh = tokio::spawn({
@@ -162,13 +162,13 @@ async fn slow_before_the_exchange_nothing_is_spent_and_nobody_waits_for_it() {
         async move { credentials.refresh(MODE).await }
     });
     scene.log.until_it_says("refresh started").await;
-    // The refresh waits for the lock, and requests go on beside it.
+    // The refresh waits for the lease, and requests go on beside it.
     scene.goes_on().await;
     assert!(!refresh.is_finished());
 
     let error = refresh.await.unwrap().unwrap_err();
     assert!(error.is_store() && error.is_transient(), "{error:?}");
-    assert!(scene.log.says("the store did not load within 5s"), "{}", scene.log.text());
+    assert!(scene.log.says("the store did not grant a lease within 5s"), "{}", scene.log.text());
     scene.goes_on().await;
     assert_eq!(scene.endpoint.rotations(), 0);
 
@@ -177,11 +177,11 @@ async fn slow_before_the_exchange_nothing_is_spent_and_nobody_waits_for_it() {
     scene.credentials.refresh(MODE).await.unwrap();
     scene.goes_on().await;
     assert_eq!(scene.endpoint.rotations(), 1);
-    assert_eq!(kept(&scene.store).await.refresh_token().expose(), "refresh-1");
+    assert_eq!(kept_token(&scene.store).await, "refresh-1");
 }
 
 #[tokio::test(start_paused = true)]
-async fn p2_slow_after_the_exchange_the_newest_pair_is_used_and_saved_later() {
+async fn p2_slow_after_the_answer_the_newest_pair_is_used_and_saved_later() {
     // What is not in the store when the patience is over, and what is there without a word of it.
     for (before, after) in [(TEN_SECONDS, Duration::ZERO), (Duration::ZERO, TEN_SECONDS)] {
         let scene = set_up(|store| {
@@ -201,11 +201,11 @@ async fn p2_slow_after_the_exchange_the_newest_pair_is_used_and_saved_later() {
 
         scene.store.be_fast();
         scene.log.until_it_says(SAVED).await;
-        assert_eq!(kept(&scene.store).await.refresh_token().expose(), "refresh-1");
+        assert_eq!(kept_token(&scene.store).await, "refresh-1");
         tokio::time::sleep(TEN_SECONDS).await;
         scene.credentials.refresh(MODE).await.unwrap();
         scene.goes_on().await;
         assert_eq!(scene.endpoint.rotations(), 2);
-        assert_eq!(kept(&scene.store).await.refresh_token().expose(), "refresh-2");
+        assert_eq!(kept_token(&scene.store).await, "refresh-2");
     }
 }

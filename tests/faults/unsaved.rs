@@ -4,7 +4,7 @@ use tower_teamup_auth::store::{FileStore, RedisStore, TokenStore};
 
 use crate::meddled::Meddled;
 use crate::redis_server::RedisServer;
-use crate::scene::{MODE, SAVED, Scene, UNSAVED, credentials};
+use crate::scene::{MODE, SAVED, Scene, UNSAVED, credentials, kept, kept_token};
 
 #[tokio::test]
 async fn p2_file_nobody_spends_the_old_refresh_token_while_the_new_one_is_unsaved() {
@@ -49,7 +49,7 @@ async fn nobody_spends_the_old_refresh_token<S: TokenStore + Clone>(shared: S) {
 }
 
 #[tokio::test]
-async fn a_login_and_a_sign_out_take_over_the_lock_that_unsaved_tokens_keep() {
+async fn a_login_and_a_sign_out_take_over_the_lease_that_unsaved_tokens_keep() {
     for signs_out in [true, false] {
         let folder = tempfile::tempdir().unwrap();
         let file = FileStore::new(folder.path().join("tokens.json"));
@@ -58,22 +58,22 @@ async fn a_login_and_a_sign_out_take_over_the_lock_that_unsaved_tokens_keep() {
         store.break_it();
         scene.credentials.refresh(MODE).await.unwrap();
         assert!(scene.log.says(UNSAVED), "{}", scene.log.text());
-        // The driver has tried once more and pauses.
+        // The worker has tried once more and pauses.
         scene.log.until_it_says("newest tokens still not saved").await;
 
         store.mend();
         if signs_out {
             scene.credentials.sign_out().await.unwrap();
-            assert_eq!(file.load().await.unwrap(), None);
+            assert!(kept(&file).await.is_signed_out());
         } else {
             let tokens = scene.server.issue_tokens(&[MODE]);
             scene.credentials.log_in(tokens.clone()).await.unwrap();
-            let kept = file.load().await.unwrap().unwrap();
-            assert_eq!(kept.refresh_token(), tokens.refresh_token());
+            assert_eq!(kept_token(&file).await, tokens.refresh_token().expose());
             scene.goes_on().await;
         }
-        // And the lock is free.
-        drop(file.lock().await.unwrap());
+        // And the lease is free.
+        let lease = file.try_acquire().await.unwrap().lease.expect("nobody has the lease");
+        file.release(lease).await.unwrap();
         scene.credentials.shutdown().await.unwrap();
     }
 }

@@ -3,6 +3,7 @@
 //! The steps are reached by the hook that credentials have for tests: the process says where it is
 //! and stands still, and is killed there.
 
+use tower_teamup_auth::store::StoredRecord;
 use tower_teamup_auth::testing::FakeTeamUp;
 use tower_teamup_auth::{RequestMode, TokenSet};
 
@@ -11,23 +12,23 @@ use crate::worker::{Plan, Worker, was_a_worker};
 
 /// Every step, in order, and what the server and the store have by then.
 const OF_A_FILE: [(&str, Has); 11] = [
-    ("Locked", Has::NothingNew),
-    ("Read", Has::NothingNew),
-    ("Exchanged", Has::RotatedOnly),
+    ("LeaseAcquired", Has::NothingNew),
+    ("Loaded", Has::NothingNew),
+    ("Answered", Has::RotatedOnly),
     ("save-Begun", Has::RotatedOnly),
     ("save-Created", Has::RotatedOnly),
     ("save-Written", Has::RotatedOnly),
     ("save-Synced", Has::RotatedOnly),
     ("save-Renamed", Has::Saved),
     ("save-Done", Has::Saved),
-    ("Persisted", Has::Saved),
+    ("Saved", Has::Saved),
     ("Published", Has::Saved),
 ];
 const OF_REDIS: [(&str, Has); 5] = [
-    ("Locked", Has::NothingNew),
-    ("Read", Has::NothingNew),
-    ("Exchanged", Has::RotatedOnly),
-    ("Persisted", Has::Saved),
+    ("LeaseAcquired", Has::NothingNew),
+    ("Loaded", Has::NothingNew),
+    ("Answered", Has::RotatedOnly),
+    ("Saved", Has::Saved),
     ("Published", Has::Saved),
 ];
 
@@ -66,6 +67,7 @@ async fn killed_at(test: &str, step: &str, has: Has, shared: &Shared) {
     let plan = Plan::new(&server);
     let old = server.issue_tokens(&[RequestMode::Provider]);
     shared.seed(&old).await;
+    let old = StoredRecord::from(old);
 
     let mut dying = Worker::start(test, &plan.clone().stopping_at(step), shared);
     dying.refresh_up_to_its_step();
@@ -76,28 +78,30 @@ async fn killed_at(test: &str, step: &str, has: Has, shared: &Shared) {
     let kept = shared.load().await.expect("it holds a pair");
     if has == Has::Saved {
         assert_eq!(kept.revision(), old.revision() + 1, "{step}");
+        assert_eq!(kept.login(), old.login(), "{step}");
+        let (kept, old) = (kept.tokens().unwrap(), old.tokens().unwrap());
         assert_ne!(kept.refresh_token(), old.refresh_token(), "{step}");
-        assert_ne!(access_token(&kept), access_token(&old), "{step}");
+        assert_ne!(access_token(kept), access_token(old), "{step}");
     } else {
         assert_eq!(kept, old, "{step}");
     }
     shared.outlive_the_dead();
 
     // Another process carries on, with the token that is still good.
-    let exchanges = server.refresh_requests();
+    let requests = server.refresh_requests();
     let mut next = Worker::start(test, &plan, shared);
     assert_eq!(next.request(), "200", "{step}");
-    assert_eq!(server.refresh_requests(), exchanges, "{step}: it had no reason to refresh");
+    assert_eq!(server.refresh_requests(), requests, "{step}: it had no reason to refresh");
 
     server.expire_access_tokens();
     if has == Has::RotatedOnly {
         says_that_a_login_is_needed(&server, &mut next);
         assert_eq!(next.log_in(&server.issue_tokens(&[RequestMode::Provider])), "done", "{step}");
     }
-    let (exchanges, rotations) = (server.refresh_requests(), server.rotations());
+    let (requests, rotations) = (server.refresh_requests(), server.rotations());
     if has != Has::RotatedOnly {
         assert_eq!(next.request(), "200", "{step}: {}", next.log());
-        assert_eq!((server.refresh_requests(), server.rotations()), (exchanges + 1, rotations + 1));
+        assert_eq!((server.refresh_requests(), server.rotations()), (requests + 1, rotations + 1));
     }
     assert_eq!(next.refresh(), "done", "{step}: {}", next.log());
     assert_eq!(next.request(), "200", "{step}");
@@ -106,26 +110,26 @@ async fn killed_at(test: &str, step: &str, has: Has, shared: &Shared) {
     assert_eq!(server.double_spends(), usize::from(has == Has::RotatedOnly), "{step}");
 
     // And what it leaves behind is good for the one after it.
-    let exchanges = server.refresh_requests();
+    let requests = server.refresh_requests();
     let mut heir = Worker::start(test, &plan, shared);
     assert_eq!(heir.request(), "200", "{step}");
     assert_eq!(heir.refresh(), "done", "{step}");
-    assert_eq!(server.refresh_requests(), exchanges + 1, "{step}");
+    assert_eq!(server.refresh_requests(), requests + 1, "{step}");
     heir.ends();
 }
 
 /// Nobody can know the refresh token that died with its process: that is said at the first refresh,
 /// in clear words, and the endpoint is not asked again.
 fn says_that_a_login_is_needed(server: &FakeTeamUp, next: &mut Worker) {
-    let exchanges = server.refresh_requests();
+    let requests = server.refresh_requests();
     for _ in 0..3 {
         let answer = next.request();
-        assert!(answer.contains("re-authorization is required"), "{answer}");
+        assert!(answer.contains("a login is required"), "{answer}");
         assert!(answer.contains("let the user log in again"), "{answer}");
-        assert_eq!(server.refresh_requests(), exchanges + 1, "{answer}");
+        assert_eq!(server.refresh_requests(), requests + 1, "{answer}");
     }
-    assert!(next.has_told_of("re-authorization is required"), "{}", next.log());
-    assert!(!next.has_told_of("is tried again"), "{}", next.log());
+    assert!(next.has_told_of("login required"), "{}", next.log());
+    assert!(!next.has_told_of("is sent again"), "{}", next.log());
 }
 
 fn access_token(tokens: &TokenSet) -> &str {

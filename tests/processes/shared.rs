@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 use tower_teamup_auth::TokenSet;
-use tower_teamup_auth::store::{FileStore, RedisStore, TokenStore};
+use tower_teamup_auth::store::{Expected, FileStore, RedisStore, StoredRecord, TokenStore};
 
 use crate::redis_server::{RedisServer, until};
 
@@ -56,14 +56,12 @@ impl Shared {
     pub(crate) async fn seed(&self, tokens: &TokenSet) {
         match self {
             Shared::File(_) => save_first(&FileStore::new(self.path()), tokens).await,
-            Shared::Redis(server) => {
-                save_first(&redis_store(server.url(), HOUR), tokens).await;
-                self.until_lease_is_over();
-            }
+            Shared::Redis(server) => save_first(&redis_store(server.url(), HOUR), tokens).await,
         }
+        assert_eq!(self.lease_owner(), None);
     }
 
-    pub(crate) async fn load(&self) -> Option<TokenSet> {
+    pub(crate) async fn load(&self) -> Option<StoredRecord> {
         match self {
             Shared::File(_) => FileStore::new(self.path()).load().await.unwrap(),
             Shared::Redis(server) => redis_store(server.url(), HOUR).load().await.unwrap(),
@@ -108,8 +106,9 @@ impl Shared {
 
 async fn save_first(store: &impl TokenStore, tokens: &TokenSet) {
     store.check().await.unwrap();
-    let lease = store.lock().await.unwrap();
-    store.save(&lease, None, tokens).await.unwrap();
+    let lease = store.try_acquire().await.unwrap().lease.expect("nobody has the lease");
+    store.save(&lease, Expected::Empty, &tokens.clone().into()).await.unwrap();
+    store.release(lease).await.unwrap();
 }
 
 /// So long that nothing runs out within a test unless the test makes it.

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::sync::mpsc;
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 use tower_teamup_auth::client::{HyperClient, hyper_client};
-use tower_teamup_auth::store::FileStore;
+use tower_teamup_auth::store::{FileStore, StoredRecord};
 use tower_teamup_auth::testing::FakeTeamUp;
 use tower_teamup_auth::{Auth, AuthLayer, Credentials, Error, RequestMode, TokenSet};
 
@@ -32,8 +32,6 @@ pub(crate) struct Plan {
     api: String,
     /// The step of a refresh, or of a save of the file store, at which it stops once.
     stop_at: Option<String>,
-    /// Alone, a worker that stands at a step does nothing else meanwhile; its lease is not renewed.
-    threads: usize,
     lease_lifetime: Duration,
     wait_timeout: Duration,
 }
@@ -43,7 +41,6 @@ impl Plan {
         Plan {
             api: server.base_url(),
             stop_at: None,
-            threads: 2,
             lease_lifetime: HOUR,
             wait_timeout: Duration::from_secs(30),
         }
@@ -51,11 +48,6 @@ impl Plan {
 
     pub(crate) fn stopping_at(mut self, step: &str) -> Self {
         self.stop_at = Some(step.to_owned());
-        self
-    }
-
-    pub(crate) fn threads(mut self, threads: usize) -> Self {
-        self.threads = threads;
         self
     }
 
@@ -72,17 +64,16 @@ impl Plan {
     fn to_role(&self) -> String {
         let millis = |duration: Duration| duration.as_millis();
         format!(
-            "{} {} {} {} {}",
+            "{} {} {} {}",
             self.api,
             self.stop_at.as_deref().unwrap_or("-"),
-            self.threads,
             millis(self.lease_lifetime),
             millis(self.wait_timeout)
         )
     }
 
     fn from_role(role: &str) -> Self {
-        let [api, stop_at, threads, lease_lifetime, wait_timeout] =
+        let [api, stop_at, lease_lifetime, wait_timeout] =
             *role.split(' ').collect::<Vec<_>>()
         else {
             panic!("`{role}` is no plan")
@@ -91,7 +82,6 @@ impl Plan {
         Plan {
             api: api.to_owned(),
             stop_at: (stop_at != "-").then(|| stop_at.to_owned()),
-            threads: threads.parse().unwrap(),
             lease_lifetime: millis(lease_lifetime),
             wait_timeout: millis(wait_timeout),
         }
@@ -126,7 +116,7 @@ impl Worker {
 
     /// The tokens of a new login.
     pub(crate) fn log_in(&mut self, tokens: &TokenSet) -> String {
-        self.ask(&format!("log in {}", *tokens.to_json()))
+        self.ask(&format!("log in {}", *StoredRecord::from(tokens.clone()).to_json()))
     }
 
     /// Begins a refresh, and waits until it stands at the step that its plan names.
@@ -193,7 +183,7 @@ impl Worker {
 /// Does a worker's work if this process is one; true when it is done.
 pub(crate) async fn was_a_worker() -> bool {
     let Some((role, place)) = part::<OsString>() else { return false };
-    // In a runtime of its own, as its plan wants it.
+    // In a runtime of its own.
     tokio::task::spawn_blocking(move || work_by(&role, place)).await.unwrap();
     true
 }
@@ -201,12 +191,8 @@ pub(crate) async fn was_a_worker() -> bool {
 fn work_by(role: &str, place: OsString) {
     let plan = Plan::from_role(role);
     tracing::subscriber::set_global_default(log::subscriber(|| Telling)).unwrap();
-    let runtime = match plan.threads {
-        1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
-        threads => {
-            tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
-        }
-    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     // The work is a task, so that what runs it is a worker thread of the runtime if it has any.
     let runtime = runtime.unwrap();
     let work = runtime.spawn(work(plan, place));
@@ -225,8 +211,9 @@ async fn work(plan: Plan, place: OsString) {
             "refresh" => done(credentials.refresh(MODE).await),
             "shut down" => done(credentials.shutdown().await),
             _ => {
-                let tokens = order.strip_prefix("log in ").expect("an order").as_bytes();
-                done(credentials.log_in(TokenSet::from_json(tokens).unwrap()).await)
+                let record = order.strip_prefix("log in ").expect("an order").as_bytes();
+                let record = StoredRecord::from_json(record).unwrap();
+                done(credentials.log_in(record.tokens().unwrap().clone()).await)
             }
         };
         say(&format!("{ANSWERED}{answer}"));
@@ -261,15 +248,13 @@ async fn credentials(
     http_client: HyperClient,
     go_on: blocking::Receiver<()>,
 ) -> Credentials {
-    let is_alone = plan.threads == 1;
     let left = Mutex::new((plan.stop_at.clone(), go_on));
     let stop = std::sync::Arc::new(move |step: String| {
         let mut left = left.lock().unwrap();
         if left.0.take_if(|stop_at| *stop_at == step).is_some() {
             say(&format!("{REACHED}{step}"));
-            let wait = || left.1.recv();
             // An error means that the parent has gone.
-            let _ = if is_alone { wait() } else { tokio::task::block_in_place(wait) };
+            let _ = tokio::task::block_in_place(|| left.1.recv());
         }
     });
     let stop_in_save = std::sync::Arc::clone(&stop);
