@@ -22,24 +22,40 @@ use http::{Request, StatusCode};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt};
 use tower_teamup_auth::body::{ReplayBody, ReplayBodyLayer, SendOnce};
-use tower_teamup_auth::client::{AuthMiddleware, HyperClient, ReqwestService, hyper_client};
+use tower_teamup_auth::client::{
+    AuthMiddleware, HyperClient, HyperClientBuilder, ReqwestService, https_connector, hyper_client,
+};
+use tower_teamup_auth::limit::{RateLimitLayer, RateLimiter};
+use tower_teamup_auth::login::{
+    LoginError, LoopbackReceiver, OAuthLogin, PasswordLogin, PasswordResponse, PendingAuthorization,
+    PendingLogin,
+};
+use tower_teamup_auth::m2m::{EnvironmentVariable, TokenFile, source_fn};
 use tower_teamup_auth::refresh::{
     ApiError, FailureClass, HttpService, Refresh, RefreshEncoding, RefreshError, RefreshRequest,
     RefreshResponse, ResponseFormat,
 };
 use tower_teamup_auth::store::{
-    EncryptionKey, FileStore, MemoryStore, RedisStore, SaveStep, StoreError, TokenStore,
+    EncryptionKey, Expected, FileStore, Fingerprint, LoginId, MemoryStore, RecordContent, RedisSource,
+    RedisStore, SaveStep, Sealing, SqliteStore, StoreError, StoredRecord, TokenStore,
 };
-use tower_teamup_auth::testing::{FakeTeamUp, Fault};
+use tower_teamup_auth::testing::{FakeTeamUp, Fault, login as fake};
 use tower_teamup_auth::token::{AccessToken, Clock};
 use tower_teamup_auth::{
-    AuthLayer, AuthScheme, BoxError, Credentials, Error, ProviderId, RequestMode, RefreshStep, TokenSet,
+    AuthLayer, AuthScheme, BoxError, Credentials, Error, ProviderId, RefreshStep, RequestMode,
+    TokenSet,
 };
 
 /// Types that hold no secret and can't be had without a server of another kind; the test beside each
 /// looks at its `Debug`.
-const SHOWN_ELSEWHERE: [(&str, &str); 2] =
-    [("RedisLease", "src/store/redis/lease.rs"), ("KeyringStore", "src/store/keyring/mod.rs")];
+const SHOWN_ELSEWHERE: [(&str, &str); 3] = [
+    ("KeyringStore", "src/store/keyring/mod.rs"),
+    ("TimedLease", "src/store/timed_lease.rs"),
+    ("Callback", "src/login/loopback/mod.rs"),
+];
+
+/// What no program outside the crate can name: a statement's table, in a sealed trait.
+const UNNAMEABLE: [&str; 1] = ["Table"];
 
 fn tokens() -> TokenSet {
     TokenSet::new("s3cret-refresh".parse().unwrap()).with_access_token(
@@ -109,20 +125,21 @@ async fn show_the_core(table: &mut Table, server: &FakeTeamUp) {
     let future = service.ready().await.unwrap().call(request);
     table.debug("ResponseFuture", &future);
 
-    // The server knows nothing of these tokens: the exchange is refused, and quotes what it got.
+    // The server knows nothing of these tokens: the refresh is refused, and quotes what it got.
     let quoting = br#"{"code":"invalid_grant","message":"s3cret-refresh is spent","type":"t"}"#;
     server.fail_refresh(
         Fault::status(StatusCode::BAD_REQUEST).body("application/json", &quoting[..]),
     );
     let answer = future.await.unwrap();
+    table.debug("ResponseBody", answer.body());
     let reason = answer.extensions().get::<Error>().expect("the reason of the 401");
     table.error("Error", reason);
     table.debug("ApiError", reason.api_error().expect("TeamUp's words"));
     table.error("Error", &credentials.refresh(RequestMode::Provider).await.unwrap_err());
     let state = credentials.status();
-    table.debug("State", &state);
+    table.both("Status", &state);
     table.debug("Token", &state.token(RequestMode::Provider));
-    table.debug("Trouble", state.failure().expect("the exchange was refused"));
+    table.debug("Failure", state.failure().expect("the refresh was refused"));
     table.debug("Changes", &credentials.subscribe());
     let refusals = ["http://s3cret@goteamup.com", "https://user:s3cret@exa mple.com"];
     for url in refusals {
@@ -148,7 +165,7 @@ async fn show_the_core(table: &mut Table, server: &FakeTeamUp) {
     table.0.insert("RefreshRequest", shown);
 }
 
-fn show_tokens_and_the_exchange(table: &mut Table) {
+fn show_tokens_and_the_refresh(table: &mut Table) {
     let tokens = tokens();
     let access: AccessToken = "s3cret-access".parse().unwrap();
     table.debug("TokenSet", &tokens);
@@ -156,11 +173,18 @@ fn show_tokens_and_the_exchange(table: &mut Table) {
     table.debug("RefreshToken", tokens.refresh_token());
     // A token that is none: what was wrong with it is told, and not what it was.
     table.error("Error", &"s3cret\nline".parse::<AccessToken>().unwrap_err());
-    table.error("Error", &TokenSet::from_json(b"{\"refresh_token\":\"s3cret").unwrap_err());
-    table.error(
-        "Error",
-        &TokenSet::from_json(b"{\"version\":1,\"revision\":\"s3cret\"}").unwrap_err(),
-    );
+    for text in ["{\"refresh_token\":\"s3cret", "{\"version\":1,\"revision\":\"s3cret\"}"] {
+        table.error("Error", &StoredRecord::from_json(text.as_bytes()).unwrap_err());
+    }
+    table.error("Error", &"s3cret".parse::<LoginId>().unwrap_err());
+    let record = StoredRecord::from(tokens.clone())
+        .with_base_url("https://goteamup.com/api/v2")
+        .with_seeds([Fingerprint::of(tokens.refresh_token())]);
+    table.debug("StoredRecord", &record);
+    table.both("LoginId", &record.login());
+    table.both("Fingerprint", &record.seeds()[0]);
+    table.debug("RecordContent", record.content());
+    table.debug("RecordContent", &RecordContent::Rejected(tokens.clone()));
     table.debug(
         "RefreshResponse",
         &RefreshResponse::new(access, None, tokens.refresh_token().clone()),
@@ -185,12 +209,23 @@ async fn show_the_stores(table: &mut Table, folder: &Path) {
     let store = FileStore::new(folder.join("tokens.json")).encrypt_with(key.clone());
     table.debug("FileStore", &store);
     store.check().await.unwrap();
-    let lease = store.lock().await.unwrap();
-    store.save(&lease, None, &tokens()).await.unwrap();
+    let attempt = store.try_acquire().await.unwrap();
+    table.debug("Attempt", &attempt);
+    let lease = attempt.lease.unwrap();
+    table.debug("Expected", &Expected::Empty);
+    store.save(&lease, Expected::Empty, &tokens().into()).await.unwrap();
     table.debug("FileLease", &lease);
+    let lease_in_memory = MemoryStore::new().try_acquire().await.unwrap().lease.unwrap();
+    table.debug("MemoryLease", &lease_in_memory);
     table.debug("SaveStep", &None::<SaveStep>);
-    let other = TokenSet::new("s3cret-of-another".parse().unwrap());
-    table.error("StoreError", &store.save(&lease, Some(99), &other).await.unwrap_err());
+    let other = TokenSet::new("s3cret-of-another".parse().unwrap()).into();
+    let conflict = store.save(&lease, Expected::Revision(99), &other).await.unwrap_err();
+    table.error("StoreError", &conflict);
+    // It holds what can't be shown until it is released.
+    store.release(lease).await.unwrap();
+    table.debug("Attempt", &store.try_acquire().await.unwrap());
+    table.debug("FileFamily", &FileStore::family(folder).seal_with(Sealing::new(key.clone())));
+    table.debug("Sealing", &Sealing::new(key.clone()).also_open_with(key.clone()));
     // Another key, and a file that is no token set and quotes one.
     let other = FileStore::new(store.path()).encrypt_with(EncryptionKey::from_bytes([7; 32]));
     table.error("StoreError", &other.load().await.unwrap_err());
@@ -206,6 +241,8 @@ async fn show_the_stores(table: &mut Table, folder: &Path) {
     table.debug("RedisStoreBuilder", &redis);
     let redis = redis.build().unwrap();
     table.debug("RedisStore", &redis);
+    table.debug("RedisFamily", &redis.family("users").unwrap());
+    table.debug("RedisSource", &RedisSource::from("redis://user:s3cret@127.0.0.1:1/"));
     // Nobody listens there.
     table.error("StoreError", &redis.load().await.unwrap_err());
 }
@@ -231,6 +268,76 @@ async fn show_bodies_and_clients(table: &mut Table) {
     let credentials = Credentials::m2m("s3cret-m2m".parse().unwrap()).build().await.unwrap();
     table.debug("AuthMiddleware", &AuthMiddleware::new(credentials));
     table.debug("ApiError", &None::<ApiError>);
+    let builder = HyperClientBuilder::new().proxy("http://user:s3cret@127.0.0.1:1");
+    table.debug("HyperClientBuilder", &builder);
+    table.debug("HyperConnector", &https_connector());
+    let limiter = RateLimiter::default();
+    table.debug("RateLimiter", &limiter);
+    let layer = RateLimitLayer::new(limiter);
+    table.debug("RateLimitLayer", &layer);
+    let client: HyperClient = hyper_client();
+    table.debug("RateLimit", &layer.layer(client.clone()));
+    let request = Request::get("http://127.0.0.1:1/").body(Full::<Bytes>::default()).unwrap();
+    let future = layer.layer(client).ready().await.unwrap().call(request);
+    table.debug("ResponseFuture", &future);
+}
+
+async fn show_sql(table: &mut Table) {
+    let pool = sqlx::SqlitePool::connect("sqlite::memory:").await.unwrap();
+    let builder = SqliteStore::builder(pool)
+        .encrypt_with(EncryptionKey::from_bytes(*b"s3cret-key-of-32-bytes-in-all-.."));
+    table.debug("SqlStoreBuilder", &builder);
+    let store = builder.build().unwrap();
+    table.debug("SqlStore", &store);
+    table.debug("SqlFamily", &store.family());
+    // There is no table yet.
+    table.error("StoreError", &store.load().await.unwrap_err());
+}
+
+async fn show_logins_and_sources(table: &mut Table, server: &FakeTeamUp) {
+    let client: HyperClient = hyper_client();
+    let receiver = LoopbackReceiver::bind().await.unwrap();
+    table.debug("LoopbackReceiver", &receiver);
+    let login = OAuthLogin::new("client-id", client.clone())
+        .client_secret("s3cret-of-the-client")
+        .redirect_uri(receiver.redirect_uri())
+        .base_url(server.base_url());
+    table.debug("OAuthLogin", &login);
+    let (_, pending) = login.begin().unwrap();
+    table.debug("PendingAuthorization", &pending);
+    let error = login.finish(pending, "state=s3cret&code=s3cret").await.unwrap_err();
+    table.error("LoginError", &error);
+    let error: LoginError = PendingAuthorization::from_cookie_value("s3cret").unwrap_err();
+    table.error("LoginError", &error);
+
+    let login = PasswordLogin::new("s3cret-key", client).base_url(server.base_url());
+    table.debug("PasswordLogin", &login);
+    let error = login.log_in("ada@example.com", "s3cret-password").await.unwrap_err();
+    table.error("LoginError", &error);
+    table.debug("PasswordResponse", &PasswordResponse::Tokens(tokens()));
+    let pending = r#"{"id":"s3cret-id","two_factor_required_providers":[7]}"#;
+    let pending: PendingLogin = serde_json::from_str(pending).unwrap();
+    table.debug("PendingLogin", &pending);
+    table.debug("PasswordResponse", &PasswordResponse::Pending(pending));
+
+    let server = FakeTeamUp::builder().two_factor("123456").start().await;
+    let client: HyperClient = hyper_client();
+    let login =
+        PasswordLogin::new(fake::DIRECT_AUTH_KEY, client).base_url(server.base_url());
+    let PasswordResponse::Pending(pending) =
+        login.log_in(fake::USERNAME, fake::PASSWORD).await.unwrap()
+    else {
+        panic!("two factors are asked for")
+    };
+    let started = login.start_verification(&pending, fake::PROVIDER, "+441632960000").await.unwrap();
+    table.debug("VerificationStarted", &started);
+    let key = login.verify("+441632960000", "123456").await.unwrap();
+    table.debug("VerificationKey", &key);
+
+    table.debug("TokenFile", &TokenFile::new("/run/secrets/teamup"));
+    table.debug("EnvironmentVariable", &EnvironmentVariable::new("TEAMUP_TOKEN"));
+    let source = source_fn(|| async { Ok("s3cret-m2m".parse::<AccessToken>()?) });
+    table.debug("SourceFn", &source);
 }
 
 /// The public types that the sources declare, those of `testing` left out: a fake server's tokens
@@ -261,12 +368,17 @@ async fn p5_every_public_type_is_shown_and_shows_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let mut table = Table::default();
     show_the_core(&mut table, &server).await;
-    show_tokens_and_the_exchange(&mut table);
+    show_tokens_and_the_refresh(&mut table);
     show_the_stores(&mut table, folder.path()).await;
     show_bodies_and_clients(&mut table).await;
+    show_sql(&mut table).await;
+    show_logins_and_sources(&mut table, &server).await;
 
     let mut names = BTreeSet::new();
     declared(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../src")), &mut names);
+    for name in UNNAMEABLE {
+        assert!(names.remove(name), "{name} is gone");
+    }
     for (name, file) in SHOWN_ELSEWHERE {
         assert!(names.remove(name), "{name} is gone");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
