@@ -198,7 +198,7 @@ async fn d2_token_of_unknown_lifetime_is_used_after_one_refresh() {
     for number in 0..100 {
         assert_eq!(status(&api, &server, number).await, 200);
     }
-    assert_eq!((server.exchanges(), server.rotations()), (1, 1));
+    assert_eq!((server.refresh_requests(), server.rotations()), (1, 1));
 }
 
 #[tokio::test]
@@ -223,5 +223,5 @@ async fn credentials_bring_a_refresh_client_of_their_own() {
     let credentials = builder.tokens(expired_tokens(&server)).build().await.unwrap();
     let api = layered(credentials, Protocol::Http1.client());
     assert_eq!(status(&api, &server, "with the default client").await, 200);
-    assert_eq!((server.exchanges(), server.rotations()), (1, 1));
+    assert_eq!((server.refresh_requests(), server.rotations()), (1, 1));
 }
