@@ -30,7 +30,7 @@ use self::table::Table;
 use super::contract::{Attempt, Expected, TokenStore};
 use super::record::StoredRecord;
 use super::timed_lease::TimedLease;
-use super::{RecordFormat, StoreError, StoreFamily as _};
+use super::{RecordFormat, StoreError};
 
 /// Keeps the record of one credential in PostgreSQL, for all processes that share the database.
 ///
