@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use zeroize::Zeroizing;
 
 use crate::refresh::{BodyEnd, FailureClass, RawResponse, decode, retry_after};
-use crate::store::Seal;
+use crate::store::{RecordFormat, StoredRecord};
 use crate::token::{Moment, RefreshToken};
 
 /// The refresh token that was spent. A response that quotes it must not bring it into an error.
@@ -90,7 +90,7 @@ pub fn retry_after_of(value: &[u8]) -> Option<Duration> {
 
 /// What a store finds in its place.
 pub fn stored(bytes: &[u8]) {
-    let Ok(record) = StoredRecord::from_json(bytes) else { return };
+    let Ok(record) = RecordFormat::plain("file").decode(b"name", b"", bytes) else { return };
     if let Some(tokens) = record.tokens() {
         let refresh_token = tokens.refresh_token().expose();
         assert!(refresh_token.len() <= 40 || !format!("{record:?}").contains(refresh_token));

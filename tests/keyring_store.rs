@@ -14,10 +14,8 @@ use std::time::Duration;
 
 use process::{OtherProcess, part, say, wait_for_parent};
 use tempfile::TempDir;
-use tower_teamup_auth::store::{
-    Expected, LoginId, RecordContent, StoredRecord, TokenStore as _,
-};
 use tower_teamup_auth::store::{EncryptionKey, FileLease, FileStore, KeyringStore};
+use tower_teamup_auth::store::{Expected, LoginId, RecordContent, StoredRecord, TokenStore as _};
 use tower_teamup_auth::testing::conformance::check_store;
 use tower_teamup_auth::{Error, TokenSet};
 

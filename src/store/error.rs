@@ -5,14 +5,14 @@ use std::fmt;
 
 use crate::error::BoxError;
 
-/// Why a [`TokenStore`](super::TokenStore) could not load, lock, save or clear.
+/// Why a [`TokenStore`](super::TokenStore) could not do what it was asked.
 ///
 /// ```
 /// use std::io;
 /// use tower_teamup_auth::store::StoreError;
 ///
 /// let error = StoreError::unavailable("could not write the tokens", io::Error::other("disk full"));
-/// assert!(!error.is_conflict() && !error.is_unreadable());
+/// assert!(error.is_unavailable() && !error.is_conflict());
 /// assert!(StoreError::conflict().is_conflict());
 /// ```
 #[derive(Debug)]
@@ -29,7 +29,6 @@ enum Kind {
     Corrupt,
     Locked,
     LeaseLost,
-    Unreadable,
 }
 
 impl StoreError {
@@ -50,13 +49,6 @@ impl StoreError {
                 .into(),
             source: None,
         }
-    }
-
-    /// The store holds something that is no token set; it is left where it is.
-    ///
-    /// `message` says what was found, and what to do: it must name no secret.
-    pub fn unreadable(message: impl Into<Box<str>>) -> Self {
-        StoreError { kind: Kind::Unreadable, message: message.into(), source: None }
     }
 
     /// The store holds something that is no record: an empty, torn or foreign file, say. A login
@@ -138,11 +130,6 @@ impl StoreError {
     /// Can the store not be reached or written at the moment?
     pub fn is_unavailable(&self) -> bool {
         self.kind == Kind::Unavailable
-    }
-
-    /// Does the store hold something that is no token set, or that this process must not trust?
-    pub fn is_unreadable(&self) -> bool {
-        self.kind == Kind::Unreadable
     }
 }
 

@@ -100,7 +100,6 @@ mod record;
 mod record_json;
 #[cfg(feature = "redis")]
 mod redis;
-mod seal;
 mod sealing;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
@@ -127,7 +126,6 @@ pub use key::EncryptionKey;
 pub use keyring::KeyringStore;
 pub use memory::{MemoryLease, MemoryStore};
 pub use record::{Fingerprint, LoginId, RecordContent, StoredRecord};
-pub(crate) use seal::Seal;
 pub(crate) use sealing::RecordFormat;
 #[cfg(feature = "encryption")]
 #[cfg_attr(docsrs, doc(cfg(feature = "encryption")))]

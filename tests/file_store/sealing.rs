@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use tower_teamup_auth::store::{Expected, StoredRecord, TokenStore as _};
 use tower_teamup_auth::store::{EncryptionKey, FileStore, Sealing, StoreError};
+use tower_teamup_auth::store::{Expected, StoredRecord, TokenStore as _};
 
 use crate::support::{Folder, acquire, mode_of, record};
 

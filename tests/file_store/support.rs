@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
-use tower_teamup_auth::store::{
-    Expected, LoginId, RecordContent, StoredRecord, TokenStore as _,
-};
+use tower_teamup_auth::store::{Expected, LoginId, RecordContent, StoredRecord, TokenStore as _};
 use tower_teamup_auth::store::{FileLease, FileStore, StoreError};
 use tower_teamup_auth::{RequestMode, TokenSet};
 

@@ -119,7 +119,6 @@ const KIND: &str = "file";
 pub struct FileStore {
     path: PathBuf,
     format: RecordFormat,
-    /// For the contract that the credential is being moved away from.
     jobs: JobQueue,
     /// A family's key that the file's name is too short for.
     key: Option<Arc<str>>,

@@ -1,6 +1,5 @@
 //! The default store: the memory of one process.
 
-
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
