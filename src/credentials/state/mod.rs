@@ -28,6 +28,8 @@ mod complete;
 mod enqueue;
 #[cfg(test)]
 mod explore;
+#[cfg(test)]
+mod fleet;
 mod next;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! What must hold after each step.
 
 use super::super::*;
-use super::world::{Asked, Step, World, parse};
+use super::steps::Step;
+use super::world::{Asked, World, parse};
 
 /// A guarantee that a step broke.
 pub(super) type Broken = String;
@@ -17,6 +18,7 @@ pub(super) fn checked_step(world: &mut World, step: Step) -> Result<Vec<Told>, B
     check_request(world, step)?;
     check_records(world)?;
     check_tokens_kept(&before, world)?;
+    check_growth(&before, world, step)?;
     check_live_token(world)?;
     Ok(told)
 }
@@ -44,6 +46,9 @@ fn check_success(world: &World, asked: Asked) -> Result<(), Broken> {
         Asked::Refresh { login_epoch } if login_epoch != world.state.login_epoch => {
             Err("P11: a waiter of one login was told of another's token".into())
         }
+        Asked::Refresh { .. } if holds_without_need(world) => {
+            Err("P12: a refresh is reported before its lease is given back".into())
+        }
         Asked::Refresh { .. } => Ok(()),
         Asked::Change | Asked::Settle if world.state.dirty.is_some() => {
             Err("P12: success while the newest record is in memory alone".into())
@@ -62,6 +67,15 @@ fn check_success(world: &World, asked: Asked) -> Result<(), Broken> {
             Ok(())
         }
     }
+}
+
+/// A program may end as soon as its request is answered: the lease is given back before.
+fn holds_without_need(world: &World) -> bool {
+    let held = world.state.lease.as_ref();
+    held.is_some_and(|held| held.release == Release::NotBegun)
+        && world.state.dirty.is_none()
+        && world.state.queue.is_empty()
+        && world.state.current.is_none()
 }
 
 /// P1, P2, P3, P11: which refresh requests may be sent.
@@ -109,6 +123,46 @@ fn check_records(world: &World) -> Result<(), Broken> {
                 return Err(format!("P11: token {text} in a record of {:?}", record.login()));
             }
         }
+    }
+    Ok(())
+}
+
+/// What only grows: the revision in memory and in the store, and the number of the refresh token of
+/// one login. A sign-out is undone by no refresh of its login.
+fn check_growth(before: &World, after: &World, step: Step) -> Result<(), Broken> {
+    let revision = |record: &Option<StoredRecord>| record.as_ref().map_or(0, |r| r.revision());
+    let same_record = before.record == after.record;
+    if !same_record && revision(&after.record) <= revision(&before.record) {
+        return Err(format!("P11: {step:?} wrote a revision that is no higher"));
+    }
+    let usable = |held: &HeldLease<_, _>| held.release == Release::NotBegun;
+    let released = matches!(after.action, Some((_, Action::ReleaseLease { .. })));
+    if step == Step::Next && released && before.state.lease.as_ref().is_some_and(usable) {
+        if after.state.dirty.is_some() {
+            return Err("P2: the lease is given back while the last answer is unsaved".into());
+        }
+    }
+    let number = |world: &World| {
+        let tokens = world.state.tokens();
+        tokens.map(|tokens| parse(tokens.refresh_token().expose()))
+    };
+    if let (Some(old), Some(new)) = (number(before), number(after)) {
+        if old.0 == new.0 && old.1 > new.1 {
+            return Err(format!("P2: {old:?} is replaced by the older {new:?}"));
+        }
+        // Of two logins with one revision the greater id wins.
+        let old = (revision(&before.state.record), old);
+        let new = (revision(&after.state.record), new);
+        if old.1 != new.1 && (new.0 < old.0 || (new.0 == old.0 && new.1.0 <= old.1.0)) {
+            return Err(format!("P11: {new:?} has no higher revision than {old:?}"));
+        }
+    }
+    let (Some(old), Some(new)) = (&before.state.record, &after.state.record) else {
+        return Ok(());
+    };
+    let undone = old.is_signed_out() && before.state.dirty.is_some() && !new.is_signed_out();
+    if undone && old.login() == new.login() {
+        return Err("P11: an unsaved sign-out is undone".into());
     }
     Ok(())
 }
@@ -220,10 +274,7 @@ fn rest_and_listen(world: &mut World) -> Result<Vec<Told>, Broken> {
 }
 
 /// `false` if this world was seen before, and what follows is known.
-fn run_to_rest(
-    world: &mut World,
-    seen: &mut impl FnMut(&World) -> bool,
-) -> Result<bool, Broken> {
+fn run_to_rest(world: &mut World, seen: &mut impl FnMut(&World) -> bool) -> Result<bool, Broken> {
     for _ in 0..200 {
         if seen(world) {
             return Ok(false);

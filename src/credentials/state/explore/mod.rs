@@ -8,6 +8,7 @@
 //! `scripts/explore [EVENTS] [WALKS]` runs it with other bounds.
 
 mod check;
+mod steps;
 mod world;
 
 use std::collections::HashSet;
@@ -15,7 +16,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use check::{check_end, checked_step};
-use world::{Step, World};
+use steps::Step;
+use world::World;
 
 /// How a world came to be, for the report of what was broken.
 struct Path {
