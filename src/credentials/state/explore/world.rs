@@ -39,7 +39,8 @@ pub(super) struct World {
     /// Leases that were granted without an answer to this process.
     pub(super) leaked: BTreeSet<u32>,
     pub(super) events_left: u8,
-    pub(super) died: bool,
+    /// The worker was lost, and no other has begun.
+    died: bool,
 }
 
 /// Who has the lease; `lease` is `None` for the second process.
@@ -242,7 +243,10 @@ impl World {
     fn next(&mut self) -> Effects<u8> {
         // Workers are told apart only while two are alive.
         self.state.worker_epoch = 0;
-        let worker = self.state.start_worker().or(self.state.worker).expect("there is work");
+        let started = self.state.start_worker();
+        assert!(!self.died || started.is_some(), "nobody takes the place of a lost worker");
+        self.died = false;
+        let worker = started.or(self.state.worker).expect("there is work");
         let left = self.state.lease().map(|_| self.now.until(self.lease_until));
         let (action, effects) = self.state.next(self.tick(), left);
         self.action = (action != Action::Idle).then_some((worker, action));

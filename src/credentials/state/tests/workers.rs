@@ -4,6 +4,7 @@ impl Driver {
     fn lose_worker(&mut self) {
         let effects = self.state.worker_gone(self.worker, "gone", self.tick());
         self.take(effects);
+        self.worker = self.state.start_worker().expect("another takes its place");
     }
 }
 
