@@ -59,9 +59,9 @@
 //!
 //! | run | states | transitions | lost workers | violations |
 //! | --- | --- | --- | --- | --- |
-//! | with the tests: two events, 2,000 walks | 5,290 | 56,446 | 1,052 | 0 |
-//! | `scripts/explore`: three events, 5,000 walks | 131,660 | 309,061 | 7,738 | 0 |
-//! | `scripts/explore 4 3000`, 224 s on one busy core with `opt-level = 2` | 4,018,826 | 6,260,359 | 214,828 | 0 |
+//! | with the tests: two events, 2,000 walks | 5,225 | 56,391 | 1,052 | 0 |
+//! | `scripts/explore`: three events, 5,000 walks | 127,530 | 304,410 | 7,620 | 0 |
+//! | `scripts/explore 4 100000`, 62 s on one core with `opt-level = 2` | 3,933,676 | 8,574,090 | 254,534 | 0 |
 //!
 //! | three processes | states | distinct | violations |
 //! | --- | --- | --- | --- |
