@@ -268,7 +268,7 @@ async fn counted(limit: Duration) {
 async fn with_renewals<T>(core: &Arc<Core>, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     loop {
-        let lease = core.read(|state| state.lease().cloned());
+        let lease = core.read(|state| state.lease_to_renew().cloned());
         let left = lease.as_ref().and_then(|lease| core.store.time_left(lease));
         let (Some(lease), Some(left)) = (lease, left) else { return work.await };
         if left.is_zero() {

@@ -28,7 +28,7 @@ mod complete;
 mod enqueue;
 #[cfg(test)]
 mod explore;
-#[cfg(test)]
+#[cfg(all(test, heavy_tests))]
 mod fleet;
 mod next;
 #[cfg(test)]
