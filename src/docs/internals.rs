@@ -29,32 +29,54 @@
 //! starts it. That is why ten thousand late 401s cost one exchange, and why a 401 never throws away a
 //! token that it was not about.
 //!
-//! # The desk, and a publication before a report
+//! # The state machine
 //!
-//! The desk is a state machine under one mutex, with no I/O, no clock and no task in it. It looks at
-//! the cell under its own lock, and a refresh is published in the cell before it is reported at the
-//! desk. So for a generation that the cell still holds there is no finished refresh, and there can't be
-//! a second exchange for it.
-//!
-//! # The task
-//!
-//! A refresh runs in a task that belongs to nobody's request. Callers hold a place in a list of
-//! wakers, and dropping one takes it out of the list, no more. While a credential is idle there is no
-//! task and no timer.
+//! Every fact of a credential stands once, in one state machine behind one mutex. It has no I/O, no
+//! clock and no task. Nothing else of the crate and no code of the program runs under the mutex.
 //!
 //! ```text
-//! lock → re-read the store → adopt, if another process already rotated
-//!      → exchange → persist → publish → unlock → wake every waiter with the same result
+//!            enqueue                      next                        complete
+//! caller ──────────────► queue ─► current ──────► action in flight ──────────► facts
+//!            ticket                                                  tickets to wake, events
+//!
+//! a refresh:  AcquireLease ─► Load ─► SendRefresh ─► Save ─► (publish) ─► ReleaseLease ─► wake
+//!                  ▲  │busy             │  │unknown: Load, then once more
+//!                  └──┴ Sleep, Load     └──┴ rejected: Load, adopt or mark as rejected
 //! ```
+//!
+//! Callers hand in operations and get tickets. One worker asks for the next action, runs it and reports
+//! the outcome. A login or a sign-out takes effect when it is handed in, and is saved later. Callers
+//! who ask for the same generation share a ticket; dropping one changes nothing for the others.
+//!
+//! An answer with tokens is recorded first: it is in the record, and dirty, before it is saved. It is
+//! published when it is saved, or when the first attempt to save has failed. While the record is dirty
+//! no refresh request is sent, and the lease is kept.
 //!
 //! | if this fails | then |
 //! | --- | --- |
-//! | lock, re-read | an error for the waiters; nothing was sent |
-//! | exchange, and it was not sent or not taken (no connection, 408, 425, 429, 5xx) | it is repeated within the time limit, with backoff and `Retry-After`; then one shared error, kept in mind for about a second |
-//! | exchange, refused (400, 401, 403) | the store is read once more; unless somebody else has rotated, re-authorization is required |
-//! | exchange, and its outcome is not known | the store is read once more, and it is tried once more |
-//! | persist | the new tokens are used, since the old are spent; the write is repeated, the right to refresh is kept, and no further exchange starts before it has succeeded |
-//! | the task itself: a panic, a runtime that goes away | the waiters get an error; rotated tokens are in the ledger, and are written first thing next time |
+//! | lease, re-read | an error for those who wait, shared for a while; nothing was sent |
+//! | refresh request, transient | once more after a pause; then an error that is shared until a pause is over, which grows |
+//! | refresh request, rejected | the store is read again; a token that is neither spent nor rejected is adopted, else a login is required |
+//! | refresh request, outcome unknown | the store is read again, and the request is sent once more |
+//! | save | the tokens are used; the save is tried again with backoff, under the lease |
+//! | release | the lease is given back once more before it is used again: it may be another's |
+//! | worker: a panic, a runtime that goes away | the next poll of a waiter starts another, which goes on; a request under way counts as unknown |
+//!
+//! # Which record wins
+//!
+//! | the store holds | ours is saved | ours is dirty |
+//! | --- | --- | --- |
+//! | another login, higher revision | adopted | adopted |
+//! | another login, equal revision | left | the greater login id wins |
+//! | another login, lower revision | left; the next save replaces it | ours is written |
+//! | the same login, a spent or rejected token | left, or written over where its revision is not lower | ours is written |
+//! | the same login, higher revision | adopted | adopted; a sign-out of ours is written |
+//! | the same login, lower revision | left | ours is written |
+//! | tokens that are neither spent nor rejected, and ours are rejected | adopted | adopted within the login |
+//!
+//! Adoption keeps an access token of the same login that is still valid, where the record has none that
+//! is. It keeps the seeds of both. A record of a lower revision that is adopted is saved with a higher
+//! one. [How this is proved](super::proof).
 //!
 //! # The repeat
 //!

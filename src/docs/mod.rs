@@ -42,6 +42,7 @@
 //! | --- | --- |
 //! | what is promised, how that is proved, and what is not | [`guarantees`] |
 //! | how it works inside, and why | [`internals`] |
+//! | how the state machine of a credential is proved | [`proof`] |
 //! | what a request costs, and why | [`performance`] |
 //! | what each dependency is for | [`internals`](internals#the-dependencies-of-the-default-build) |
 //!
@@ -65,5 +66,6 @@ pub mod metrics;
 pub mod migration;
 pub mod ordering;
 pub mod performance;
+pub mod proof;
 pub mod reauthorization;
 pub mod testing;

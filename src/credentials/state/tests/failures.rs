@@ -360,3 +360,17 @@ fn p3_store_that_fails_is_not_asked_by_every_request() {
     assert_eq!(*d.error(look), failure);
     assert_eq!(d.ask(PROVIDER, Reason::Expired), Enqueued::Settled(Err(failure)));
 }
+
+#[test]
+fn p2_refused_token_is_not_sent_again_because_a_newer_record_holds_it_too() {
+    let (mut d, _, ticket) = sent(PROVIDER);
+    d.fail(FailureClass::Rejected);
+    // Another process was given an access token without a rotation.
+    d.load(found(&record(1, 2, RecordContent::Tokens(tokens_with("r1", "a2", START)))));
+    let saved = d.save();
+    assert!(matches!(saved.content(), RecordContent::Rejected(_)));
+    assert_eq!(saved.revision(), 4);
+    d.release();
+    d.idle();
+    assert!(matches!(d.error(ticket), Failure::Rejected { .. }));
+}

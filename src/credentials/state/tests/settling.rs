@@ -72,8 +72,11 @@ fn p12_shutdown_waits_for_the_request_under_way_and_starts_no_further_try() {
         d.idle();
         match class {
             None => d.is_ok(provider),
-            Some(_) => {
-                d.error(provider);
+            Some(class) => {
+                let failure = d.error(provider);
+                assert!(matches!(failure, Failure::Request { class: told, .. } if *told == class));
+                let retries = |event: &_| matches!(event, Happened::RetryingRequest { .. });
+                assert!(!d.happened.iter().any(retries));
             }
         }
         if class == Some(FailureClass::OutcomeUnknown) {
