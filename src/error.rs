@@ -542,7 +542,8 @@ fn find_in<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
             return Some(found);
         }
         // Both show the source of what they hold, and not what they hold.
-        if let Some(held) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        if let Some(held) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref)
+        {
             return find_in(held);
         }
         #[cfg(feature = "reqwest-middleware")]
@@ -643,10 +644,10 @@ mod tests {
         let wrapped = || -> BoxError { Box::new(Wrapped(own.clone().into())) };
         assert!(is_found(&own.clone().into()));
         assert!(is_found(&wrapped()));
-        assert!(is_found(&Box::new(std::io::Error::other(own.clone())).into()));
-        assert!(is_found(&Box::new(std::io::Error::other(wrapped())).into()));
+        assert!(is_found(&std::io::Error::other(own.clone()).into()));
+        assert!(is_found(&std::io::Error::other(wrapped()).into()));
         assert!(!is_found(&"another".into()));
-        assert!(!is_found(&Box::new(std::io::Error::from(std::io::ErrorKind::Other)).into()));
+        assert!(!is_found(&std::io::Error::from(std::io::ErrorKind::Other).into()));
 
         let mut response = http::Response::new(());
         assert!(Error::find(&response).is_none());

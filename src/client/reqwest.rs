@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
@@ -238,20 +239,29 @@ impl<F> fmt::Debug for ReqwestFuture<F> {
     }
 }
 
+/// Overrides the client's own time limit for a refresh request, whose limit is the credential's: an
+/// answer that was cut off is a spent token.
+const NO_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
 fn convert<B: Into<Body>>(request: http::Request<B>) -> reqwest::Result<Request> {
     let (mut parts, body) = request.into_parts();
     let mut body = body.into();
+    let is_refresh = is_refresh_request(&parts.extensions);
     if !parts.uri.path().starts_with('/') {
         // reqwest writes the URI out and reads it again, and such a path would then be read as the
         // end of the host. The bare path in its place is an error, and nothing is sent.
         parts.uri = Uri::default();
     }
-    if is_refresh_request(&parts.extensions) {
+    if is_refresh {
         // A redirect takes a body along, to whatever host, unless it is a stream; and the refresh
         // token stands in this one.
         body = Body::wrap(body);
     }
-    Request::try_from(http::Request::from_parts(parts, body))
+    let mut request = Request::try_from(http::Request::from_parts(parts, body))?;
+    if is_refresh {
+        *request.timeout_mut() = Some(NO_TIMEOUT);
+    }
+    Ok(request)
 }
 
 /// The same response as one of `http`'s, which names its URL in its extensions.

@@ -175,13 +175,12 @@ impl Middleware for AuthMiddleware {
                 &merged
             },
         };
-        let (credentials, origin, plan) =
-            match classify(self.credentials.as_ref(), None, &view).map_err(Error::middleware)? {
-                Decision::Authorize(target) => {
-                    (target.credentials.clone(), target.origin, target.plan)
-                }
-                Decision::PassThrough => return next.run(request, extensions).await,
-            };
+        let (credentials, origin, plan) = match classify(self.credentials.as_ref(), None, &view)
+            .map_err(Error::middleware)?
+        {
+            Decision::Authorize(target) => (target.credentials.clone(), target.origin, target.plan),
+            Decision::PassThrough => return next.run(request, extensions).await,
+        };
 
         let copy = request.try_clone().ok_or(NoRetry::Body);
         let (url, method) = (request.url().clone(), request.method().clone());
@@ -195,7 +194,9 @@ impl Middleware for AuthMiddleware {
         let mut response = response?;
         note_redirects(&url, &mut response, followed, self.redirects);
         if judge(&response) == Judgement::Deliver {
-            if !credentials.refused_routes().is_empty() && response.status() != StatusCode::UNAUTHORIZED {
+            if !credentials.refused_routes().is_empty()
+                && response.status() != StatusCode::UNAUTHORIZED
+            {
                 credentials.refused_routes().accept(route);
             }
             return Ok(response);
@@ -266,7 +267,10 @@ async fn authorize(
                 }
             }
         } else {
-            plan.apply(token_choice::after_wait(credentials, slot, outcome)?, request.headers_mut());
+            plan.apply(
+                token_choice::after_wait(credentials, slot, outcome)?,
+                request.headers_mut(),
+            );
         }
         return Ok(slot.generation);
     }
@@ -301,9 +305,8 @@ impl Retry<'_> {
         let longest = self.credentials.settings().wait_timeout.min(left.unwrap_or(Duration::MAX));
         let wait = token_choice::after_401(self.credentials, self.generation);
         let mut wait = pin!(wait.at_most(left));
-        let save = |response| {
-            SaveBody::new(into_http(response), self.credentials.saved_bodies(), longest)
-        };
+        let save =
+            |response| SaveBody::new(into_http(response), self.credentials.saved_bodies(), longest);
         match poll_once(wait.as_mut()).await {
             // Nothing has to be waited for, so nothing has to be saved.
             Some(outcome) => match self.authorize(outcome) {

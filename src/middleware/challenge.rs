@@ -55,10 +55,12 @@ impl Challenges {
         }
         let start = *reader;
         let name = reader.token()?;
+        let after_name = *reader;
         if reader.parameter_value().is_some() {
             *reader = start;
             return self.read_parameter(reader);
         }
+        *reader = after_name;
         // A scheme; with nothing after it, with a token68, or with its first parameter.
         *self =
             Challenges { is_bearer: name.eq_ignore_ascii_case(b"bearer"), ..Default::default() };

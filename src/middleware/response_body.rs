@@ -146,7 +146,9 @@ mod tests {
     fn the_inner_body_passes_frame_by_frame_with_its_size_and_its_end() {
         let body = ResponseBody::inner(Full::new(Bytes::from_static(b"text")));
         assert_eq!(body.size_hint().exact(), Some(4));
-        assert!(!body.is_end_stream() && ResponseBody::inner(Full::<Bytes>::default()).is_end_stream());
+        assert!(
+            !body.is_end_stream() && ResponseBody::inner(Full::<Bytes>::default()).is_end_stream()
+        );
         assert_eq!(body.get_ref().unwrap().size_hint().exact(), Some(4));
         assert_eq!(block_on(body.collect()).unwrap().to_bytes(), "text");
 

@@ -315,7 +315,8 @@ mod tests {
     #[test]
     fn p6_a_body_of_many_small_frames_is_given_up() {
         let frames = futures_util::stream::repeat_with(|| data(1));
-        let (bytes, end) = read(saved(Response::new(StreamBody::new(frames)), &ByteBudget::default()));
+        let (bytes, end) =
+            read(saved(Response::new(StreamBody::new(frames)), &ByteBudget::default()));
         assert_eq!(bytes, MOST_FRAMES as usize);
         assert!(end.is_err());
     }

@@ -216,7 +216,10 @@ where
                         Poll::Ready(outcome) => match retry.authorize(outcome) {
                             Ok((request, sent)) => drain(response, request, sent),
                             Err(error) => {
-                                return answer(Ok(rejected(response.map(ResponseBody::inner), error)));
+                                return answer(Ok(rejected(
+                                    response.map(ResponseBody::inner),
+                                    error,
+                                )));
                             }
                         },
                         Poll::Pending => {
@@ -269,9 +272,7 @@ where
     }
 }
 
-fn answer<S, B, R>(
-    answer: Result<Response<ResponseBody<R>>, BoxError>,
-) -> Poll<Transition<S, B, R>>
+fn answer<S, B, R>(answer: Result<Response<ResponseBody<R>>, BoxError>) -> Poll<Transition<S, B, R>>
 where
     S: Service<Request<B>>,
 {
@@ -279,10 +280,7 @@ where
 }
 
 /// A 401 that is not retried, and says why.
-fn rejected<R>(
-    mut response: Response<ResponseBody<R>>,
-    error: Error,
-) -> Response<ResponseBody<R>> {
+fn rejected<R>(mut response: Response<ResponseBody<R>>, error: Error) -> Response<ResponseBody<R>> {
     response.extensions_mut().insert(error);
     response
 }
@@ -359,11 +357,7 @@ impl<S, B> Retry<S, B> {
     }
 }
 
-fn drain<S, B, R>(
-    response: Response<R>,
-    request: Request<B>,
-    retry: SentRetry<S>,
-) -> Stage<S, B, R>
+fn drain<S, B, R>(response: Response<R>, request: Request<B>, retry: SentRetry<S>) -> Stage<S, B, R>
 where
     S: Service<Request<B>> + Clone,
     R: Body,
@@ -381,11 +375,7 @@ fn ready_retry<S, B, R>(request: Request<B>, retry: SentRetry<S>) -> Stage<S, B,
 where
     S: Service<Request<B>> + Clone,
 {
-    Stage::ReadyRetry {
-        service: retry.shared.fresh(),
-        request: Some(request),
-        retry: Some(retry),
-    }
+    Stage::ReadyRetry { service: retry.shared.fresh(), request: Some(request), retry: Some(retry) }
 }
 
 impl<S> SentRetry<S> {

@@ -7,8 +7,8 @@ use tower_http::follow_redirect::FollowRedirectLayer;
 use tower_teamup_auth::refresh::HttpService;
 use tower_teamup_auth::{AuthLayer, Error, PROVIDER_ID, ProviderId, REQUEST_MODE};
 
-use crate::support::server::{Call, Server};
 use crate::readiness::Checked;
+use crate::support::server::{Call, Server};
 use crate::support::*;
 use crate::witness::Heard;
 

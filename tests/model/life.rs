@@ -354,7 +354,12 @@ impl World {
     }
 
     /// Polls `answer` at most `patience` times, each time that it is woken, and then drops it.
-    async fn watch(self, call: usize, answer: impl Future<Output = Delivered>, patience: Option<usize>) {
+    async fn watch(
+        self,
+        call: usize,
+        answer: impl Future<Output = Delivered>,
+        patience: Option<usize>,
+    ) {
         let mut answer = Box::pin(answer);
         let mut polls = 0;
         let answer = poll_fn(|cx| {

@@ -8,8 +8,10 @@ mod exchange;
 mod neighbours;
 mod origins;
 mod reasons;
+mod redirects;
 mod statuses;
 mod storm;
 mod support;
+mod timeouts;
 #[path = "../support/witness.rs"]
 mod witness;

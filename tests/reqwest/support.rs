@@ -61,9 +61,9 @@ impl Kind {
 
     pub(crate) fn over(self, client: reqwest::Client, credentials: Credentials) -> Api {
         match self {
-            Kind::Tower => {
-                Api::Tower(AuthLayer::new(credentials).layer(ReqwestService::new(client).records_redirects()))
-            }
+            Kind::Tower => Api::Tower(
+                AuthLayer::new(credentials).layer(ReqwestService::new(client).records_redirects()),
+            ),
             Kind::Middleware => Api::Middleware(
                 ClientBuilder::new(client)
                     .with(AuthMiddleware::new(credentials).records_redirects())

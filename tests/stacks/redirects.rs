@@ -1,13 +1,13 @@
 //! tower-http's `FollowRedirect`. Above, each hop is judged like any request; below, the layer
 //! knows of the first hop only, and what becomes of the token is tower-http's affair.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use tower::ServiceBuilder;
 use tower_http::follow_redirect::FollowRedirectLayer;
 use tower_teamup_auth::testing::{FakeTeamUp, Fault};
-use tower_teamup_auth::{AuthLayer, Credentials, RequestMode};
+use tower_teamup_auth::{AuthLayer, Credentials, Error, RequestMode};
 
-use crate::support::{MODE, Setup, status};
+use crate::support::{MODE, Setup, call, status};
 
 fn found(url: &str) -> Fault {
     Fault::redirect(StatusCode::FOUND, url)
@@ -130,4 +130,64 @@ async fn above_a_redirect_to_another_allowed_origin_goes_with_the_token() {
     // The other server knows nothing of this one's tokens.
     assert_eq!(status(api, request).await, StatusCode::UNAUTHORIZED);
     assert_eq!(hops(&other), [hop("/echo", true), hop("/echo", true)]);
+}
+
+#[tokio::test]
+async fn e1_below_a_request_that_may_have_been_carried_out_is_not_sent_again() {
+    // The 303 leads elsewhere, or back to the same URL.
+    for location in ["/echo/made", "/echo"] {
+        let setup = Setup::new().await;
+        let api = ServiceBuilder::new()
+            .layer(setup.auth())
+            .layer(FollowRedirectLayer::new())
+            .service(setup.client.clone());
+        let see_other = Fault::redirect(StatusCode::SEE_OTHER, &setup.server.url(location));
+        setup.server.fail_api(see_other);
+        setup.server.fail_api(Fault::unauthorized());
+        let mut booking = setup.get("booking");
+        *booking.method_mut() = Method::POST;
+        let response = call(api.clone(), booking).await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{location}");
+        let error = Error::find(&response).expect("a reason");
+        assert!(!error.is_retryable_by_caller(), "{error}");
+        assert!(error.to_string().contains("redirect"), "{error}");
+        assert_eq!(setup.answers(), [303, 401], "{location}");
+        assert_eq!(setup.server.exchanges(), 1, "{location}");
+
+        // The neighbour: what is safe may be sent again, with the token that is there by now.
+        setup.server.expire_access_tokens();
+        assert_eq!(status(api, setup.get("page")).await, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn e1_above_each_hop_is_retried_by_itself() {
+    let setup = Setup::new().await;
+    let api = ServiceBuilder::new()
+        .layer(FollowRedirectLayer::new())
+        .layer(setup.auth())
+        .service(setup.client.clone());
+    setup.server.fail_api(Fault::redirect(StatusCode::SEE_OTHER, &setup.server.url("/echo")));
+    setup.server.fail_api(Fault::unauthorized());
+    let mut booking = setup.get("booking");
+    *booking.method_mut() = Method::POST;
+    assert_eq!(status(api, booking).await, StatusCode::OK);
+    assert_eq!(setup.answers(), [303, 401, 200]);
+}
+
+#[tokio::test]
+async fn e5_per_request_below_passes_a_foreign_hop_through() {
+    let setup = Setup::new().await;
+    let other = leads_away(&setup).await;
+    let api = ServiceBuilder::new()
+        .layer(FollowRedirectLayer::new())
+        .layer(AuthLayer::per_request())
+        .service(setup.client.clone());
+    let mut request = setup.get("away");
+    request.extensions_mut().insert(setup.credentials.clone());
+    // The other server wants a token of its own.
+    assert_eq!(status(api, request).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(hops(&setup.server), [hop("/echo", true)]);
+    assert_eq!(hops(&other), [hop("/echo/one", false), hop("/echo/two", false)]);
+    assert_eq!(setup.server.exchanges(), 0);
 }

@@ -7,11 +7,13 @@ use http::{Request, StatusCode};
 use http_body::Frame;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tower_teamup_auth::RequestMode::Provider;
-use tower_teamup_auth::body::{RepeatableBody, SendOnce};
+use tower_teamup_auth::body::{RepeatableBody, ReplayBody, SendOnce};
 use tower_teamup_auth::testing::{CALLER, Entry, FakeTeamUp, Fault, Route};
-use tower_teamup_auth::{Auth, TokenSet};
+use tower_teamup_auth::{Auth, Error, TokenSet};
 
 use crate::support::{Answer, Body, Http, Protocol, call, credentials, expired_tokens, layered};
 
@@ -62,6 +64,8 @@ async fn p9_a_body_that_may_be_sent_once_is_sent_once_and_the_next_call_finds_th
         let answer = upload(&api, &server, "first", body()).await;
         assert_eq!((answer.status, uploads(&server).len()), (StatusCode::UNAUTHORIZED, 1));
         assert!(answer.body.starts_with(b"{\"code\""), "the 401 is the API's own");
+        // E9: the caller can tell that it may send the request again.
+        assert!(answer.reason.as_ref().is_some_and(Error::is_retryable_by_caller));
         assert_eq!(uploads(&server)[0].body().unwrap().size(), 10_000, "{protocol:?}");
         assert_eq!((server.refresh_requests(), server.rotations()), (1, 1), "{protocol:?}");
 
@@ -103,6 +107,83 @@ async fn p9_a_body_in_memory_arrives_twice_byte_by_byte_alike() {
             }
         }
     }
+}
+
+/// Answers the first request with 401 after 64 KiB of its body and says that it closes the connection;
+/// answers each later one with 200. Returns its origin, and how many bytes of each body arrived.
+async fn closes_early() -> (String, mpsc::UnboundedReceiver<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let (sizes, received) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut is_first = true;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut seen = Vec::new();
+            let head = loop {
+                assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "no head");
+                if let Some(at) = seen.windows(4).position(|four| four == b"\r\n\r\n") {
+                    break at + 4;
+                }
+            };
+            let wanted = if is_first { 64 * 1024 } else { LARGE };
+            while seen.len() < head + wanted {
+                assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "no body");
+            }
+            let status = if is_first { "401 Unauthorized" } else { "200 OK" };
+            let answer =
+                format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            sizes.send(seen.len() - head).unwrap();
+            is_first = false;
+            // What still comes is read and lost, so that the answer is not.
+            tokio::spawn(async move {
+                while stream.read_buf(&mut Vec::new()).await.is_ok_and(|n| n > 0) {}
+            });
+        }
+    });
+    (origin, received)
+}
+
+const LARGE: usize = 32 << 20;
+
+/// The status of an upload of [`LARGE`] bytes to [`closes_early`], how many sends began, and the answer.
+async fn upload_that_is_refused_early<B>(body: B) -> (u16, Vec<usize>, Option<Error>)
+where
+    B: http_body::Body + RepeatableBody + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let server = FakeTeamUp::start().await;
+    let (origin, mut sizes) = closes_early().await;
+    let builder = credentials(&server, &Protocol::Http1.client()).allow_origin(&origin);
+    let credentials = builder.tokens(server.issue_tokens(&[Provider])).build().await.unwrap();
+    let api = layered(credentials, Protocol::Http1.client());
+    let request = Request::post(format!("{origin}/uploads")).body(body).unwrap();
+    let answer = call(&api, request).await.unwrap();
+    assert_eq!((server.exchanges(), server.rotations()), (1, 1));
+    let mut begun = Vec::new();
+    while let Ok(size) = sizes.try_recv() {
+        begun.push(size);
+    }
+    (answer.status.as_u16(), begun, answer.reason)
+}
+
+#[tokio::test]
+async fn e6_a_large_body_in_memory_is_retried_although_the_first_send_is_not_over() {
+    let body = Full::new(Bytes::from(vec![b'x'; LARGE]));
+    let (status, begun, reason) = upload_that_is_refused_early(body).await;
+    assert_eq!((status, begun.len()), (200, 2), "{begun:?} {reason:?}");
+    assert!(begun[0] < LARGE && begun[1] == LARGE, "{begun:?}");
+    assert!(reason.is_none());
+
+    // The neighbour: a recording that is not complete is not.
+    let pieces = (0..LARGE >> 16).map(|_| Ok::<_, Infallible>(Frame::data(bytes(1 << 16))));
+    let stream = StreamBody::new(futures_util::stream::iter(pieces));
+    let body = ReplayBody::with_max_bytes(stream, LARGE);
+    let (status, begun, reason) = upload_that_is_refused_early(body).await;
+    assert_eq!((status, begun.len()), (401, 1), "{begun:?}");
+    assert!(reason.is_some_and(|reason| reason.is_retryable_by_caller()));
 }
 
 #[tokio::test]

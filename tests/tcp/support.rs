@@ -18,8 +18,8 @@ use tokio::task::JoinHandle;
 use tower::{Layer, Service, ServiceExt};
 use tower_teamup_auth::testing::{CALLER, FakeTeamUp};
 use tower_teamup_auth::{
-    Auth, AuthLayer, BoxError, Credentials, CredentialsBuilder, Error, RequestMode,
-    ResponseBody, TokenSet,
+    Auth, AuthLayer, BoxError, Credentials, CredentialsBuilder, Error, RequestMode, ResponseBody,
+    TokenSet,
 };
 
 use crate::readiness::Checked;
@@ -183,7 +183,11 @@ impl Crowd<u16> {
     /// Callers of `/echo` through clones of `service`, and the status that each gets.
     pub(crate) fn calling<S>(size: usize, service: &S, server: &FakeTeamUp) -> Self
     where
-        S: Service<Request<Body>, Response = Response<ResponseBody<Incoming>>> + Clone + Send + Sync + 'static,
+        S: Service<Request<Body>, Response = Response<ResponseBody<Incoming>>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
         S::Error: Into<BoxError>,
         S::Future: Send,
     {

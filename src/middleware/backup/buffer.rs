@@ -13,10 +13,7 @@ pub(super) const REUSED_CAPACITY: usize = 4096;
 /// How many bytes [`Writer::write_header`] takes for all of `headers`.
 #[cold]
 pub(super) fn written_len(headers: &HeaderMap) -> usize {
-    headers
-        .iter()
-        .map(|(name, value)| FieldPrefix::SIZE + name.as_str().len() + value.len())
-        .sum()
+    headers.iter().map(|(name, value)| FieldPrefix::SIZE + name.as_str().len() + value.len()).sum()
 }
 
 impl FieldPrefix {
@@ -196,9 +193,10 @@ mod tests {
         }
 
         let mut buffer = ByteBuffer::default();
-        buffer.fill(|| written_len(&written), |writer| {
-            written.iter().try_for_each(|(name, value)| writer.write_header(name, value))
-        });
+        buffer.fill(
+            || written_len(&written),
+            |writer| written.iter().try_for_each(|(name, value)| writer.write_header(name, value)),
+        );
         assert_eq!(buffer.written().len(), written_len(&written));
         assert_eq!(buffer.capacity(), buffer.written().len(), "a large one is allocated once");
         assert_eq!(find_field(buffer.written(), "xabc"), Some(&b"ABC"[..]));

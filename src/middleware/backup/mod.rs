@@ -30,8 +30,11 @@ impl<B: RepeatableBody> RequestBackup<B> {
     #[inline(always)]
     pub(crate) fn of(request: &Request<B>, origin: Allowed) -> Self {
         let body = request.body().try_clone();
-        let head =
-            if body.is_some() { HeadRecording::of(request, origin) } else { HeadRecording::empty() };
+        let head = if body.is_some() {
+            HeadRecording::of(request, origin)
+        } else {
+            HeadRecording::empty()
+        };
         RequestBackup { body, head }
     }
 
