@@ -26,6 +26,7 @@ mod terminal;
 #[path = "../support/time.rs"]
 mod time;
 mod unsaved;
+mod waits;
 mod windows;
 #[path = "../support/witness.rs"]
 mod witness;

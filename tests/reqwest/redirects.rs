@@ -1,8 +1,10 @@
 //! P9: a request that was carried out before a redirect is not sent again.
 
+use std::sync::{Arc, Mutex};
+
 use http::{Method, StatusCode};
 use reqwest::redirect::Policy;
-use reqwest_middleware::ClientBuilder;
+use reqwest_middleware::{ClientBuilder, Middleware, Next};
 use tower::Layer;
 use tower_teamup_auth::client::{AuthMiddleware, ReqwestService, redirects_within_origin};
 use tower_teamup_auth::testing::{FakeTeamUp, Fault};
@@ -132,17 +134,36 @@ async fn e1_a_redirect_of_one_request_says_nothing_of_another() {
     }
 }
 
+/// Sees the requests as the middleware above passes them on.
+struct Fragments(Arc<Mutex<Vec<Option<String>>>>);
+
+#[async_trait::async_trait]
+impl Middleware for Fragments {
+    async fn handle(
+        &self,
+        request: reqwest::Request,
+        extensions: &mut http::Extensions,
+        next: Next<'_>,
+    ) -> reqwest_middleware::Result<reqwest::Response> {
+        self.0.lock().unwrap().push(request.url().fragment().map(str::to_owned));
+        next.run(request, extensions).await
+    }
+}
+
 #[tokio::test]
 async fn a_fragment_survives_the_middleware() {
     let server = FakeTeamUp::start().await;
-    let Api::Middleware(api) = Told::Recorded.api(Kind::Middleware, &server).await else {
-        unreachable!()
-    };
-    for _ in 0..2 {
-        let url = format!("{}#part", server.url("/echo"));
-        let response = api.get(url).send().await.unwrap();
-        assert_eq!((response.status(), response.url().fragment()), (StatusCode::OK, Some("part")));
-        // The second time through a retry.
-        server.expire_access_tokens();
-    }
+    let client = reqwest::Client::new();
+    let tokens = server.issue_tokens(&[MODE]);
+    let credentials = credentials(&server, &client).tokens(tokens).build().await.unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let api = ClientBuilder::new(client)
+        .with(AuthMiddleware::new(credentials))
+        .with(Fragments(Arc::clone(&seen)))
+        .build();
+    // On the first send and on the retry.
+    server.expire_access_tokens();
+    let url = format!("{}#part", server.url("/echo"));
+    assert_eq!(api.get(url).send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(*seen.lock().unwrap(), [Some("part".to_owned()), Some("part".to_owned())]);
 }
