@@ -127,7 +127,7 @@ impl<B: RepeatableBody> Service<Request<B>> for Necessary {
         let is_fresh = monotonic < token.deadlines.0 && wall < token.deadlines.1;
         assert!(is_allowed && is_fresh);
 
-        let repeat = request.body().try_clone().map(|body| (body, Notes::of(&request)));
+        let repeat = request.body_mut().try_clone().map(|body| (body, Notes::of(&request)));
         let kept = Kept { _credentials: Arc::clone(&self.credentials), _repeat: repeat };
 
         let headers = request.headers_mut();

@@ -127,7 +127,9 @@ fuzz_target!(|history: History| {
             (Event::TakeCopy, Some(body)) => copies.extend(body.try_clone()),
             (Event::Drop, _) => body = None,
             (Event::CopyCopy(which), _) if !copies.is_empty() => {
-                copies.extend(copies[usize::from(which) % copies.len()].try_clone());
+                let which = usize::from(which) % copies.len();
+                let copy = copies[which].try_clone();
+                copies.extend(copy);
             }
             (Event::DropCopy(which), _) if !copies.is_empty() => {
                 copies.swap_remove(usize::from(which) % copies.len());

@@ -6,11 +6,14 @@
 //!
 //! | body | sent again |
 //! | --- | --- |
-//! | `()`, `Empty`, `Full`, `Bytes`, `String` | yes |
+//! | `()`, `Empty`, `Bytes`, `Full` of `Bytes` or of another shared or static text | yes |
 //! | `Option`, `Either`, `Box`, `Pin<Box>` of one that can | yes |
 //! | [`ReplayBody`] around any body | yes, if it was short enough and sent to its end |
 //! | `BoxBody`, `UnsyncBoxBody`, `Incoming` | no |
-//! | [`SendOnce`] around any body | no, by your own choice |
+//! | [`SendOnce`] around any body, or [`SendOnceLayer`] for all | no, by your own choice |
+//!
+//! No copy of a body copies its bytes, so a `String` or a `Full<Vec<u8>>` is none of these: make
+//! `Full<Bytes>` of them.
 //!
 //! # Streams
 //!
@@ -34,7 +37,7 @@
 //!     .layer(ReplayBodyLayer::new())
 //!     // Stands for `AuthLayer` and a client: does with the body what a 401 makes them do.
 //!     .service_fn(|request: Request<ReplayBody<_>>| async {
-//!         let body = request.into_body();
+//!         let mut body = request.into_body();
 //!         let copy = body.try_clone();
 //!         let sent = body.collect().await?.to_bytes();
 //!         let again = match copy.filter(RepeatableBody::is_complete) {
@@ -61,7 +64,8 @@
 //! A stream is **not** sent again, and the caller gets the 401, when
 //!
 //! - it is longer than the cap: what was kept is freed at once, and the stream goes on;
-//! - it is still being sent when the 401 comes, or the client dropped it before its end;
+//! - it is still being sent when the 401 comes, or the client dropped it before its end. A body in
+//!   memory is sent again even then;
 //! - it failed, or it yielded more or less than its `size_hint` or its `Content-Length` promised.
 //!
 //! Its end is the end of the stream, its trailers or, where the request declares a length, that
@@ -79,4 +83,4 @@ mod send_once;
 
 pub use repeatable::RepeatableBody;
 pub use replay::{ReplayBody, ReplayBodyLayer, ReplayBodyService};
-pub use send_once::SendOnce;
+pub use send_once::{SendOnce, SendOnceLayer, SendOnceService};

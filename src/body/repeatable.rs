@@ -1,6 +1,8 @@
 //! The trait, and the bodies of `http-body` and `http-body-util` that have an answer to it.
 
+use std::io::Cursor;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
@@ -16,21 +18,23 @@ use http_body_util::{Either, Empty, Full};
 /// use http_body_util::Full;
 /// use tower_teamup_auth::body::{RepeatableBody, SendOnce};
 ///
-/// let body: Full<Bytes> = Full::from("in memory");
+/// let mut body: Full<Bytes> = Full::from("in memory");
 /// assert!(body.try_clone().is_some());
 /// assert!(SendOnce::new(body).try_clone().is_none());
 /// ```
 #[diagnostic::on_unimplemented(
     message = "nothing says whether the body `{Self}` can be sent again after a 401",
-    note = "wrap a stream in `ReplayBody` to have it kept while it is sent, and sent again",
-    note = "wrap a body in `SendOnce` to have it sent once"
+    note = "make `Full<Bytes>` of text or bytes in memory: it can be shared, so no retry copies it",
+    note = "put `ReplayBodyLayer` outside `AuthLayer` to have streams recorded while they are sent",
+    note = "put `SendOnceLayer` outside `AuthLayer` to have every body sent once"
 )]
 pub trait RepeatableBody: Sized {
     /// A second body that yields the same frames, or `None` if there can't be one.
     ///
-    /// Called before anything is sent, on the path of every request, so it must be cheap: count a
-    /// reference, copy no bytes.
-    fn try_clone(&self) -> Option<Self>;
+    /// Called before anything is sent, on the path of every request, so it must be cheap: it counts a
+    /// reference and copies no bytes. It may put the body into a form that can be shared, which is why
+    /// it borrows it mutably.
+    fn try_clone(&mut self) -> Option<Self>;
 
     /// Asked of the copy when the first send was answered: does it hold all that it needs?
     ///
@@ -42,37 +46,38 @@ pub trait RepeatableBody: Sized {
 }
 
 impl RepeatableBody for () {
-    fn try_clone(&self) -> Option<Self> {
+    fn try_clone(&mut self) -> Option<Self> {
         Some(())
     }
 }
 
-impl RepeatableBody for String {
-    fn try_clone(&self) -> Option<Self> {
-        Some(self.clone())
-    }
-}
-
 impl RepeatableBody for Bytes {
-    fn try_clone(&self) -> Option<Self> {
+    fn try_clone(&mut self) -> Option<Self> {
         Some(self.clone())
     }
 }
 
-impl<D: Clone> RepeatableBody for Full<D> {
-    fn try_clone(&self) -> Option<Self> {
-        Some(self.clone())
-    }
+/// Each of these clones by counting a reference, or by copying a pointer.
+macro_rules! shared_data {
+    ($($data:ty),*) => {$(
+        impl RepeatableBody for Full<$data> {
+            fn try_clone(&mut self) -> Option<Self> {
+                Some(self.clone())
+            }
+        }
+    )*};
 }
+
+shared_data!(Bytes, &'static [u8], Cursor<Bytes>, Cursor<&'static [u8]>, Cursor<Arc<[u8]>>);
 
 impl<D> RepeatableBody for Empty<D> {
-    fn try_clone(&self) -> Option<Self> {
+    fn try_clone(&mut self) -> Option<Self> {
         Some(Empty::new())
     }
 }
 
 impl<B: RepeatableBody> RepeatableBody for Option<B> {
-    fn try_clone(&self) -> Option<Self> {
+    fn try_clone(&mut self) -> Option<Self> {
         match self {
             None => Some(None),
             Some(body) => body.try_clone().map(Some),
@@ -85,7 +90,7 @@ impl<B: RepeatableBody> RepeatableBody for Option<B> {
 }
 
 impl<L: RepeatableBody, R: RepeatableBody> RepeatableBody for Either<L, R> {
-    fn try_clone(&self) -> Option<Self> {
+    fn try_clone(&mut self) -> Option<Self> {
         match self {
             Either::Left(left) => left.try_clone().map(Either::Left),
             Either::Right(right) => right.try_clone().map(Either::Right),
@@ -101,7 +106,7 @@ impl<L: RepeatableBody, R: RepeatableBody> RepeatableBody for Either<L, R> {
 }
 
 impl<B: RepeatableBody> RepeatableBody for Box<B> {
-    fn try_clone(&self) -> Option<Self> {
+    fn try_clone(&mut self) -> Option<Self> {
         (**self).try_clone().map(Box::new)
     }
 
@@ -110,9 +115,9 @@ impl<B: RepeatableBody> RepeatableBody for Box<B> {
     }
 }
 
-impl<B: RepeatableBody> RepeatableBody for Pin<Box<B>> {
-    fn try_clone(&self) -> Option<Self> {
-        (**self).try_clone().map(Box::pin)
+impl<B: RepeatableBody + Unpin> RepeatableBody for Pin<Box<B>> {
+    fn try_clone(&mut self) -> Option<Self> {
+        self.as_mut().get_mut().try_clone().map(Box::pin)
     }
 
     fn is_complete(&self) -> bool {
@@ -123,14 +128,14 @@ impl<B: RepeatableBody> RepeatableBody for Pin<Box<B>> {
 /// A boxed body has forgotten what it was, so it is sent once. Box after the layer, or wrap the
 /// stream before it is boxed.
 impl<D: Buf, E> RepeatableBody for BoxBody<D, E> {
-    fn try_clone(&self) -> Option<Self> {
+    fn try_clone(&mut self) -> Option<Self> {
         None
     }
 }
 
 /// A boxed body has forgotten what it was, so it is sent once.
 impl<D: Buf, E> RepeatableBody for UnsyncBoxBody<D, E> {
-    fn try_clone(&self) -> Option<Self> {
+    fn try_clone(&mut self) -> Option<Self> {
         None
     }
 }
@@ -138,7 +143,7 @@ impl<D: Buf, E> RepeatableBody for UnsyncBoxBody<D, E> {
 #[cfg(any(feature = "hyper", feature = "testing"))]
 impl RepeatableBody for hyper::body::Incoming {
     /// A body that arrives from elsewhere passes by once.
-    fn try_clone(&self) -> Option<Self> {
+    fn try_clone(&mut self) -> Option<Self> {
         None
     }
 }

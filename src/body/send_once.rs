@@ -3,7 +3,10 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
+use tower_layer::Layer;
+use tower_service::Service;
 
 use super::RepeatableBody;
 
@@ -15,7 +18,7 @@ pin_project_lite::pin_project! {
     /// use http_body_util::Empty;
     /// use tower_teamup_auth::body::{RepeatableBody, SendOnce};
     ///
-    /// let body: SendOnce<Empty<&[u8]>> = SendOnce::new(Empty::new());
+    /// let mut body: SendOnce<Empty<&[u8]>> = SendOnce::new(Empty::new());
     /// assert!(body.try_clone().is_none());
     /// ```
     #[derive(Debug, Clone, Default)]
@@ -44,7 +47,7 @@ impl<B> From<B> for SendOnce<B> {
 }
 
 impl<B> RepeatableBody for SendOnce<B> {
-    fn try_clone(&self) -> Option<Self> {
+    fn try_clone(&mut self) -> Option<Self> {
         None
     }
 }
@@ -66,5 +69,97 @@ impl<B: Body> Body for SendOnce<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+/// Wraps the body of every request in [`SendOnce`]: after a 401 the token is refreshed, and the request
+/// is not retried.
+///
+/// It stands outside [`AuthLayer`](crate::AuthLayer), for bodies of a type that says nothing of it:
+///
+/// ```
+/// use http::Request;
+/// use tower::ServiceBuilder;
+/// use tower_teamup_auth::body::{SendOnce, SendOnceLayer};
+/// use tower_teamup_auth::{AuthLayer, Credentials};
+/// # use http::Response;
+/// # use tower::{Service, BoxError};
+///
+/// /// A stack that takes the requests of an axum handler as they are.
+/// fn proxy<S>(
+///     client: S,
+///     credentials: Credentials,
+/// ) -> impl Service<Request<axum::body::Body>, Error = BoxError>
+/// where
+///     S: Service<Request<SendOnce<axum::body::Body>>, Response = Response<axum::body::Body>> + Clone,
+///     S::Error: Into<BoxError>,
+/// {
+///     ServiceBuilder::new()
+///         .layer(SendOnceLayer::new())
+///         .layer(AuthLayer::new(credentials))
+///         .service(client)
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct SendOnceLayer {}
+
+impl SendOnceLayer {
+    /// A layer that marks bodies as sent once.
+    pub const fn new() -> Self {
+        SendOnceLayer {}
+    }
+}
+
+impl<S> Layer<S> for SendOnceLayer {
+    type Service = SendOnceService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        SendOnceService { inner }
+    }
+}
+
+/// The service that [`SendOnceLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct SendOnceService<S> {
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for SendOnceService<S>
+where
+    S: Service<Request<SendOnce<B>>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.inner.call(request.map(SendOnce::new))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+    use tower::{ServiceBuilder, ServiceExt, service_fn};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn p9_the_layer_has_every_body_sent_once() {
+        let client = service_fn(|request: Request<SendOnce<Full<bytes::Bytes>>>| async {
+            let mut body = request.into_body();
+            Ok::<_, std::convert::Infallible>((
+                body.size_hint().exact(),
+                body.try_clone().is_some(),
+            ))
+        });
+        let api = ServiceBuilder::new().layer(SendOnceLayer::new()).service(client);
+        let sent = api.oneshot(Request::new(Full::from("text"))).await.unwrap();
+        assert_eq!(sent, (Some(4), false));
     }
 }

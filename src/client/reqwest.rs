@@ -5,11 +5,12 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
+use http_body::Body as _;
 use pin_project_lite::pin_project;
 use reqwest::{Body, Client, Request, Response, ResponseBuilderExt, Url};
 use tower_service::Service;
@@ -69,10 +70,10 @@ use crate::refresh::{RefreshClient, is_refresh_request};
 ///
 /// | body | sent again after a 401 |
 /// | --- | --- |
-/// | [`reqwest::Body`] in memory | yes; its bytes are copied before the first send |
+/// | [`reqwest::Body`] in memory | yes |
 /// | [`reqwest::Body`] that is a stream | no |
 /// | [`ReplayBody`] around a stream, with [`for_bodies`](ReqwestService::for_bodies) | yes, if it was short enough and sent to its end |
-/// | [`Bytes`], with [`for_bodies`](ReqwestService::for_bodies) | yes, and shared instead of copied |
+/// | [`Bytes`], with [`for_bodies`](ReqwestService::for_bodies) | yes |
 ///
 /// # Responses
 ///
@@ -285,10 +286,20 @@ impl RefreshClient<ReqwestService> for Client {
     }
 }
 
-/// In memory: yes, by copying the bytes, because reqwest hands out no share in them. A stream: no.
+/// In memory: yes, and both share the bytes. A stream: no.
 impl RepeatableBody for Body {
-    fn try_clone(&self) -> Option<Self> {
-        self.as_bytes().map(|bytes| Body::from(Bytes::copy_from_slice(bytes)))
+    fn try_clone(&mut self) -> Option<Self> {
+        if self.as_bytes()?.is_empty() {
+            return Some(Body::default());
+        }
+        // reqwest hands out no share in the bytes of a body, save as the one frame that it is sent in.
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut *self).poll_frame(&mut cx) else {
+            return None;
+        };
+        let bytes = frame.into_data().ok()?;
+        *self = Body::from(bytes.clone());
+        Some(Body::from(bytes))
     }
 }
 

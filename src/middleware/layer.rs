@@ -8,22 +8,24 @@ use crate::credentials::Credentials;
 /// Wraps a client in [`Auth`]: every request that goes through carries a token.
 ///
 /// ```
+/// use bytes::Bytes;
 /// use http::{Request, Response};
+/// use http_body_util::{BodyExt, Full};
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
 /// use tower_teamup_auth::{AuthLayer, Credentials};
 ///
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// // In place of a real client: answers with what it saw.
-/// let http_client = service_fn(|request: Request<String>| async move {
+/// let http_client = service_fn(|request: Request<Full<Bytes>>| async move {
 ///     let mode = request.headers()["teamup-request-mode"].clone();
-///     Ok::<_, std::io::Error>(Response::new(mode.to_str().unwrap().to_owned()))
+///     Ok::<_, std::io::Error>(Response::new(Full::new(Bytes::copy_from_slice(mode.as_bytes()))))
 /// });
 /// let credentials = Credentials::m2m("an-m2m-token".parse()?).build().await?;
 /// let api = ServiceBuilder::new().layer(AuthLayer::new(credentials)).service(http_client);
 ///
-/// let request = Request::get("https://goteamup.com/api/v2/events").body(String::new())?;
+/// let request = Request::get("https://goteamup.com/api/v2/events").body(Full::default())?;
 /// let response = api.oneshot(request).await?;
-/// assert_eq!(response.into_body().into_inner().unwrap(), "provider");
+/// assert_eq!(response.into_body().collect().await?.to_bytes(), "provider");
 /// # Ok::<(), tower::BoxError>(())
 /// # })?;
 /// # Ok::<(), tower::BoxError>(())

@@ -11,7 +11,7 @@ use tower_service::Service;
 use super::backup::RequestBackup;
 use super::context::{PendingRequest, PendingTarget, RetryContext, Shared};
 use super::decision::{
-    Decision, Overrides, RequestView, append_headers, classify, extension, names_host,
+    Decision, Overrides, RequestView, Target, append_headers, classify, extension, names_host,
 };
 use super::future::ResponseFuture;
 use super::layer::AuthLayer;
@@ -213,6 +213,7 @@ impl<S: Clone> Auth<S> {
         if names_host(request.headers()) {
             return None;
         }
+        let from_extensions = brought.is_some();
         let overrides = Overrides::of(extensions);
         let mode = overrides.mode.unwrap_or(settings.mode);
         let snapshot = credentials.snapshot();
@@ -220,7 +221,7 @@ impl<S: Clone> Auth<S> {
         let Freshness::Fresh(token) = slot.freshness(credentials.now()) else {
             return None;
         };
-        let backup = RequestBackup::of_any(request, origin, brought);
+        let backup = RequestBackup::of_any(request, origin, from_extensions);
         let own = overrides.provider_id.map(ProviderId::header_value);
         let provider_id = own.as_ref().or(snapshot.provider_id());
         let generation = slot.generation;
@@ -264,8 +265,9 @@ impl<S: Clone> Auth<S> {
         let generation = slot.generation;
         match token_choice::before_first_send(target.credentials, slot) {
             Ok(token) => {
-                let backup = RequestBackup::of_any(&request, target.origin, target.brought());
-                target.plan.apply(token, request.headers_mut());
+                let Target { origin, from_extensions, plan, .. } = target;
+                let backup = RequestBackup::of_any(&mut request, origin, from_extensions);
+                plan.apply(token, request.headers_mut());
                 let context = RetryContext { shared, generation, backup };
                 ResponseFuture::sent(self.inner.call(request), context)
             }

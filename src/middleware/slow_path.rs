@@ -327,7 +327,7 @@ where
         }
     };
     let target = pending.target.with(&pending.credentials);
-    let backup = RequestBackup::of_any(&request, target.origin, target.brought());
+    let backup = RequestBackup::of_any(&mut request, target.origin, target.from_extensions);
     target.plan.apply(token, request.headers_mut());
     let generation = slot.generation;
     let shared = pending.shared;

@@ -1,6 +1,7 @@
 //! P9: a body that can't be sent again is sent exactly once; one that can arrives the same twice.
 
 use std::convert::Infallible;
+use std::io::Cursor;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -75,7 +76,8 @@ async fn p9_body_that_can_be_sent_again_arrives_the_same_on_the_repeat() {
     let either: Either<Body, BoxBody<Bytes, Infallible>> = Either::Left(full());
     for (text, (status, seen)) in [
         (TEXT, rejected_once(full()).await),
-        (TEXT, rejected_once(TEXT.to_owned()).await),
+        (TEXT, rejected_once(Full::new(TEXT.as_bytes())).await),
+        (TEXT, rejected_once(Full::new(Cursor::new(Bytes::from(TEXT)))).await),
         (TEXT, rejected_once(either).await),
         (TEXT, rejected_once(Box::new(full())).await),
         ("", rejected_once(Empty::<Bytes>::new()).await),
@@ -84,7 +86,7 @@ async fn p9_body_that_can_be_sent_again_arrives_the_same_on_the_repeat() {
         assert_eq!(seen.len(), 2);
         assert_eq!((&seen[0].body[..], &seen[1].body[..]), (text.as_bytes(), text.as_bytes()));
     }
-    assert_eq!(trace.count("request repeated with a new token"), 5);
+    assert_eq!(trace.count("request repeated with a new token"), 6);
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +121,7 @@ impl Drop for Tracked {
 }
 
 impl RepeatableBody for Tracked {
-    fn try_clone(&self) -> Option<Self> {
+    fn try_clone(&mut self) -> Option<Self> {
         self.alive.fetch_add(1, Ordering::SeqCst);
         let (alive, complete) = (Arc::clone(&self.alive), Arc::clone(&self.complete));
         Some(Tracked { text: self.text.clone(), alive, complete })

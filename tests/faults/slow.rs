@@ -8,7 +8,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use http_body_util::Empty;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
@@ -100,7 +102,7 @@ impl Refresh for Endpoint {
     }
 }
 
-type Api = BoxCloneSyncService<Request<String>, Response<ResponseBody<String>>, BoxError>;
+type Api = BoxCloneSyncService<Request<Empty<Bytes>>, Response<ResponseBody<String>>, BoxError>;
 
 struct Scene {
     store: Slow,
@@ -129,7 +131,7 @@ async fn set_up(hook: impl FnOnce(&Slow) -> Box<dyn Fn(RefreshStep) + Send + Syn
         .await
         .unwrap();
     let newest = endpoint.clone();
-    let api = service_fn(move |request: Request<String>| {
+    let api = service_fn(move |request: Request<Empty<Bytes>>| {
         let good = format!("Bearer access-{}", newest.rotations());
         let status = match request.headers()["authorization"] == *good {
             true => StatusCode::OK,
@@ -147,7 +149,7 @@ async fn set_up(hook: impl FnOnce(&Slow) -> Box<dyn Fn(RefreshStep) + Send + Syn
 
 impl Scene {
     async fn goes_on(&self) {
-        let request = Request::get("https://api.invalid/events").body(String::new()).unwrap();
+        let request = Request::get("https://api.invalid/events").body(Empty::new()).unwrap();
         let response = self.api.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{}", self.log.text());
     }

@@ -29,7 +29,7 @@ fn through_layer(content_length: Option<&str>, script: Script) -> ReplayBody<Scr
 fn the_layer_sets_the_cap() {
     for (sent, complete) in [("12345678", true), ("123456789", false)] {
         let mut body = through_layer(None, Script::new([data(sent)]));
-        let copy = copy_of(&body);
+        let copy = copy_of(&mut body);
         while !at_end(&mut body) {}
         assert_eq!(copy.is_complete(), complete);
     }
@@ -47,7 +47,7 @@ fn the_layer_tells_a_stream_its_content_length() {
         (None, false),
     ] {
         let mut body = through_layer(length, script.clone());
-        let copy = copy_of(&body);
+        let copy = copy_of(&mut body);
         next_data(&mut body);
         next_data(&mut body);
         drop(body);
@@ -58,7 +58,7 @@ fn the_layer_tells_a_stream_its_content_length() {
 #[test]
 fn p9_a_stream_that_belies_its_content_length_is_not_complete() {
     let mut body = through_layer(Some("4"), Script::new([data("all")]));
-    let copy = copy_of(&body);
+    let copy = copy_of(&mut body);
     while !at_end(&mut body) {}
     assert!(!copy.is_complete());
 }
@@ -94,7 +94,7 @@ fn size_hint_counts_what_was_found_ahead() {
     // The request says three bytes, the stream has more and says so.
     let script = Script::new([data("abc"), data("def"), data("gh")]).says(Says::Between(1, 1));
     let mut body = through_layer(Some("3"), script);
-    let _copy = copy_of(&body);
+    let _copy = copy_of(&mut body);
     assert_eq!(bounds(&body), (7, Some(9)));
     assert_eq!(next_data(&mut body), "abc");
     assert_eq!(bounds(&body), (4, Some(6)));

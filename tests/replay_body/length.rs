@@ -13,7 +13,7 @@ use crate::script::{
 #[tokio::test]
 async fn a_body_of_known_length_is_complete_when_the_length_has_gone() {
     let mut body = ReplayBody::new(Script::new([data("all")]).says(Says::Exactly));
-    let copy = copy_of(&body);
+    let copy = copy_of(&mut body);
     assert_eq!(next_data(&mut body), "all");
     // It was asked ahead, so its end is known now.
     assert!(body.is_end_stream());
@@ -27,7 +27,7 @@ async fn a_body_of_known_length_is_complete_when_the_length_has_gone() {
 fn a_body_of_known_length_may_be_dropped_there() {
     let script = Script::new([data("al"), data("l"), RefreshStep::Wait]).says(Says::Exactly);
     let mut body = ReplayBody::new(script);
-    let copy = copy_of(&body);
+    let copy = copy_of(&mut body);
     next_data(&mut body);
     next_data(&mut body);
     assert!(!copy.is_complete());
@@ -39,7 +39,7 @@ fn a_body_of_known_length_may_be_dropped_there() {
 fn p9_a_body_of_known_length_that_was_asked_for_more_is_not_complete() {
     let steps = [data("all"), RefreshStep::Wait, RefreshStep::Wait];
     let mut body = ReplayBody::new(Script::new(steps).says(Says::Exactly));
-    let copy = copy_of(&body);
+    let copy = copy_of(&mut body);
     next_data(&mut body);
     assert!(poll(&mut body).is_pending());
     drop(body);
@@ -50,14 +50,14 @@ fn p9_a_body_of_known_length_that_was_asked_for_more_is_not_complete() {
 fn p9_a_body_of_known_length_dropped_before_its_trailers_is_not_complete() {
     let steps = [data("all"), RefreshStep::Trailers(trailers("a"))];
     let mut body = ReplayBody::new(Script::new(steps.clone()).says(Says::Exactly));
-    let copy = copy_of(&body);
+    let copy = copy_of(&mut body);
     next_data(&mut body);
     assert!(!body.is_end_stream());
     drop(body);
     assert!(!copy.is_complete());
 
     let mut body = ReplayBody::new(Script::new(steps).says(Says::Exactly));
-    let copy = copy_of(&body);
+    let copy = copy_of(&mut body);
     next_data(&mut body);
     assert!(matches!(poll(&mut body), Poll::Ready(Some(Ok(frame))) if frame.is_trailers()));
     assert!(copy.is_complete());
@@ -66,7 +66,7 @@ fn p9_a_body_of_known_length_dropped_before_its_trailers_is_not_complete() {
 #[test]
 fn an_error_found_ahead_is_handed_on() {
     let mut body = ReplayBody::new(Script::new([data("all"), RefreshStep::Fail]).says(Says::Exactly));
-    let copy = copy_of(&body);
+    let copy = copy_of(&mut body);
     next_data(&mut body);
     assert!(!body.is_end_stream());
     assert!(matches!(poll(&mut body), Poll::Ready(Some(Err(Failed)))));

@@ -29,7 +29,7 @@ fn hint(lower: u64, upper: Option<u64>) -> SizeHint {
 #[tokio::test]
 async fn a_stream_is_sent_again_as_it_was_sent() {
     let body = ReplayBody::new(Script::new([data("one "), RefreshStep::Wait, data(""), data("two")]));
-    let copy = copy_of(&body);
+    let copy = copy_of(&mut body);
     assert_eq!(text(body).await, "one two");
     assert!(copy.is_complete());
     assert_eq!(text(copy).await, "one two");
@@ -38,7 +38,7 @@ async fn a_stream_is_sent_again_as_it_was_sent() {
 #[test]
 fn frames_pass_through_as_they_come() {
     let mut body = ReplayBody::new(Script::new([data("one"), RefreshStep::Wait, data("two")]));
-    let _copy = copy_of(&body);
+    let _copy = copy_of(&mut body);
     assert_eq!(next_data(&mut body), "one");
     assert!(poll(&mut body).is_pending());
     assert_eq!(next_data(&mut body), "two");
@@ -49,7 +49,7 @@ fn frames_pass_through_as_they_come() {
 fn bytes_are_handed_on_without_a_copy() {
     let bytes = Bytes::from(vec![7; 4096]);
     let mut body = ReplayBody::new(Script::new([data(bytes.clone())]));
-    let _copy = copy_of(&body);
+    let _copy = copy_of(&mut body);
     assert_eq!(next_data(&mut body).as_ptr(), bytes.as_ptr());
 }
 
@@ -67,7 +67,7 @@ async fn any_buffer_will_do() {
 async fn trailers_are_sent_again() {
     let steps = [data("rows"), RefreshStep::Trailers(trailers("\"sum\""))];
     let mut body = ReplayBody::new(Script::new(steps));
-    let copy = copy_of(&body);
+    let copy = copy_of(&mut body);
     next_data(&mut body);
     assert!(!copy.is_complete());
     assert!(matches!(poll(&mut body), Poll::Ready(Some(Ok(frame))) if frame.is_trailers()));
@@ -82,7 +82,7 @@ async fn trailers_are_sent_again() {
 #[test]
 fn a_stream_of_trailers_alone_is_sent_again() {
     let mut body = ReplayBody::new(Script::new([RefreshStep::Trailers(trailers("a"))]));
-    let mut copy = copy_of(&body);
+    let mut copy = copy_of(&mut body);
     assert!(matches!(poll(&mut body), Poll::Ready(Some(Ok(_)))));
     let Poll::Ready(Some(Ok(frame))) = poll(&mut copy) else { panic!("no trailers") };
     assert_eq!(frame.into_trailers().expect("trailers"), trailers("a"));
@@ -93,7 +93,7 @@ fn a_stream_of_trailers_alone_is_sent_again() {
 #[test]
 fn a_body_that_knows_its_end_needs_no_poll_after_it() {
     let mut body = ReplayBody::new(Script::new([data("all")]).knows_its_end(true));
-    let copy = copy_of(&body);
+    let copy = copy_of(&mut body);
     next_data(&mut body);
     assert!(body.is_end_stream());
     assert!(copy.is_complete());
@@ -113,7 +113,7 @@ async fn a_body_with_nothing_to_send_is_complete_from_the_start() {
 #[test]
 fn a_stream_that_turns_out_empty_is_framed_alike_both_times() {
     let mut body = ReplayBody::new(Script::new([]));
-    let mut copy = copy_of(&body);
+    let mut copy = copy_of(&mut body);
     assert!(!body.is_end_stream());
     assert!(at_end(&mut body));
     assert!(copy.is_complete());
@@ -132,7 +132,7 @@ fn size_hint_is_the_streams_own_both_times() {
         (Says::Between(2, 10), (4, Some(16))),
     ] {
         let mut body = ReplayBody::new(Script::new([data("one"), data("two")]).says(says));
-        let mut copy = copy_of(&body);
+        let mut copy = copy_of(&mut body);
         assert_eq!(bounds(&body), expected);
         while !at_end(&mut body) {}
         assert_eq!(bounds(&copy), expected);
@@ -146,7 +146,7 @@ fn size_hint_is_the_streams_own_both_times() {
 fn p9_a_stream_over_the_cap_goes_on_and_is_not_sent_again() {
     let steps = [data("12345"), data("6789"), data("abc")];
     let mut body = ReplayBody::with_max_bytes(Script::new(steps), 8);
-    let copy = copy_of(&body);
+    let copy = copy_of(&mut body);
     assert_eq!(next_data(&mut body), "12345");
     assert_eq!(next_data(&mut body), "6789");
     assert_eq!(next_data(&mut body), "abc");
@@ -157,7 +157,7 @@ fn p9_a_stream_over_the_cap_goes_on_and_is_not_sent_again() {
 #[tokio::test]
 async fn a_stream_of_just_the_cap_is_sent_again() {
     let body = ReplayBody::with_max_bytes(Script::new([data("12345"), data("678")]), 8);
-    let copy = copy_of(&body);
+    let copy = copy_of(&mut body);
     text(body).await;
     assert!(copy.is_complete());
     assert_eq!(text(copy).await, "12345678");
@@ -167,7 +167,7 @@ async fn a_stream_of_just_the_cap_is_sent_again() {
 async fn the_cap_is_64_kib_unless_told() {
     for (length, complete) in [(64 * 1024, true), (64 * 1024 + 1, false)] {
         let body = ReplayBody::new(Script::new([data(vec![0; length - 1]), data("x")]));
-        let copy = copy_of(&body);
+        let copy = copy_of(&mut body);
         assert_eq!(text(body).await.len(), length);
         assert_eq!(copy.is_complete(), complete);
     }
@@ -179,7 +179,7 @@ async fn p9_trailers_count_against_the_cap() {
     for (max_bytes, complete) in [("data".len() + "etag12345".len(), true), (12, false)] {
         let steps = [data("data"), RefreshStep::Trailers(etag.clone())];
         let body = ReplayBody::with_max_bytes(Script::new(steps), max_bytes);
-        let copy = copy_of(&body);
+        let copy = copy_of(&mut body);
         let sent = body.collect().await.expect("sent");
         assert_eq!(sent.trailers(), Some(&etag));
         assert_eq!(copy.is_complete(), complete);
@@ -200,7 +200,7 @@ fn a_stream_that_says_it_is_too_long_has_no_copy() {
 #[test]
 fn p9_a_body_still_being_sent_is_not_complete() {
     let mut body = ReplayBody::new(Script::new([data("one"), RefreshStep::Wait, data("two")]));
-    let copy = copy_of(&body);
+    let copy = copy_of(&mut body);
     assert!(!copy.is_complete());
     next_data(&mut body);
     assert!(!copy.is_complete());
@@ -216,7 +216,7 @@ fn p9_a_body_still_being_sent_is_not_complete() {
 fn p9_a_body_dropped_before_its_end_is_never_complete() {
     for polls in 0..=2 {
         let mut body = ReplayBody::new(Script::new([data("one"), data("two")]));
-        let copy = copy_of(&body);
+        let copy = copy_of(&mut body);
         for _ in 0..polls {
             next_data(&mut body);
         }
@@ -230,7 +230,7 @@ fn p9_a_body_that_failed_is_never_complete() {
     for knows_its_end in [false, true] {
         let script = Script::new([data("one"), RefreshStep::Fail]).knows_its_end(knows_its_end);
         let mut body = ReplayBody::new(script);
-        let copy = copy_of(&body);
+        let copy = copy_of(&mut body);
         next_data(&mut body);
         assert!(matches!(poll(&mut body), Poll::Ready(Some(Err(Failed)))));
         assert!(at_end(&mut body));
@@ -249,7 +249,7 @@ fn p9_a_body_that_broke_its_word_is_never_complete() {
         (hint(0, Some(3)), vec![data("long")]),
     ] {
         let mut body = ReplayBody::new(Script::new(steps).says(Says::Always(says)));
-        let copy = copy_of(&body);
+        let copy = copy_of(&mut body);
         while !at_end(&mut body) {}
         drop(body);
         assert!(!copy.is_complete(), "{says:?}");
@@ -268,8 +268,8 @@ fn p9_a_body_already_being_sent_has_no_copy() {
 #[tokio::test]
 async fn a_dropped_copy_can_be_taken_anew_before_the_body_is_sent() {
     let body = ReplayBody::new(Script::new([data("one")]));
-    drop(copy_of(&body));
-    let copy = copy_of(&body);
+    drop(copy_of(&mut body));
+    let copy = copy_of(&mut body);
     text(body).await;
     assert_eq!(text(copy).await, "one");
 }
@@ -277,8 +277,8 @@ async fn a_dropped_copy_can_be_taken_anew_before_the_body_is_sent() {
 #[tokio::test]
 async fn layers_above_each_other_each_have_their_copy() {
     let body = ReplayBody::new(Script::new([data("one"), RefreshStep::Trailers(trailers("a"))]));
-    let outer = copy_of(&body);
-    let inner = copy_of(&body);
+    let outer = copy_of(&mut body);
+    let inner = copy_of(&mut body);
     text(body).await;
 
     assert!(inner.is_complete());
@@ -288,7 +288,7 @@ async fn layers_above_each_other_each_have_their_copy() {
 
     // The outer layer sends its copy through the inner one, which takes a copy of that.
     assert!(outer.is_complete());
-    let of_copy = copy_of(&outer);
+    let of_copy = copy_of(&mut outer);
     assert!(of_copy.is_complete());
     let mut outer = outer;
     next_data(&mut outer);
@@ -316,7 +316,7 @@ fn p9_a_copy_on_another_thread_is_never_complete_too_early() {
     for round in 0..500_usize {
         let steps = (0..20).map(|step| data(vec![step; 100]));
         let mut body = ReplayBody::new(Script::new(steps));
-        let mut copy = copy_of(&body);
+        let mut copy = copy_of(&mut body);
         let together = Barrier::new(2);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -341,7 +341,7 @@ fn p9_a_copy_on_another_thread_is_never_complete_too_early() {
 #[should_panic(expected = "a copy is sent only if it is complete")]
 fn p9_half_a_body_is_never_sent() {
     let mut body = ReplayBody::new(Script::new([data("one"), data("two")]));
-    let mut copy = copy_of(&body);
+    let mut copy = copy_of(&mut body);
     next_data(&mut body);
     drop(poll(&mut copy));
 }
@@ -364,7 +364,7 @@ fn the_buffers_of_the_stream_are_not_held() {
     let alive = Arc::new(AtomicUsize::new(3));
     let steps = [(); 3].map(|()| data(Bytes::from_owner(Counted(alive.clone())).slice(..8)));
     let mut body = ReplayBody::new(Script::new(steps));
-    let copy = copy_of(&body);
+    let copy = copy_of(&mut body);
     for left in [2, 1, 0] {
         next_data(&mut body);
         assert_eq!(alive.load(Ordering::Relaxed), left);
@@ -376,7 +376,7 @@ fn the_buffers_of_the_stream_are_not_held() {
 #[test]
 fn debug_shows_nothing_of_the_data() {
     let mut body = ReplayBody::new(Script::new([data("secret")]));
-    let copy = copy_of(&body);
+    let copy = copy_of(&mut body);
     assert_eq!(
         format!("{body:?} {copy:?}"),
         r#"ReplayBody { side: "first", .. } ReplayBody { side: "copy", .. }"#

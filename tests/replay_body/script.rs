@@ -151,7 +151,7 @@ pub(crate) fn bounds<B: Body>(body: &B) -> (u64, Option<u64>) {
     (body.size_hint().lower(), body.size_hint().upper())
 }
 
-pub(crate) fn copy_of(body: &ReplayBody<Script>) -> ReplayBody<Script> {
+pub(crate) fn copy_of(body: &mut ReplayBody<Script>) -> ReplayBody<Script> {
     body.try_clone().expect("a body that isn't sent yet has a copy")
 }
 

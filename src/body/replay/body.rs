@@ -35,7 +35,7 @@ pin_project_lite::pin_project! {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Infallible> {
     /// let chunks = ["streamed ", "once"].map(|text| Frame::data(Bytes::from(text)));
     /// let chunks = chunks.map(Ok::<_, Infallible>);
-    /// let body = ReplayBody::new(StreamBody::new(stream::iter(chunks)));
+    /// let mut body = ReplayBody::new(StreamBody::new(stream::iter(chunks)));
     ///
     /// let copy = body.try_clone().expect("it isn't sent yet");
     /// assert!(!copy.is_complete());
@@ -129,7 +129,7 @@ impl<B: Body> RepeatableBody for ReplayBody<B> {
     ///
     /// `None` if the copy could not be whole: the body says that it is longer than the cap, or it
     /// is already being sent.
-    fn try_clone(&self) -> Option<Self> {
+    fn try_clone(&mut self) -> Option<Self> {
         let tape = match &self.side {
             Side::First { body, recorder, .. } => recorder.tape(body)?,
             Side::Copy { tape } => Arc::clone(tape),

@@ -28,8 +28,8 @@ impl<B: RepeatableBody> RequestBackup<B> {
     /// Keeps what a retry of `request` needs. Must be called before a secret of this crate's is in it.
     /// For a request without extensions, which writes its origin as it was allowed.
     #[inline(always)]
-    pub(crate) fn of(request: &Request<B>, origin: Allowed) -> Self {
-        let body = request.body().try_clone();
+    pub(crate) fn of(request: &mut Request<B>, origin: Allowed) -> Self {
+        let body = request.body_mut().try_clone();
         let head = if body.is_some() {
             HeadRecording::of(request, origin)
         } else {
@@ -38,19 +38,23 @@ impl<B: RepeatableBody> RequestBackup<B> {
         RequestBackup { body, head }
     }
 
-    /// The same for any request, and for the credentials that it may have brought.
+    /// The same for any request. `with_credentials`: also keeps those in its extensions, which it is
+    /// authorized by.
     #[inline]
     pub(crate) fn of_any(
-        request: &Request<B>,
+        request: &mut Request<B>,
         origin: Allowed,
-        credentials: Option<&Credentials>,
+        with_credentials: bool,
     ) -> Self {
         let mut backup = RequestBackup::of(request, origin);
-        let mut extras = Extras { credentials: credentials.cloned(), ..Extras::default() };
+        let extensions = request.extensions();
+        let mut extras = Extras::default();
+        if with_credentials {
+            extras.credentials = extension::<Credentials>(extensions).cloned();
+        }
         if backup.body.is_some() {
-            let extensions = request.extensions();
             extras.overrides = Overrides::of(extensions);
-            if has_others(extensions, credentials.is_some(), extras.overrides) {
+            if has_others(extensions, with_credentials, extras.overrides) {
                 extras.extensions = extensions.clone();
             }
             extras.uri = origin.is_rewritten.then(|| Box::new(request.uri().clone()));
@@ -68,8 +72,6 @@ impl<B: RepeatableBody> RequestBackup<B> {
 
 /// Are there extensions beside those of this crate?
 fn has_others(extensions: &Extensions, has_credentials: bool, overrides: Overrides) -> bool {
-    // The credentials of the extensions are those that were brought, or stand there unused.
-    let has_credentials = has_credentials || extension::<Credentials>(extensions).is_some();
     let own = [has_credentials, overrides.mode.is_some(), overrides.provider_id.is_some()];
     extensions.len() > own.iter().filter(|is_there| **is_there).count()
 }
@@ -118,9 +120,9 @@ mod tests {
         Origins::of(&["https://goteamup.com/api/v2", "https://goteamup.com:8443"])
     }
 
-    fn backup_of<B: RepeatableBody>(request: &Request<B>) -> RequestBackup<B> {
+    fn backup_of<B: RepeatableBody>(request: &mut Request<B>) -> RequestBackup<B> {
         let origin = origins().check(request.uri(), request.headers()).unwrap();
-        RequestBackup::of_any(request, origin, None)
+        RequestBackup::of_any(request, origin, false)
     }
 
     fn request() -> Request<&'static str> {
@@ -140,8 +142,8 @@ mod tests {
 
     #[test]
     fn a_request_is_rebuilt_as_it_was_sent() {
-        let sent = request().map(Full::<Bytes>::from);
-        let again = backup_of(&sent).rebuild(&origins()).unwrap();
+        let mut sent = request().map(Full::<Bytes>::from);
+        let again = backup_of(&mut sent).rebuild(&origins()).unwrap();
         assert_eq!(again.method(), sent.method());
         assert_eq!(again.uri(), sent.uri());
         assert_eq!(again.version(), sent.version());
@@ -150,8 +152,8 @@ mod tests {
         assert!(!again.headers()["accept"].is_sensitive());
         assert_eq!(again.extensions().get::<Tag>(), Some(&Tag("kept")));
 
-        let plain = Request::get("https://goteamup.com").body(()).unwrap();
-        let again = backup_of(&plain).rebuild(&origins()).unwrap();
+        let mut plain = Request::get("https://goteamup.com").body(()).unwrap();
+        let again = backup_of(&mut plain).rebuild(&origins()).unwrap();
         assert_eq!((again.method(), again.uri()), (&Method::GET, plain.uri()));
         assert!(again.headers().is_empty() && again.extensions().is_empty());
     }
@@ -159,18 +161,18 @@ mod tests {
     #[test]
     fn p4_a_retry_names_its_origin_as_the_first_send_did() {
         for url in ["https://goteamup.com/a?b", "https://GoTeamUp.com:443/a?b"] {
-            let sent = Request::get(url).body(()).unwrap();
-            let again = backup_of(&sent).rebuild(&origins()).unwrap();
+            let mut sent = Request::get(url).body(()).unwrap();
+            let again = backup_of(&mut sent).rebuild(&origins()).unwrap();
             assert_eq!(again.uri().to_string(), url);
         }
     }
 
     #[test]
     fn p9_a_body_that_cannot_be_sent_again_is_not_rebuilt() {
-        let once = request().map(SendOnce::new);
-        assert!(backup_of(&once).rebuild(&origins()).is_none());
+        let mut once = request().map(SendOnce::new);
+        assert!(backup_of(&mut once).rebuild(&origins()).is_none());
 
-        let mut twice = backup_of(&request().map(Full::<Bytes>::from));
+        let mut twice = backup_of(&mut request().map(Full::<Bytes>::from));
         assert!(twice.rebuild(&origins()).is_some());
         assert!(twice.rebuild(&origins()).is_none());
     }
