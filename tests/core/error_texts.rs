@@ -6,6 +6,8 @@ use std::error::Error as _;
 use std::future::Future;
 
 use tower::{Layer, ServiceExt};
+use tower_http::follow_redirect::FollowRedirectLayer;
+use tower_teamup_auth::body::SendOnce;
 use tower_teamup_auth::store::StoredRecord;
 use tower_teamup_auth::{AuthLayer, Credentials, Error, TokenSet};
 
@@ -65,10 +67,39 @@ async fn refresh_limit() -> Error {
     let server = Server::new();
     server.every_call(Call::Answered(401, &[]));
     let client = client(&good(&server).await, &server);
-    for _ in 0..4 {
-        send(&client, get("/events")).await.unwrap();
+    for route in ["/a", "/b", "/c", "/d"] {
+        send(&client, get(route)).await.unwrap();
     }
-    reason(&send(&client, get("/events")).await)
+    reason(&send(&client, get("/e")).await)
+}
+
+async fn route_refused() -> Error {
+    let server = Server::new();
+    server.every_call(Call::Answered(401, &[]));
+    reason(&send(&client(&good(&server).await, &server), get("/events")).await)
+}
+
+async fn retryable_by_caller() -> Error {
+    let server = Server::new();
+    let client = client(&good(&server).await, &server);
+    server.expire_everything();
+    let request = get("/events").map(SendOnce::new);
+    let response = client.oneshot(request).await.unwrap();
+    Error::find(&response).expect("a reason").clone()
+}
+
+/// A redirect was followed after an unsafe request.
+async fn carried_out() -> Error {
+    let server = Server::new();
+    let client = AuthLayer::new(good(&server).await)
+        .layer(FollowRedirectLayer::new().layer(checked(&server)));
+    server.next_calls([
+        Call::Answered(303, &[("location", "/api/v2/events")]),
+        Call::Answered(401, &[]),
+    ]);
+    let mut request = get("/events");
+    *request.method_mut() = http::Method::POST;
+    Error::find(&client.oneshot(request).await.unwrap()).expect("a reason").clone()
 }
 
 async fn not_refreshable() -> Error {
@@ -249,6 +280,30 @@ fn rows() -> Vec<Row> {
             "the storm guard is open",
             "fresh tokens keep being answered 401",
             "check that the mode, the provider id and the account's permissions fit",
+        ),
+        row(
+            "RouteRefused",
+            run(route_refused()),
+            Error::is_route_refused,
+            "this URL answers 401",
+            "to fresh tokens too",
+            "check whether it wants another mode, another provider id or another permission",
+        ),
+        row(
+            "RetryableByCaller",
+            run(retryable_by_caller()),
+            Error::is_retryable_by_caller,
+            "the token was refreshed",
+            "the body of this request is gone, so it was not sent again",
+            "send the request once more",
+        ),
+        row(
+            "CarriedOut",
+            run(carried_out()),
+            |error| !error.is_retryable_by_caller(),
+            "the token was refreshed",
+            "so it may have been carried out and was not sent again",
+            "build the client with a redirect policy of this crate",
         ),
         row(
             "NotRefreshable",

@@ -106,13 +106,14 @@ async fn walk(server: &Server) {
     let store = Store::with_tokens(server.expired_tokens());
     let credentials = builder(server).provider_id(7).store(store.clone()).build().await.unwrap();
     let client = client(&credentials, server);
-    let call = async |mode| {
-        let answer = send(&client, get_as(mode, "/events")).await;
+    let call_of = async |mode, path: &str| {
+        let answer = send(&client, get_as(mode, path)).await;
         answer_shows_no_secret(&answer);
         debug_shows_no_secret(&credentials);
         tokio::time::sleep(Duration::from_secs(2)).await;
         answer.is_ok_and(|response| response.status() == StatusCode::OK)
     };
+    let call = async |mode| call_of(mode, "/events").await;
     let quoting =
         format!(r#"{{"code":"invalid_grant","message":"{SECRET}-refresh-0 {SECRET}-refresh-1"}}"#);
 
@@ -139,12 +140,12 @@ async fn walk(server: &Server) {
     server.every_exchange(Exchange::Granted);
     store.held([false]);
     assert!(call(Customer).await);
-    // A 401, its repeat, and a storm of them.
+    // A 401, its retry, and a storm of them.
     server.expire_everything();
     assert!(call(Provider).await);
     server.every_call(Call::Answered(401, &[]));
-    for _ in 0..5 {
-        assert!(!call(Provider).await);
+    for route in ["/a", "/b", "/c", "/d", "/e"] {
+        assert!(!call_of(Provider, route).await);
     }
     server.every_call(Call::Judged);
     // Another process saves first.

@@ -60,10 +60,13 @@ async fn suffer(protocol: Protocol, fault: Fault, elsewhere: &FakeTeamUp) {
     let mut show = |credentials: &Credentials| {
         shown += &format!("{credentials:?} {credentials:#?} {store:?} {server:?} {api:?}\n");
     };
-    let ask = async |caller: &str| match call(&api, get(&server, "/echo", caller)).await {
+    let ask_of = async |path: &str, caller: &str| match call(&api, get(&server, path, caller)).await
+    {
         Ok(answer) => answer.reason.map_or_else(String::new, |reason| words(&reason)),
         Err(error) => words(&*error),
     };
+
+    let ask = async |caller: &str| ask_of("/echo", caller).await;
 
     show(&credentials);
     let mut said = ask("fresh").await;
@@ -81,8 +84,8 @@ async fn suffer(protocol: Protocol, fault: Fault, elsewhere: &FakeTeamUp) {
     credentials.log_in(server.issue_tokens(&RequestMode::ALL)).await.unwrap();
     server.clear_faults();
     server.fail_every_api(Fault::unauthorized());
-    for _ in 0..6 {
-        said += &ask("never content").await;
+    for route in 0..6 {
+        said += &ask_of(&format!("/echo/route-{route}"), "never content").await;
     }
     show(&credentials);
     call(&api, get(elsewhere, "/echo", "elsewhere")).await.unwrap();

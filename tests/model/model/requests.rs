@@ -199,6 +199,11 @@ impl Model {
             self.signed_out
                 || self.changes > 0
                 || self.logins.iter().any(|login| login.refused.is_some())
+        } else if error.is_login_changed() {
+            self.changes > 0
+        } else if error.is_retryable_by_caller() || error.is_route_refused() {
+            // Nothing failed: they say why a 401 that was to be expected is the answer.
+            true
         } else if error.is_refresh_limited() {
             self.mints.len() >= 4
         } else if error.is_store() {
