@@ -215,7 +215,7 @@ async fn one_refresh_tells_its_beginning_and_its_end_in_a_span_of_its_own() {
     assert_eq!(status(&client).await, StatusCode::OK);
 
     let span = |reason| format!("teamup_refresh{{mode=\"provider\" reason=\"{reason}\"}}");
-    for reason in ["expired", "rejected"] {
+    for reason in ["expired", "unauthorized"] {
         let lines = trace.lines(&span(reason));
         let told = |what: &str| lines.iter().filter(|line| line.contains(what)).count();
         assert_eq!((told("refresh started"), told("refresh succeeded")), (1, 1), "{lines:?}");

@@ -12,10 +12,12 @@ impl Model {
         let began_at = self.tick();
         let held = self.held(mode);
         let is_good = held.is_some_and(|held| held.is_seen() && held.expiry.is_good(now));
-        let due_at_once = (ours && is_good && !self.crowded)
+        // In the last part of a token's life one request waits for the refresh that it starts.
+        let is_advised = held.is_none_or(|held| held.expiry.is_advised(now));
+        let due_at_once = (ours && is_good && !is_advised && !self.crowded)
             .then(|| self.slots[mode as usize].held.clone())
             .flatten();
-        if ours && held.is_none_or(|held| held.expiry.is_advised(now)) {
+        if ours && is_advised {
             self.slot(mode).wanted = true;
         }
         let floor = self.slots[mode as usize].newest_sent.clone();
@@ -35,7 +37,7 @@ impl Model {
         self.calls.len() - 1
     }
 
-    /// It was polled once: with a good token it has been sent.
+    /// It was polled once: with a fresh token it has been sent.
     pub(crate) fn call_polled(&mut self, call: usize) {
         let Call { ours, sends, ref due_at_once, .. } = self.calls[call];
         let is_due = due_at_once.is_some();
@@ -156,14 +158,16 @@ impl Model {
                 if last.and_then(Answer::status) != Some(*status) {
                     self.breaks("the answer is not the one that the server gave last");
                 }
-                let in_vain =
-                    ours && repeatable && sends == 1 && last == Some(Answer::Unauthorized);
-                if in_vain && reason.is_none() {
-                    self.breaks("a 401 came through without a repeat and without a reason");
+                let is_401 = ours && last == Some(Answer::Unauthorized);
+                if is_401 && sends == 1 && reason.is_none() {
+                    self.breaks("a 401 came through without a retry and without a reason");
                 }
                 if let Some(reason) = reason {
-                    if !(in_vain || ours && sends == 1 && !repeatable) {
+                    if !is_401 || sends == 2 && !reason.is_route_refused() {
                         self.breaks("a reason beside an answer that needs none");
+                    }
+                    if reason.is_retryable_by_caller() && repeatable {
+                        self.breaks("P9: a body that could be sent again was not");
                     }
                     self.may_fail_with(reason);
                 }
