@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_teamup_auth::body::{RepeatableBody, ReplayBody, ReplayBodyLayer};
 
-use crate::script::{Says, Script, RefreshStep, data, trailers};
+use crate::script::{RefreshStep, Says, Script, data, trailers};
 
 /// After which a test fails instead of hanging. None comes near it.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -113,7 +113,7 @@ where
     let client = client(version);
     let stack = ServiceBuilder::new().layer(ReplayBodyLayer::new()).service_fn(
         async |request: Request<ReplayBody<B>>| {
-            let (head, body) = request.into_parts();
+            let (head, mut body) = request.into_parts();
             let (same_head, copy) = (head.clone(), body.try_clone());
             let answer = client.request(Request::from_parts(head, body)).await?;
             match copy.filter(RepeatableBody::is_complete) {
@@ -264,7 +264,7 @@ async fn p9_a_stream_still_being_sent_when_the_401_comes_arrives_once() {
 async fn p9_a_stream_that_fails_never_arrives() {
     for version in VERSIONS {
         let (address, journal) = server(Reads::All).await;
-        let body = ReplayBody::new(Script::new([data("one"), RefreshStep::Fail]));
+        let mut body = ReplayBody::new(Script::new([data("one"), RefreshStep::Fail]));
         let copy = body.try_clone().expect("a copy");
         assert!(client(version).request(upload(address, body)).await.is_err());
         assert!(!copy.is_complete());

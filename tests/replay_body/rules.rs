@@ -14,7 +14,8 @@ use http_body_util::{BodyExt, Empty, StreamBody};
 use tower_teamup_auth::body::{RepeatableBody, ReplayBody};
 
 use crate::script::{
-    Failed, Says, Script, RefreshStep, at_end, bounds, copy_of, data, next_data, poll, text, trailers,
+    Failed, RefreshStep, Says, Script, at_end, bounds, copy_of, data, next_data, poll, text,
+    trailers,
 };
 
 fn hint(lower: u64, upper: Option<u64>) -> SizeHint {
@@ -28,7 +29,8 @@ fn hint(lower: u64, upper: Option<u64>) -> SizeHint {
 
 #[tokio::test]
 async fn a_stream_is_sent_again_as_it_was_sent() {
-    let body = ReplayBody::new(Script::new([data("one "), RefreshStep::Wait, data(""), data("two")]));
+    let mut body =
+        ReplayBody::new(Script::new([data("one "), RefreshStep::Wait, data(""), data("two")]));
     let copy = copy_of(&mut body);
     assert_eq!(text(body).await, "one two");
     assert!(copy.is_complete());
@@ -57,7 +59,7 @@ fn bytes_are_handed_on_without_a_copy() {
 async fn any_buffer_will_do() {
     let chunks = [(&b"one "[..]).chain(&b"two "[..]), (&b"three"[..]).chain(&b""[..])];
     let chunks = chunks.map(|chunk| Ok::<_, io::Error>(Frame::data(chunk)));
-    let body = ReplayBody::new(StreamBody::new(stream::iter(chunks)));
+    let mut body = ReplayBody::new(StreamBody::new(stream::iter(chunks)));
     let copy = body.try_clone().expect("a copy");
     assert_eq!(body.collect().await.expect("sent").to_bytes(), "one two three");
     assert_eq!(copy.collect().await.expect("sent").to_bytes(), "one two three");
@@ -101,7 +103,7 @@ fn a_body_that_knows_its_end_needs_no_poll_after_it() {
 
 #[tokio::test]
 async fn a_body_with_nothing_to_send_is_complete_from_the_start() {
-    let body = ReplayBody::new(Empty::<Bytes>::new());
+    let mut body = ReplayBody::new(Empty::<Bytes>::new());
     let copy = body.try_clone().expect("a copy");
     assert!(copy.is_complete());
     assert!(copy.is_end_stream());
@@ -156,7 +158,7 @@ fn p9_a_stream_over_the_cap_goes_on_and_is_not_sent_again() {
 
 #[tokio::test]
 async fn a_stream_of_just_the_cap_is_sent_again() {
-    let body = ReplayBody::with_max_bytes(Script::new([data("12345"), data("678")]), 8);
+    let mut body = ReplayBody::with_max_bytes(Script::new([data("12345"), data("678")]), 8);
     let copy = copy_of(&mut body);
     text(body).await;
     assert!(copy.is_complete());
@@ -166,7 +168,7 @@ async fn a_stream_of_just_the_cap_is_sent_again() {
 #[tokio::test]
 async fn the_cap_is_64_kib_unless_told() {
     for (length, complete) in [(64 * 1024, true), (64 * 1024 + 1, false)] {
-        let body = ReplayBody::new(Script::new([data(vec![0; length - 1]), data("x")]));
+        let mut body = ReplayBody::new(Script::new([data(vec![0; length - 1]), data("x")]));
         let copy = copy_of(&mut body);
         assert_eq!(text(body).await.len(), length);
         assert_eq!(copy.is_complete(), complete);
@@ -178,7 +180,7 @@ async fn p9_trailers_count_against_the_cap() {
     let etag = trailers("12345");
     for (max_bytes, complete) in [("data".len() + "etag12345".len(), true), (12, false)] {
         let steps = [data("data"), RefreshStep::Trailers(etag.clone())];
-        let body = ReplayBody::with_max_bytes(Script::new(steps), max_bytes);
+        let mut body = ReplayBody::with_max_bytes(Script::new(steps), max_bytes);
         let copy = copy_of(&mut body);
         let sent = body.collect().await.expect("sent");
         assert_eq!(sent.trailers(), Some(&etag));
@@ -267,7 +269,7 @@ fn p9_a_body_already_being_sent_has_no_copy() {
 
 #[tokio::test]
 async fn a_dropped_copy_can_be_taken_anew_before_the_body_is_sent() {
-    let body = ReplayBody::new(Script::new([data("one")]));
+    let mut body = ReplayBody::new(Script::new([data("one")]));
     drop(copy_of(&mut body));
     let copy = copy_of(&mut body);
     text(body).await;
@@ -276,8 +278,9 @@ async fn a_dropped_copy_can_be_taken_anew_before_the_body_is_sent() {
 
 #[tokio::test]
 async fn layers_above_each_other_each_have_their_copy() {
-    let body = ReplayBody::new(Script::new([data("one"), RefreshStep::Trailers(trailers("a"))]));
-    let outer = copy_of(&mut body);
+    let mut body =
+        ReplayBody::new(Script::new([data("one"), RefreshStep::Trailers(trailers("a"))]));
+    let mut outer = copy_of(&mut body);
     let inner = copy_of(&mut body);
     text(body).await;
 
@@ -302,7 +305,7 @@ async fn layers_above_each_other_each_have_their_copy() {
 
 #[tokio::test]
 async fn a_pinned_box_is_as_good_as_what_is_in_it() {
-    let body = Box::pin(ReplayBody::new(Script::new([data("one")])));
+    let mut body = Box::pin(ReplayBody::new(Script::new([data("one")])));
     let copy = body.try_clone().expect("a copy");
     assert!(!copy.is_complete());
     assert_eq!(body.collect().await.expect("sent").to_bytes(), "one");

@@ -118,7 +118,11 @@ async fn p3_one_repeat_at_most() {
             let response = api.send(get(&server, call)).await.unwrap();
             assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
             assert!(reason(&response).is_some_and(Error::is_route_refused));
-            assert_eq!((server.api_requests(), server.refresh_requests()), (1 + call, 1), "{kind:?}");
+            assert_eq!(
+                (server.api_requests(), server.refresh_requests()),
+                (1 + call, 1),
+                "{kind:?}"
+            );
         }
     }
 }

@@ -80,7 +80,11 @@ async fn e1_a_booking_that_was_answered_with_a_303_is_made_once() {
             assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{kind:?} {told:?} {location}");
             let expected = [(Method::POST, 303), (Method::GET, 401)];
             assert_eq!(answers(&server), expected, "{kind:?} {told:?} {location}");
-            assert_eq!((server.exchanges(), server.rotations()), (1, 1), "{kind:?} {told:?}");
+            assert_eq!(
+                (server.refresh_requests(), server.rotations()),
+                (1, 1),
+                "{kind:?} {told:?}"
+            );
             let why = reason(&response).expect("a reason");
             assert!(why.to_string().contains("redirect"), "{why}");
             assert!(!why.is_retryable_by_caller(), "{why}");
@@ -98,7 +102,7 @@ async fn e1_a_page_that_was_redirected_is_fetched_again() {
         server.fail_api(Fault::redirect(StatusCode::SEE_OTHER, &server.url("/echo/there")));
         server.fail_api(Fault::unauthorized());
         assert_eq!(api.status(get(&server, "page")).await, StatusCode::OK, "{kind:?} {told:?}");
-        assert_eq!(server.exchanges(), 1, "{kind:?} {told:?}");
+        assert_eq!(server.refresh_requests(), 1, "{kind:?} {told:?}");
     }
 }
 
@@ -115,7 +119,7 @@ async fn p9_an_unsafe_request_without_a_redirect_is_retried_where_that_is_known(
             assert_eq!(response.status().is_success(), is_retried, "{case}");
             assert_eq!(reason(&response).is_some(), !is_retried, "{case}");
             assert_eq!(server.api_requests(), if is_retried { 2 } else { 1 }, "{case}");
-            assert_eq!(server.exchanges(), 1, "{case}");
+            assert_eq!(server.refresh_requests(), 1, "{case}");
         }
     }
 }

@@ -43,7 +43,7 @@ async fn a8_the_time_limit_of_the_client_does_not_cut_off_a_refresh_request() {
         }
         hold.release();
         assert_eq!(waiting.await.unwrap(), StatusCode::OK, "{kind:?}");
-        assert_eq!((server.exchanges(), server.rotations()), (1, 1), "{kind:?}");
+        assert_eq!((server.refresh_requests(), server.rotations()), (1, 1), "{kind:?}");
 
         // The neighbour: an API request keeps the limit.
         let slow = server.hold_api();
@@ -82,7 +82,7 @@ async fn the_time_limit_of_a_request_covers_its_wait_for_a_refresh() {
     assert!(tower_teamup_auth::Error::find(&response).is_some_and(|error| error.is_transient()));
     hold.release();
     assert_eq!(long.await.unwrap().unwrap().status(), StatusCode::OK);
-    assert_eq!((server.exchanges(), server.rotations()), (1, 1));
+    assert_eq!((server.refresh_requests(), server.rotations()), (1, 1));
 }
 
 #[tokio::test]
@@ -104,5 +104,5 @@ async fn the_time_limit_of_a_request_covers_its_wait_for_a_first_token() {
     hold.release();
     // The answer that came later is used.
     assert_eq!(api.get(server.url("/echo")).send().await.unwrap().status(), StatusCode::OK);
-    assert_eq!((server.exchanges(), server.rotations(), server.api_requests()), (1, 1, 1));
+    assert_eq!((server.refresh_requests(), server.rotations(), server.api_requests()), (1, 1, 1));
 }

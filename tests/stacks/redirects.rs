@@ -152,7 +152,7 @@ async fn e1_below_a_request_that_may_have_been_carried_out_is_not_sent_again() {
         assert!(!error.is_retryable_by_caller(), "{error}");
         assert!(error.to_string().contains("redirect"), "{error}");
         assert_eq!(setup.answers(), [303, 401], "{location}");
-        assert_eq!(setup.server.exchanges(), 1, "{location}");
+        assert_eq!(setup.server.refresh_requests(), 1, "{location}");
 
         // The neighbour: what is safe may be sent again, with the token that is there by now.
         setup.server.expire_access_tokens();
@@ -189,5 +189,5 @@ async fn e5_per_request_below_passes_a_foreign_hop_through() {
     assert_eq!(status(api, request).await, StatusCode::UNAUTHORIZED);
     assert_eq!(hops(&setup.server), [hop("/echo", true)]);
     assert_eq!(hops(&other), [hop("/echo/one", false), hop("/echo/two", false)]);
-    assert_eq!(setup.server.exchanges(), 0);
+    assert_eq!(setup.server.refresh_requests(), 0);
 }

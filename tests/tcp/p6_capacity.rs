@@ -100,8 +100,8 @@ async fn a6_401s_of_any_size_leave_the_refresh_request_room_on_their_own_connect
         let (statuses, server) = over_one_connection(http2(adaptive), callers, body).await;
         let case = format!("{adaptive} {callers} {body}");
         assert_eq!(statuses, BTreeMap::from([(200, callers)]), "{case}");
-        assert_eq!((server.exchanges(), server.rotations()), (1, 1), "{case}");
-        assert_eq!(server.repeats(), callers, "{case}");
+        assert_eq!((server.refresh_requests(), server.rotations()), (1, 1), "{case}");
+        assert_eq!(server.retries(), callers, "{case}");
         assert_eq!(server.connections(), 1, "{case}");
     }
 }
@@ -155,7 +155,7 @@ async fn a7_a_permit_that_lives_in_the_response_body_is_free_while_a_refresh_is_
         for status in calls.collect::<Vec<_>>() {
             assert_eq!(status.await.unwrap(), 200, "{size} {callers} {body}");
         }
-        assert_eq!(server.exchanges(), 1, "{size} {callers} {body}");
+        assert_eq!(server.refresh_requests(), 1, "{size} {callers} {body}");
     }
 }
 

@@ -161,7 +161,7 @@ where
     let api = layered(credentials, Protocol::Http1.client());
     let request = Request::post(format!("{origin}/uploads")).body(body).unwrap();
     let answer = call(&api, request).await.unwrap();
-    assert_eq!((server.exchanges(), server.rotations()), (1, 1));
+    assert_eq!((server.refresh_requests(), server.rotations()), (1, 1));
     let mut begun = Vec::new();
     while let Ok(size) = sizes.try_recv() {
         begun.push(size);
