@@ -354,7 +354,9 @@ impl Error {
     /// ```
     ///
     /// It takes an `http::Response`, its extensions, a [`BoxError`], a `dyn std::error::Error`, and with
-    /// the features of those crates a `reqwest::Response` and a `reqwest_middleware::Error`.
+    /// the features of those crates a `reqwest::Response` and a `reqwest_middleware::Error`. A wrapper
+    /// that passes its content off as itself hides it, as `reqwest_retry::RetryError::Error` does: match
+    /// that first.
     pub fn find(place: &(impl MayHoldError + ?Sized)) -> Option<&Error> {
         place.find_error()
     }

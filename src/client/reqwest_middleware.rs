@@ -18,8 +18,9 @@ use crate::middleware::decision::{
     Decision, HeaderPlan, Judgement, RequestView, classify, judge_response, may_be_carried_out,
 };
 use crate::middleware::saved_body::SaveBody;
-use crate::middleware::slow_path::{note_retry, route_refuses};
+use crate::middleware::slow_path::note_retry;
 use crate::middleware::token_choice::{self, NoRetry, TokenWait};
+use crate::middleware::wait::LimitedWait;
 use crate::token::Deadline;
 
 /// Adds a token to every request that goes to the API, and retries it once on 401: what
@@ -201,13 +202,13 @@ impl Middleware for AuthMiddleware {
             }
             return Ok(response);
         }
-        if route_refuses(&credentials, generation, Some(route)) {
+        let Some(wait) = token_choice::after_401(&credentials, generation, Some(route)) else {
             response.extensions_mut().insert(crate::Error::route_refused());
             return Ok(response);
-        }
+        };
 
         let retry = Retry { credentials: &credentials, generation, plan, copy, deadline };
-        let (retry, is_minted) = match retry.prepare(response, &method).await {
+        let (retry, is_minted) = match retry.prepare(wait, response, &method).await {
             Ok(prepared) => prepared,
             Err(response) => return Ok(*response),
         };
@@ -295,6 +296,7 @@ impl Retry<'_> {
     /// Returns the 401 where there is no retry, with the reason in its extensions.
     async fn prepare(
         mut self,
+        wait: LimitedWait,
         response: Response,
         method: &Method,
     ) -> Result<(Request, bool), Box<Response>> {
@@ -303,7 +305,6 @@ impl Retry<'_> {
         }
         let left = self.deadline.map(|deadline| deadline.remaining());
         let longest = self.credentials.settings().wait_timeout.min(left.unwrap_or(Duration::MAX));
-        let wait = token_choice::after_401(self.credentials, self.generation);
         let mut wait = pin!(wait.at_most(left));
         let save =
             |response| SaveBody::new(into_http(response), self.credentials.saved_bodies(), longest);

@@ -349,6 +349,8 @@ mod tests {
         }
 
         proptest! {
+            #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
             #[test]
             fn every_challenge_of_the_grammar_is_read(
                 challenges in prop::collection::vec(challenge(), 0..4),

@@ -30,7 +30,7 @@ use super::saved_body::SaveBody;
 use super::token_choice::{self, NoRetry, TokenWait};
 use super::wait::LimitedWait;
 use crate::body::RepeatableBody;
-use crate::credentials::{Credentials, Generation, RouteKey, RouteVerdict};
+use crate::credentials::{Credentials, Generation, RouteKey};
 use crate::error::{BoxError, Error};
 
 pin_project! {
@@ -138,33 +138,16 @@ where
         let generation = context.generation;
         let settings = credentials.settings();
         let route = context.backup.route(generation.mode(), settings.provider_id);
-        if route_refuses(&credentials, generation, route) {
+        let Some(wait) = token_choice::after_401(&credentials, generation, route) else {
             response.extensions_mut().insert(Error::route_refused());
             return Err(Box::new(response));
-        }
-        let wait = token_choice::after_401(&credentials, generation);
+        };
         let request = retry_request(&mut context.backup, &credentials, &response);
         let shared = context.shared;
         let retry = Retry { shared, credentials, generation, request, route, is_minted: false };
         let stage = Stage::Unauthorized { response: Some(response), retry: Some(retry) };
         Ok(SlowPath { wait, stage })
     }
-}
-
-/// Does the route refuse fresh tokens, and is a refresh not due? A token that was replaced meanwhile is
-/// tried all the same.
-pub(crate) fn route_refuses(
-    credentials: &Credentials,
-    generation: Generation,
-    route: Option<RouteKey>,
-) -> bool {
-    let Some(route) = route.filter(|_| !credentials.refused_routes().is_empty()) else {
-        return false;
-    };
-    if credentials.snapshot().mode(generation.mode()).generation != generation {
-        return false;
-    }
-    credentials.refused_routes().judge(route, credentials.now()) == RouteVerdict::Refused
 }
 
 /// The request of the retry, as far as it can be known before its token is there.

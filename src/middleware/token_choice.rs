@@ -5,7 +5,8 @@
 
 use super::wait::LimitedWait;
 use crate::credentials::{
-    Credentials, Freshness, Generation, ModeTokens, ReadyToken, Reason, Snapshot,
+    Credentials, Freshness, Generation, ModeTokens, ReadyToken, Reason, RouteKey, RouteVerdict,
+    Snapshot,
 };
 use crate::error::Error;
 use crate::observe::{Event, emit};
@@ -84,10 +85,36 @@ pub(crate) fn check_login(snapshot: &Snapshot, generation: Generation) -> Result
     if snapshot.same_login(generation) { Ok(()) } else { Err(Error::login_changed()) }
 }
 
-/// The token of `generation` was answered 401: what to wait for before the retry.
-pub(crate) fn after_401(credentials: &Credentials, generation: Generation) -> LimitedWait {
-    let refresh = credentials.request_refresh(generation, Reason::Unauthorized);
-    LimitedWait::new(refresh, credentials.settings().wait_timeout)
+/// The token of `generation` was answered 401 on this route, if that is known: what to wait for before
+/// the retry. `None` where the route refuses fresh tokens, so that its 401 is no reason to refresh.
+pub(crate) fn after_401(
+    credentials: &Credentials,
+    generation: Generation,
+    route: Option<RouteKey>,
+) -> Option<LimitedWait> {
+    let reason = match verdict(credentials, generation, route) {
+        RouteVerdict::Refused => return None,
+        RouteVerdict::NotRemembered => Reason::Unauthorized,
+        RouteVerdict::PauseIsOver => Reason::RefusedRoute,
+    };
+    let refresh = credentials.request_refresh(generation, reason);
+    Some(LimitedWait::new(refresh, credentials.settings().wait_timeout))
+}
+
+fn verdict(
+    credentials: &Credentials,
+    generation: Generation,
+    route: Option<RouteKey>,
+) -> RouteVerdict {
+    let routes = credentials.refused_routes();
+    let Some(route) = route.filter(|_| !routes.is_empty()) else {
+        return RouteVerdict::NotRemembered;
+    };
+    // A token that was replaced meanwhile is tried all the same: that costs no refresh.
+    if credentials.snapshot().mode(generation.mode()).generation != generation {
+        return RouteVerdict::NotRemembered;
+    }
+    routes.judge(route, credentials.now())
 }
 
 /// Why a request that was answered 401 can't be sent again, whatever token there is.

@@ -73,7 +73,7 @@ async fn b5_any_other_answer_clears_a_route_that_refused_fresh_tokens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p3_storm_guard_refuses_the_fifth_exchange_within_30_s_and_opens_again() {
+async fn p3_the_limit_refuses_the_fifth_refresh_within_30_s_and_ends() {
     let trace = Heard::start();
     let server = Server::new();
     server.every_call(REFUSED);
@@ -83,15 +83,15 @@ async fn p3_storm_guard_refuses_the_fifth_exchange_within_30_s_and_opens_again()
         send(&client, get_route(route)).await.unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
-    assert_eq!(trace.count("storm guard"), 0);
+    assert_eq!(trace.count("refresh limit"), 0);
     for refused in 1..=10 {
         let answer = send(&client, get_route(refused + 3)).await;
         assert!(reason(&answer).is_refresh_limited());
         assert!(reason(&answer).is_transient());
         assert_eq!((server.granted(), server.seen_calls().len()), (4, 8 + refused));
     }
-    assert_eq!(trace.count("storm guard refused a refresh"), 10);
-    assert_eq!(trace.lines("storm guard refused a refresh mode=\"provider\"").len(), 10);
+    assert_eq!(trace.count("refresh limit reached"), 10);
+    assert_eq!(trace.lines("refresh limit reached mode=\"provider\"").len(), 10);
 
     // Right before the first of the four leaves the window, and right after.
     tokio::time::sleep(Duration::from_millis(29_990) - stopwatch.elapsed()).await;
@@ -108,7 +108,7 @@ async fn p3_storm_guard_refuses_the_fifth_exchange_within_30_s_and_opens_again()
 }
 
 #[tokio::test(start_paused = true)]
-async fn p3_open_storm_guard_leaves_requests_alone_that_are_not_answered_401() {
+async fn p3_a_limit_that_is_reached_leaves_requests_alone_that_are_not_answered_401() {
     let server = Server::new();
     server.next_calls(std::iter::repeat_n(REFUSED, 8));
     let credentials = good(&server).await;
@@ -124,34 +124,42 @@ async fn p3_open_storm_guard_leaves_requests_alone_that_are_not_answered_401() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p3_refresh_that_queued_before_the_guard_opened_is_refused_too() {
-    let trace = Heard::start();
+async fn p3_one_mode_that_is_refused_everything_does_not_keep_the_other_from_its_refresh() {
     let server = Server::new();
     server.every_call(REFUSED);
     let credentials = good(&server).await;
     let client = client(&credentials, &server);
-    for route in 0..3 {
+    for route in 0..4 {
         send(&client, get_route(route)).await.unwrap();
     }
-    server.exchanges().hold();
-    let fourth = tokio::spawn({
-        let client = client.clone();
-        async move { send(&client, get_route("fourth")).await }
-    });
-    server.exchanges().arrived(4).await;
-    let fifth = tokio::spawn(async move { send(&client, get_as(Customer, "/events")).await });
-    settle().await;
-    server.exchanges().open();
-    assert!(reason(&fourth.await.unwrap()).is_route_refused());
-    assert!(reason(&fifth.await.unwrap()).is_refresh_limited());
-    assert_eq!(server.granted(), 4);
-    assert_eq!(trace.count("storm guard refused a refresh mode=\"customer\""), 1);
-    // It is no failure that others would have to share.
-    credentials.refresh(Customer).await.unwrap();
+    assert!(reason(&send(&client, get_route("fifth")).await).is_refresh_limited());
+    server.every_call(Call::Judged);
+    server.expire_everything();
+    let response = send(&client, get_as(Customer, "/events")).await.unwrap();
+    assert_eq!((response.status(), server.granted()), (StatusCode::OK, 5));
+    assert!(reason(&send(&client, get_route("sixth")).await).is_refresh_limited());
 }
 
 #[tokio::test(start_paused = true)]
-async fn p3_the_guard_is_configurable() {
+async fn p3_a_route_that_is_remembered_does_not_use_up_the_limit_of_others() {
+    let server = Server::new();
+    server.every_call(REFUSED);
+    let tokens = server.good_tokens(None);
+    let builder = builder(&server).tokens(tokens).refresh_limit(3, Duration::from_secs(600));
+    let client = client(&builder.build().await.unwrap(), &server);
+    // At 0, 30, 90 and 210 seconds.
+    for _ in 0..=210 {
+        send(&client, get_route("polled")).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(server.granted(), 4);
+    server.every_call(Call::Judged);
+    server.expire_everything();
+    assert_eq!(status(&client).await, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p3_the_limit_is_configurable() {
     let server = Server::new();
     server.every_call(REFUSED);
     let credentials = builder(&server)

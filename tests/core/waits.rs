@@ -173,3 +173,50 @@ async fn the_limit_of_a_wait_is_configurable() {
     assert!(Error::find(&error).is_some_and(Error::is_transient), "{error:?}");
     assert_eq!(stopwatch.elapsed(), limit);
 }
+
+#[tokio::test(start_paused = true)]
+async fn c4_a_request_that_waits_when_another_person_logs_in_is_not_sent() {
+    let server = Server::new();
+    let credentials = patient(&server, server.expired_tokens()).await;
+    let client = client(&credentials, &server);
+    server.exchanges().hold();
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { failure(send(&client, get("/events")).await) }
+    });
+    server.exchanges().arrived(1).await;
+    credentials.log_in(server.log_in_again("another")).await.unwrap();
+    let error = waiting.await.unwrap();
+    assert!(error.is_login_changed(), "{error}");
+    assert_eq!(server.seen_calls().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c4_a_401_that_arrives_after_another_person_logged_in_is_not_retried() {
+    // Also where the first person signed out in between.
+    for signs_out in [false, true] {
+        let server = Server::new();
+        let credentials = good(&server).await;
+        let client = client(&credentials, &server);
+        server.expire_everything();
+        server.calls().hold();
+        let delete = tokio::spawn({
+            let client = client.clone();
+            let mut request = get("/events");
+            *request.method_mut() = http::Method::DELETE;
+            async move { send(&client, request).await }
+        });
+        server.calls().arrived(1).await;
+        if signs_out {
+            credentials.sign_out().await.unwrap();
+        }
+        credentials.log_in(server.log_in_again("another")).await.unwrap();
+        server.calls().open();
+        let answer = delete.await.unwrap();
+        assert!(reason(&answer).is_login_changed(), "{}", reason(&answer));
+        assert_eq!(server.seen_calls().len(), 1, "{signs_out}");
+
+        // The neighbour: what begins after the login is the new person's.
+        assert_eq!(status(&client).await, StatusCode::OK, "{signs_out}");
+    }
+}

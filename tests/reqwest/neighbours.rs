@@ -96,10 +96,14 @@ async fn retry_does_not_repeat_a_401_nor_an_error_of_this_crate() {
     assert!(reason.is_some_and(Error::is_login_required));
     assert_eq!((server.api_requests(), server.refresh_requests()), (1, 1));
 
-    // By now it is known that there is no token to be had.
+    // By now it is known that there is no token to be had. The old one may be good elsewhere.
+    let response = api.get(server.url("/echo")).send().await.unwrap();
+    assert!(Error::find(&response).is_some_and(Error::is_login_required));
+    assert_eq!((server.api_requests(), server.refresh_requests()), (2, 1));
+    credentials.sign_out().await.unwrap();
     let error = api.get(server.url("/echo")).send().await.unwrap_err();
     assert!(within(&error).is_login_required());
-    assert_eq!((server.api_requests(), server.refresh_requests()), (1, 1));
+    assert_eq!((server.api_requests(), server.refresh_requests()), (2, 1));
 }
 
 /// This crate's error, in reqwest-retry's wrapping.
