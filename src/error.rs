@@ -1,5 +1,7 @@
 //! One opaque error, with questions.
 
+mod find;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
@@ -8,6 +10,8 @@ use std::time::Duration;
 use crate::headers::RequestMode;
 use crate::refresh::{ApiError, FailureClass, RefreshError};
 use crate::store::StoreError;
+
+pub use find::MayHoldError;
 
 /// An error of any kind, boxed, as tower's own middleware returns it.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -522,153 +526,5 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
-    }
-}
-
-/// Where [`Error::find`] looks.
-pub trait MayHoldError: sealed::Sealed {
-    #[doc(hidden)]
-    fn find_error(&self) -> Option<&Error>;
-}
-
-mod sealed {
-    #[allow(unnameable_types, reason = "so that nobody else implements the trait above it")]
-    pub trait Sealed {}
-}
-
-/// Follows the sources of an error, and what hides some of them.
-fn find_in<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        // Both show the source of what they hold, and not what they hold.
-        if let Some(held) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref)
-        {
-            return find_in(held);
-        }
-        #[cfg(feature = "reqwest-middleware")]
-        if let Some(reqwest_middleware::Error::Middleware(held)) = error.downcast_ref() {
-            return held.chain().find_map(find_in);
-        }
-        next = error.source();
-    }
-    None
-}
-
-impl sealed::Sealed for dyn StdError {}
-impl MayHoldError for dyn StdError {
-    fn find_error(&self) -> Option<&Error> {
-        find_in(self)
-    }
-}
-
-impl sealed::Sealed for dyn StdError + Send {}
-impl MayHoldError for dyn StdError + Send {
-    fn find_error(&self) -> Option<&Error> {
-        find_in(self)
-    }
-}
-
-impl sealed::Sealed for dyn StdError + Send + Sync {}
-impl MayHoldError for dyn StdError + Send + Sync {
-    fn find_error(&self) -> Option<&Error> {
-        find_in(self)
-    }
-}
-
-impl sealed::Sealed for BoxError {}
-impl MayHoldError for BoxError {
-    fn find_error(&self) -> Option<&Error> {
-        find_in(&**self)
-    }
-}
-
-impl sealed::Sealed for http::Extensions {}
-impl MayHoldError for http::Extensions {
-    fn find_error(&self) -> Option<&Error> {
-        self.get()
-    }
-}
-
-impl<B> sealed::Sealed for http::Response<B> {}
-impl<B> MayHoldError for http::Response<B> {
-    fn find_error(&self) -> Option<&Error> {
-        self.extensions().get()
-    }
-}
-
-#[cfg(feature = "reqwest")]
-impl sealed::Sealed for reqwest::Response {}
-#[cfg(feature = "reqwest")]
-impl MayHoldError for reqwest::Response {
-    fn find_error(&self) -> Option<&Error> {
-        self.extensions().get()
-    }
-}
-
-#[cfg(feature = "reqwest-middleware")]
-impl sealed::Sealed for reqwest_middleware::Error {}
-#[cfg(feature = "reqwest-middleware")]
-impl MayHoldError for reqwest_middleware::Error {
-    fn find_error(&self) -> Option<&Error> {
-        find_in(self)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug)]
-    struct Wrapped(BoxError);
-
-    impl fmt::Display for Wrapped {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("wrapped")
-        }
-    }
-
-    impl StdError for Wrapped {
-        fn source(&self) -> Option<&(dyn StdError + 'static)> {
-            Some(&*self.0)
-        }
-    }
-
-    #[test]
-    fn an_error_is_found_wherever_it_is() {
-        let own = Error::login_changed();
-        let is_found = |place: &BoxError| {
-            Error::find(place).is_some_and(|found| found.is(&own))
-                && Error::find(&**place).is_some_and(|found| found.is(&own))
-        };
-        let wrapped = || -> BoxError { Box::new(Wrapped(own.clone().into())) };
-        assert!(is_found(&own.clone().into()));
-        assert!(is_found(&wrapped()));
-        assert!(is_found(&std::io::Error::other(own.clone()).into()));
-        assert!(is_found(&std::io::Error::other(wrapped()).into()));
-        assert!(!is_found(&"another".into()));
-        assert!(!is_found(&std::io::Error::from(std::io::ErrorKind::Other).into()));
-
-        let mut response = http::Response::new(());
-        assert!(Error::find(&response).is_none());
-        response.extensions_mut().insert(own.clone());
-        assert!(Error::find(&response).is_some_and(|found| found.is(&own)));
-        assert!(Error::find(response.extensions()).is_some_and(|found| found.is(&own)));
-    }
-
-    #[cfg(feature = "reqwest-middleware")]
-    #[test]
-    fn an_error_is_found_below_a_middleware() {
-        let own = Error::login_changed();
-        for error in [own.clone().into(), Box::new(Wrapped(own.clone().into())) as BoxError] {
-            let error = reqwest_middleware::Error::middleware(Wrapped(error));
-            assert!(Error::find(&error).is_some_and(|found| found.is(&own)));
-            let outer: BoxError = Box::new(Wrapped(Box::new(error)));
-            assert!(Error::find(&outer).is_some_and(|found| found.is(&own)));
-        }
-        let bare = reqwest_middleware::Error::middleware(own.clone());
-        assert!(Error::find(&bare).is_some_and(|found| found.is(&own)));
     }
 }
