@@ -19,7 +19,7 @@ use crate::middleware::decision::{
 };
 use crate::middleware::saved_body::SaveBody;
 use crate::middleware::slow_path::note_retry;
-use crate::middleware::token_choice::{self, NoRetry, TokenWait};
+use crate::middleware::token_choice::{self, NoRetry};
 use crate::middleware::wait::LimitedWait;
 use crate::token::Deadline;
 
@@ -253,8 +253,8 @@ async fn authorize(
         }
     };
     loop {
-        let TokenWait { wait, is_early } = next;
-        let outcome = wait.at_most(deadline.map(|deadline| deadline.remaining())).await;
+        let is_early = next.is_early;
+        let outcome = next.begin().at_most(deadline.map(|deadline| deadline.remaining())).await;
         limit(request, deadline);
         let snapshot = credentials.snapshot();
         token_choice::check_login(&snapshot, login)?;

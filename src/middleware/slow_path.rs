@@ -113,7 +113,8 @@ where
         request: Request<B>,
         pending: PendingRequest<S>,
     ) -> Self {
-        let TokenWait { wait, is_early } = wait;
+        let is_early = wait.is_early;
+        let wait = wait.begin();
         let stage = Stage::AwaitToken { request: Some(request), pending: Some(pending), is_early };
         SlowPath { wait, stage }
     }
@@ -297,10 +298,11 @@ where
     let token = if is_early {
         match token_choice::after_early_wait(&pending.credentials, slot) {
             Ok(token) => token,
-            Err(TokenWait { wait, is_early }) => {
+            Err(wait) => {
                 drop(snapshot);
-                let (request, pending) = (Some(request), Some(pending));
-                return FirstSend::Wait(wait, Stage::AwaitToken { request, pending, is_early });
+                let (request, pending, is_early) = (Some(request), Some(pending), wait.is_early);
+                let stage = Stage::AwaitToken { request, pending, is_early };
+                return FirstSend::Wait(wait.begin(), stage);
             }
         }
     } else {

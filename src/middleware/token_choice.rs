@@ -3,17 +3,20 @@
 //! Every adapter asks here. Nothing waits in this file. Who has to wait is handed the wait, loads a new
 //! snapshot when it is over, and asks again.
 
+use std::time::Duration;
+
 use super::wait::LimitedWait;
 use crate::credentials::{
-    Credentials, Freshness, Generation, ModeTokens, ReadyToken, Reason, RouteKey, RouteVerdict,
-    Snapshot,
+    Credentials, Freshness, Generation, ModeTokens, PendingRefresh, ReadyToken, Reason, RouteKey,
+    RouteVerdict, Snapshot,
 };
 use crate::error::Error;
 use crate::observe::{Event, emit};
 
 /// What a first send waits for.
 pub(crate) struct TokenWait {
-    pub(crate) wait: LimitedWait,
+    refresh: PendingRefresh,
+    longest: Duration,
     /// The old token is still valid, and will do if the wait takes too long.
     pub(crate) is_early: bool,
 }
@@ -33,7 +36,7 @@ pub(crate) fn before_first_send<'a>(
             };
             let settings = credentials.settings();
             let longest = settings.early_wait.min(settings.wait_timeout);
-            Err(TokenWait { wait: LimitedWait::new(refresh, longest), is_early: true })
+            Err(TokenWait { refresh, longest, is_early: true })
         }
         Freshness::Expired => Err(wait_for_token(credentials, slot)),
     }
@@ -53,8 +56,13 @@ pub(crate) fn after_early_wait<'a>(
 
 fn wait_for_token(credentials: &Credentials, slot: &ModeTokens) -> TokenWait {
     let refresh = credentials.request_refresh(slot.generation, Reason::Expired);
-    let wait = LimitedWait::new(refresh, credentials.settings().wait_timeout);
-    TokenWait { wait, is_early: false }
+    TokenWait { refresh, longest: credentials.settings().wait_timeout, is_early: false }
+}
+
+impl TokenWait {
+    pub(crate) fn begin(self) -> LimitedWait {
+        LimitedWait::new(self.refresh, self.longest)
+    }
 }
 
 /// The refresh for a first send is done: its token, or the old one if that is all there is and it may
