@@ -4,10 +4,12 @@ use std::hint::black_box;
 
 use http::Request;
 use tower::Service;
+use tower_layer::Layer;
+use tower_teamup_auth::{AuthLayer, ProviderId, RequestMode};
 
 use crate::necessary::Necessary;
-use crate::setup::layered;
-use crate::workloads::{Bare, ByHand, call, get, once, oneshot, post};
+use crate::setup::{credentials_of, in_a_runtime, layered, layered_for_provider};
+use crate::workloads::{Bare, ByHand, call, get, large, once, oneshot, post, with};
 use crate::{callgrind, counting};
 
 /// Runs `calls` calls of a workload.
@@ -29,6 +31,37 @@ pub(crate) fn run(workload: &str, calls: u32) {
         "bare_post" => repeat(Bare, calls, |service| call(service, post())),
         "once" => repeat(layered, calls, |service| call(service, once())),
         "bare_once" => repeat(Bare, calls, |service| call(service, once())),
+        "get_provider_id" => {
+            repeat(layered_for_provider(Bare), calls, |service| call(service, get()));
+        }
+        "get_user" => {
+            let user = in_a_runtime(credentials_of("one"));
+            let service = AuthLayer::per_request().layer(Bare);
+            repeat(service, calls, |service| call(service, with(user.clone())));
+        }
+        "bare_get_user" => {
+            let user = in_a_runtime(credentials_of("one"));
+            repeat(Bare, calls, |service| call(service, with(user.clone())));
+        }
+        "get_mode" => {
+            repeat(layered, calls, |service| call(service, with(RequestMode::Provider)));
+        }
+        "bare_get_mode" => {
+            repeat(Bare, calls, |service| call(service, with(RequestMode::Provider)));
+        }
+        "get_provider" => {
+            repeat(layered, calls, |service| call(service, with(ProviderId::new(54664))));
+        }
+        "bare_get_provider" => {
+            repeat(Bare, calls, |service| call(service, with(ProviderId::new(54664))));
+        }
+        "large" => repeat(layered, calls, |service| call(service, large())),
+        "bare_large" => repeat(Bare, calls, |service| call(service, large())),
+        "clone_large" => repeat(Bare, calls, |service| {
+            let request = large();
+            black_box(request.clone());
+            call(service, request);
+        }),
         "necessary_get" => repeat(necessary, calls, |service| call(service, get())),
         "necessary_get_clone" => repeat(necessary, calls, |service| oneshot(service, get())),
         "necessary_post" => repeat(necessary, calls, |service| call(service, post())),

@@ -24,6 +24,11 @@ pub(crate) fn per_call(run: impl Fn(u32)) -> f64 {
     ((after - between) as f64 - (between - before) as f64) / f64::from(many - few)
 }
 
+/// Allocations and reallocations of this thread so far.
+pub(crate) fn operations() -> u64 {
+    OPERATIONS.get()
+}
+
 /// Bytes that this thread has allocated, less those that it has freed.
 pub(crate) fn live_bytes() -> i64 {
     LIVE_BYTES.get()

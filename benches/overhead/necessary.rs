@@ -48,11 +48,11 @@ struct Token {
 }
 
 thread_local! {
-    static SPARE_NOTES: RefCell<Vec<ByteBuffer>> = const { RefCell::new(Vec::new()) };
+    static SPARE_NOTES: RefCell<Vec<Box<ByteBuffer>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Method, path and headers, written down; wiped and kept for the next request in the end.
-pub(crate) struct Notes(ByteBuffer);
+pub(crate) struct Notes(Option<Box<ByteBuffer>>);
 
 impl Notes {
     fn of<B>(request: &Request<B>) -> Self {
@@ -67,15 +67,16 @@ impl Notes {
                 headers.iter().try_for_each(|(name, value)| writer.write_header(name, value))
             },
         );
-        Notes(notes)
+        Notes(Some(notes))
     }
 }
 
 impl Drop for Notes {
     fn drop(&mut self) {
-        let mut notes = std::mem::take(&mut self.0);
-        notes.wipe();
-        SPARE_NOTES.with_borrow_mut(|spare| spare.push(notes));
+        if let Some(mut notes) = self.0.take() {
+            notes.wipe();
+            SPARE_NOTES.with_borrow_mut(|spare| spare.push(notes));
+        }
     }
 }
 

@@ -16,7 +16,7 @@ struct NeverRefreshed;
 
 impl Refresh for NeverRefreshed {
     async fn refresh(&self, _: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
-        Err(RefreshError::protocol("nothing is refreshed here"))
+        Err(RefreshError::not_the_endpoint("nothing is refreshed here"))
     }
 }
 
@@ -67,4 +67,13 @@ pub(crate) fn in_a_runtime<T>(future: impl Future<Output = T>) -> T {
 /// every request.
 pub(crate) fn layered<S: Clone>(inner: S) -> Auth<S> {
     AuthLayer::new(in_a_runtime(credentials_of("one"))).layer(inner)
+}
+
+/// The same with a provider id on each request, as the quick start has it.
+pub(crate) fn layered_for_provider<S: Clone>(inner: S) -> Auth<S> {
+    let credentials = in_a_runtime(async {
+        let builder = builder_of("one").expect("good tokens").provider_id(54664);
+        builder.refresh_with(NeverRefreshed).build().await.expect("good credentials")
+    });
+    AuthLayer::new(credentials).layer(inner)
 }

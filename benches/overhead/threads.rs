@@ -14,43 +14,57 @@ use crate::cores;
 use crate::rounds::best_of;
 use crate::setup::layered;
 use crate::stopwatch::Stopwatch;
-use crate::workloads::{Bare, call, get};
+use crate::workloads::{Bare, call, get, oneshot};
 
 /// So few that a measurement often ends before another program gets its turn on the machine.
 const CALLS: u32 = 1_000;
 const ROUNDS: usize = 500;
 
-/// The overhead of a call with two threads over that with one: each has a clone of one service.
-pub(crate) fn two_over_one() -> f64 {
+/// How a thread makes a call.
+#[derive(Clone, Copy)]
+pub(crate) enum How {
+    /// Through a service that it keeps.
+    Lasting,
+    /// Through a clone of the one service that all share, for each call.
+    Cloned,
+}
+
+/// The overhead of a call with two threads over that with one. Both have a clone of one service, or
+/// share it.
+pub(crate) fn two_over_one(how: How) -> f64 {
     let service = layered(Bare);
     let cores = cores::two();
     let [bare_one, one, bare_two, two] = best_of(ROUNDS, || {
         [
-            nanoseconds(&Bare, &cores[..1]),
-            nanoseconds(&service, &cores[..1]),
-            nanoseconds(&Bare, &cores),
-            nanoseconds(&service, &cores),
+            nanoseconds(&Bare, &cores[..1], how),
+            nanoseconds(&service, &cores[..1], how),
+            nanoseconds(&Bare, &cores, how),
+            nanoseconds(&service, &cores, how),
         ]
     });
     (two - bare_two) / (one - bare_one)
 }
 
 /// Nanoseconds of one call while one thread for each core makes them: those of the slowest thread.
-fn nanoseconds<S>(service: &S, cores: &[usize]) -> f64
+fn nanoseconds<S>(service: &S, cores: &[usize], how: How) -> f64
 where
     S: Service<Request<Full<Bytes>>> + Clone + Send + Sync,
 {
     let start = Barrier::new(cores.len());
     let run = |core: usize| {
         cores::stay_on(core);
-        let mut service = service.clone();
+        let mut lasting = service.clone();
+        let mut one = || match how {
+            How::Lasting => call(black_box(&mut lasting), get()),
+            How::Cloned => oneshot(black_box(service), get()),
+        };
         for _ in 0..100 {
-            call(&mut service, get());
+            one();
         }
         start.wait();
         let stopwatch = Stopwatch::start();
         for _ in 0..CALLS {
-            call(black_box(&mut service), get());
+            one();
         }
         stopwatch.elapsed()
     };

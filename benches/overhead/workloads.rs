@@ -111,6 +111,30 @@ pub(crate) fn post() -> Request<Full<Bytes>> {
     request
 }
 
+/// GET with 8 KiB of headers.
+pub(crate) fn large() -> Request<Full<Bytes>> {
+    let mut request = get();
+    let name = http::header::COOKIE;
+    request.headers_mut().insert(name, HeaderValue::from_static(LARGE));
+    request
+}
+
+/// 8 KiB of a cookie.
+const LARGE: &str = {
+    const BYTES: [u8; 8192] = [b'x'; 8192];
+    match std::str::from_utf8(&BYTES) {
+        Ok(text) => text,
+        Err(_) => panic!("ASCII"),
+    }
+};
+
+/// GET that brings something in its extensions.
+pub(crate) fn with<T: Clone + Send + Sync + 'static>(extension: T) -> Request<Full<Bytes>> {
+    let mut request = get();
+    request.extensions_mut().insert(extension);
+    request
+}
+
 /// GET whose body is declared to be sent once, as a stream's is.
 pub(crate) fn once() -> Request<SendOnce<Full<Bytes>>> {
     get().map(SendOnce::new)

@@ -46,12 +46,14 @@ pub trait RepeatableBody: Sized {
 }
 
 impl RepeatableBody for () {
+    #[inline]
     fn try_clone(&mut self) -> Option<Self> {
         Some(())
     }
 }
 
 impl RepeatableBody for Bytes {
+    #[inline]
     fn try_clone(&mut self) -> Option<Self> {
         Some(self.clone())
     }
@@ -61,7 +63,8 @@ impl RepeatableBody for Bytes {
 macro_rules! shared_data {
     ($($data:ty),*) => {$(
         impl RepeatableBody for Full<$data> {
-            fn try_clone(&mut self) -> Option<Self> {
+            #[inline]
+    fn try_clone(&mut self) -> Option<Self> {
                 Some(self.clone())
             }
         }
@@ -71,12 +74,14 @@ macro_rules! shared_data {
 shared_data!(Bytes, &'static [u8], Cursor<Bytes>, Cursor<&'static [u8]>, Cursor<Arc<[u8]>>);
 
 impl<D> RepeatableBody for Empty<D> {
+    #[inline]
     fn try_clone(&mut self) -> Option<Self> {
         Some(Empty::new())
     }
 }
 
 impl<B: RepeatableBody> RepeatableBody for Option<B> {
+    #[inline]
     fn try_clone(&mut self) -> Option<Self> {
         match self {
             None => Some(None),
@@ -90,6 +95,7 @@ impl<B: RepeatableBody> RepeatableBody for Option<B> {
 }
 
 impl<L: RepeatableBody, R: RepeatableBody> RepeatableBody for Either<L, R> {
+    #[inline]
     fn try_clone(&mut self) -> Option<Self> {
         match self {
             Either::Left(left) => left.try_clone().map(Either::Left),
@@ -106,6 +112,7 @@ impl<L: RepeatableBody, R: RepeatableBody> RepeatableBody for Either<L, R> {
 }
 
 impl<B: RepeatableBody> RepeatableBody for Box<B> {
+    #[inline]
     fn try_clone(&mut self) -> Option<Self> {
         (**self).try_clone().map(Box::new)
     }
@@ -116,6 +123,7 @@ impl<B: RepeatableBody> RepeatableBody for Box<B> {
 }
 
 impl<B: RepeatableBody + Unpin> RepeatableBody for Pin<Box<B>> {
+    #[inline]
     fn try_clone(&mut self) -> Option<Self> {
         self.as_mut().get_mut().try_clone().map(Box::pin)
     }
@@ -128,6 +136,7 @@ impl<B: RepeatableBody + Unpin> RepeatableBody for Pin<Box<B>> {
 /// A boxed body has forgotten what it was, so it is sent once. Box after the layer, or wrap the
 /// stream before it is boxed.
 impl<D: Buf, E> RepeatableBody for BoxBody<D, E> {
+    #[inline]
     fn try_clone(&mut self) -> Option<Self> {
         None
     }
@@ -135,6 +144,7 @@ impl<D: Buf, E> RepeatableBody for BoxBody<D, E> {
 
 /// A boxed body has forgotten what it was, so it is sent once.
 impl<D: Buf, E> RepeatableBody for UnsyncBoxBody<D, E> {
+    #[inline]
     fn try_clone(&mut self) -> Option<Self> {
         None
     }
@@ -143,6 +153,7 @@ impl<D: Buf, E> RepeatableBody for UnsyncBoxBody<D, E> {
 #[cfg(any(feature = "hyper", feature = "testing"))]
 impl RepeatableBody for hyper::body::Incoming {
     /// A body that arrives from elsewhere passes by once.
+    #[inline]
     fn try_clone(&mut self) -> Option<Self> {
         None
     }

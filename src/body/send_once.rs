@@ -47,6 +47,7 @@ impl<B> From<B> for SendOnce<B> {
 }
 
 impl<B> RepeatableBody for SendOnce<B> {
+    #[inline]
     fn try_clone(&mut self) -> Option<Self> {
         None
     }

@@ -125,14 +125,17 @@ where
                             return Poll::Ready(Err(error.into()));
                         }
                     };
-                    // Whatever the answer is, it ends this send, and the backup is given back.
+                    if !means_refresh(&response) {
+                        if let Some(context) = context {
+                            forget_route(context, &response);
+                        }
+                        // Whatever the answer is, it ends this send, and the backup is given back.
+                        *context = None;
+                        return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                    }
                     let Some(context) = context.take() else {
                         return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                     };
-                    if !means_refresh(&response) {
-                        forget_route(&context, &response);
-                        return Poll::Ready(Ok(response.map(ResponseBody::inner)));
-                    }
                     match SlowPath::after_401(response, context) {
                         Ok(slow) => State::SlowPath { slow: Box::pin(slow) },
                         Err(response) => {

@@ -7,8 +7,8 @@ use http::header::{HeaderName, HeaderValue};
 /// (at most 64 KiB, says `http`), and whether the value is sensitive.
 struct FieldPrefix(u64);
 
-/// Memory that grew beyond this (bytes) is freed and not used again.
-pub(super) const REUSED_CAPACITY: usize = 4096;
+/// So many bytes are written at most: what is longer is dearer to copy than to share.
+pub(super) const MOST_BYTES: usize = 4096;
 
 /// How many bytes [`Writer::write_header`] takes for all of `headers`.
 #[cold]
@@ -39,61 +39,80 @@ impl FieldPrefix {
 }
 
 /// Memory that is written from its beginning, again and again, and given back only as a whole.
-#[derive(Default)]
 pub(super) struct ByteBuffer {
-    bytes: Vec<u8>,
-    /// So many bytes of it are written.
+    /// Enough for most requests, so that a buffer is one allocation.
+    own: [u8; OWN],
+    /// Where that is too little; empty otherwise.
+    more: Vec<u8>,
+    /// So many bytes are written.
     used: usize,
+}
+
+const OWN: usize = 256;
+
+impl Default for ByteBuffer {
+    fn default() -> Self {
+        ByteBuffer { own: [0; OWN], more: Vec::new(), used: 0 }
+    }
 }
 
 impl ByteBuffer {
     /// Has `write` write, from the beginning. Where the memory is too small it writes once more, in
-    /// one allocation of at least `needed` bytes.
+    /// one allocation of at least `needed` bytes. Returns `false` where that would be more than
+    /// [`MOST_BYTES`], and then nothing is written.
     #[inline]
     pub(super) fn fill(
         &mut self,
         needed: impl Fn() -> usize,
         write: impl Fn(&mut Writer<'_>) -> Option<()>,
-    ) {
+    ) -> bool {
         loop {
-            let mut writer = Writer(&mut self.bytes);
+            let bytes = self.bytes_mut();
+            let size = bytes.len();
+            let mut writer = Writer(bytes);
             if write(&mut writer).is_some() {
                 let left = writer.0.len();
-                self.used = self.bytes.len() - left;
-                return;
+                self.used = size - left;
+                return true;
             }
-            self.grow(needed());
+            if !self.grow(needed()) {
+                return false;
+            }
         }
     }
 
     #[cold]
-    fn grow(&mut self, needed: usize) {
-        // It may hold a part of what did not go in, and is freed.
-        self.bytes.fill(0);
-        // A power of two, so that the next request finds room too; a large one is not kept anyway.
-        let wanted = if needed > REUSED_CAPACITY { needed } else { needed.next_power_of_two() };
-        self.bytes = vec![0; wanted.max(2 * self.bytes.len()).max(256)];
+    fn grow(&mut self, needed: usize) -> bool {
+        // They may hold a part of what did not go in.
+        self.bytes_mut().fill(0);
+        if needed > MOST_BYTES {
+            return false;
+        }
+        // A power of two, so that the next request finds room too.
+        self.more = vec![0; needed.next_power_of_two()];
+        true
+    }
+
+    #[inline]
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        if self.more.is_empty() { &mut self.own } else { &mut self.more }
     }
 
     /// All that is written.
     pub(super) fn written(&self) -> &[u8] {
-        &self.bytes[..self.used]
-    }
-
-    /// How much memory it keeps, in bytes.
-    pub(super) fn capacity(&self) -> usize {
-        self.bytes.len()
+        let bytes = if self.more.is_empty() { &self.own[..] } else { &self.more };
+        &bytes[..self.used]
     }
 
     #[cfg(test)]
     pub(super) fn is_wiped(&self) -> bool {
-        self.used == 0 && self.bytes.iter().all(|byte| *byte == 0)
+        self.used == 0 && self.own.iter().chain(&self.more).all(|byte| *byte == 0)
     }
 
     /// Overwrites all that is written, and begins anew.
     pub(super) fn wipe(&mut self) {
-        self.bytes[..self.used].fill(0);
-        self.used = 0;
+        let used = std::mem::take(&mut self.used);
+        self.bytes_mut()[..used].fill(0);
     }
 }
 
@@ -147,34 +166,16 @@ fn copy_ends<const N: usize>(room: &mut [u8], text: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// The first value of the field `name` among those that [`Writer::write_header`] has written.
-pub(super) fn find_field<'a>(mut bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    while !bytes.is_empty() {
-        let (prefix, rest) = bytes.split_first_chunk()?;
-        let prefix = FieldPrefix(u64::from_le_bytes(*prefix));
-        let (found, rest) = rest.split_at_checked(prefix.name_len())?;
-        let (value, rest) = rest.split_at_checked(prefix.value_len())?;
-        if found == name.as_bytes() {
-            return Some(value);
-        }
-        bytes = rest;
-    }
-    None
-}
-
-/// Reads what [`Writer::write_header`] has written.
-pub(super) fn read_headers(mut bytes: &[u8], headers: &mut HeaderMap) -> Option<()> {
-    while !bytes.is_empty() {
+/// The fields that [`Writer::write_header`] has written: name, value, and whether that is sensitive.
+pub(super) fn fields(mut bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8], bool)> {
+    std::iter::from_fn(move || {
         let (prefix, rest) = bytes.split_first_chunk()?;
         let prefix = FieldPrefix(u64::from_le_bytes(*prefix));
         let (name, rest) = rest.split_at_checked(prefix.name_len())?;
         let (value, rest) = rest.split_at_checked(prefix.value_len())?;
-        let mut value = HeaderValue::from_bytes(value).ok()?;
-        value.set_sensitive(prefix.is_sensitive());
-        headers.try_append(HeaderName::from_bytes(name).ok()?, value).ok()?;
         bytes = rest;
-    }
-    Some(())
+        Some((name, value, prefix.is_sensitive()))
+    })
 }
 
 #[cfg(test)]
@@ -193,25 +194,31 @@ mod tests {
         }
 
         let mut buffer = ByteBuffer::default();
-        buffer.fill(
-            || written_len(&written),
-            |writer| written.iter().try_for_each(|(name, value)| writer.write_header(name, value)),
-        );
-        assert_eq!(buffer.written().len(), written_len(&written));
-        assert_eq!(buffer.capacity(), buffer.written().len(), "a large one is allocated once");
-        assert_eq!(find_field(buffer.written(), "xabc"), Some(&b"ABC"[..]));
-        assert_eq!(find_field(buffer.written(), "y"), None);
-        let mut read = HeaderMap::new();
-        read_headers(buffer.written(), &mut read).unwrap();
-        assert!(read.iter().eq(written.iter()), "{read:?}");
-        let sensitive = |headers: &HeaderMap| -> Vec<_> {
-            headers.values().map(HeaderValue::is_sensitive).collect()
-        };
-        assert_eq!(sensitive(&read), sensitive(&written));
-
-        buffer.wipe();
-        assert!(buffer.is_wiped());
-        buffer.fill(|| 5, |writer| writer.write(b"short"));
+        // Up to half of them: all together are more than is written.
+        let half: HeaderMap =
+            written.iter().take(40).map(|(n, v)| (n.clone(), v.clone())).collect();
+        for (headers, fits) in [(&half, true), (&written, false)] {
+            let is_written = buffer.fill(
+                || written_len(headers),
+                |writer| {
+                    headers.iter().try_for_each(|(name, value)| writer.write_header(name, value))
+                },
+            );
+            assert_eq!(is_written, fits);
+            if !fits {
+                assert!(buffer.is_wiped());
+                continue;
+            }
+            assert_eq!(buffer.written().len(), written_len(headers));
+            let read = fields(buffer.written());
+            let expected = headers.iter().map(|(name, value)| {
+                (name.as_str().as_bytes(), value.as_bytes(), value.is_sensitive())
+            });
+            assert!(read.eq(expected));
+            buffer.wipe();
+            assert!(buffer.is_wiped());
+        }
+        assert!(buffer.fill(|| 5, |writer| writer.write(b"short")));
         assert_eq!(buffer.written(), b"short");
     }
 }

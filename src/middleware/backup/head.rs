@@ -5,11 +5,12 @@
 use std::cell::Cell;
 use std::mem;
 
+use http::header::{HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Extensions, Method, Request, Uri, Version};
 
 use super::super::decision::{Overrides, provider_id_of};
-use super::buffer::{ByteBuffer, REUSED_CAPACITY, find_field, read_headers, written_len};
+use super::buffer::{ByteBuffer, fields, written_len};
 use crate::credentials::{Credentials, RouteKey};
 use crate::headers::{PROVIDER_ID, ProviderId, RequestMode};
 use crate::origin::{Allowed, Origins};
@@ -28,19 +29,19 @@ struct HeadBuffer {
     /// While it is in the pool: the rest of the pool, and how many that are.
     below: Option<Box<HeadBuffer>>,
     depth: usize,
-    extras: Extras,
-    /// Whether there is anything in `extras`.
-    has_extras: bool,
     method: Method,
     version: Version,
     origin: Allowed,
-    /// Path and query, then each header.
+    /// Path and query, then each header; nothing where the head is shared.
     text: ByteBuffer,
-    /// 0 where nothing is recorded: an absolute URI has a path.
     path_len: usize,
+    is_recorded: bool,
+    extras: Extras,
+    /// Whether there is anything in `extras`.
+    has_extras: bool,
 }
 
-/// What only few requests bring along.
+/// What only few requests have.
 #[derive(Default)]
 pub(super) struct Extras {
     /// `None`: they are the layer's.
@@ -49,8 +50,10 @@ pub(super) struct Extras {
     pub(super) overrides: Overrides,
     /// All extensions, where there are others than those of this crate; empty otherwise.
     pub(super) extensions: Extensions,
-    /// `Some` where the origin was rewritten.
-    pub(super) uri: Option<Box<Uri>>,
+    /// `Some` where the origin was rewritten, or the head is shared.
+    pub(super) uri: Option<Uri>,
+    /// The headers of a head that is too large to record: they share their text with the request's.
+    shared: Vec<(HeaderName, HeaderValue)>,
 }
 
 thread_local! {
@@ -72,14 +75,11 @@ impl HeadRecording {
         HeadRecording(Some(buffer))
     }
 
-    /// Records what a request brought beside its head, if it is anything.
-    #[inline]
-    pub(super) fn add(&mut self, extras: Extras) {
-        if extras.is_any() {
-            let buffer = self.0.get_or_insert_with(HeadBuffer::from_pool);
-            buffer.extras = extras;
-            buffer.has_extras = true;
-        }
+    /// Records what a request brought beside its head.
+    pub(super) fn add(&mut self, add: impl FnOnce(&mut Extras)) {
+        let buffer = self.0.get_or_insert_with(HeadBuffer::from_pool);
+        buffer.has_extras = true;
+        add(&mut buffer.extras);
     }
 
     /// The credentials that the request brought, if it brought any.
@@ -88,7 +88,7 @@ impl HeadRecording {
     }
 
     fn recorded(&self) -> Option<&HeadBuffer> {
-        self.0.as_deref().filter(|buffer| buffer.path_len > 0)
+        self.0.as_deref().filter(|buffer| buffer.is_recorded)
     }
 
     /// The method, if the head is recorded.
@@ -100,30 +100,43 @@ impl HeadRecording {
     pub(super) fn route(&self, mode: RequestMode, default: Option<ProviderId>) -> Option<RouteKey> {
         let buffer = self.recorded()?;
         let (path, headers) = buffer.text.written().split_at(buffer.path_len);
-        let overrides = buffer.extras.overrides;
-        let provider_id = match find_field(headers, PROVIDER_ID.as_str()) {
-            Some(own) => provider_id_of(own),
-            None => overrides.provider_id.or(default),
+        let path = match &buffer.extras.uri {
+            Some(uri) => uri.path().as_bytes(),
+            None => path,
+        };
+        let shared = buffer.extras.shared.iter();
+        let shared = shared.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        let mut all = fields(headers).map(|(name, value, _)| (name, value)).chain(shared);
+        let provider_id = match all.find(|(name, _)| *name == PROVIDER_ID.as_str().as_bytes()) {
+            Some((_, own)) => provider_id_of(own),
+            None => buffer.extras.overrides.provider_id.or(default),
         };
         Some(RouteKey::of(&buffer.method, buffer.origin, path, mode, provider_id))
     }
 
-    /// The request again, with another body; `None` if its head was not written down.
+    /// The request again, with another body; `None` if its head is not recorded.
     pub(super) fn rebuild<B>(&mut self, body: B, origins: &Origins) -> Option<Request<B>> {
-        let buffer = self.0.as_deref_mut().filter(|buffer| buffer.path_len > 0)?;
-        let extras = mem::take(&mut buffer.extras);
+        let buffer = self.0.as_deref_mut().filter(|buffer| buffer.is_recorded)?;
+        let Extras { credentials, overrides, extensions, uri, shared } =
+            mem::take(&mut buffer.extras);
         let (path, headers) = buffer.text.written().split_at(buffer.path_len);
         let mut request = Request::new(body);
         *request.method_mut() = buffer.method.clone();
         *request.version_mut() = buffer.version;
-        *request.uri_mut() = match extras.uri {
-            Some(uri) => *uri,
+        *request.uri_mut() = match uri {
+            Some(uri) => uri,
             None => origins.uri(buffer.origin, path)?,
         };
-        read_headers(headers, request.headers_mut())?;
-        *request.extensions_mut() = extras.extensions;
+        for (name, value, is_sensitive) in fields(headers) {
+            let mut value = HeaderValue::from_bytes(value).ok()?;
+            value.set_sensitive(is_sensitive);
+            request.headers_mut().try_append(HeaderName::from_bytes(name).ok()?, value).ok()?;
+        }
+        for (name, value) in shared {
+            request.headers_mut().try_append(name, value).ok()?;
+        }
+        *request.extensions_mut() = extensions;
         if request.extensions().is_empty() {
-            let Extras { credentials, overrides, .. } = extras;
             put(request.extensions_mut(), credentials);
             put(request.extensions_mut(), overrides.mode);
             put(request.extensions_mut(), overrides.provider_id);
@@ -138,28 +151,19 @@ fn put<T: Clone + Send + Sync + 'static>(extensions: &mut Extensions, value: Opt
     }
 }
 
-impl Extras {
-    fn is_any(&self) -> bool {
-        let Extras { credentials, overrides, extensions, uri } = self;
-        credentials.is_some()
-            || *overrides != Overrides::default()
-            || !extensions.is_empty()
-            || uri.is_some()
-    }
-}
-
 impl HeadBuffer {
     fn empty() -> Self {
         HeadBuffer {
             below: None,
             depth: 0,
-            extras: Extras::default(),
-            has_extras: false,
             method: Method::GET,
             version: Version::HTTP_11,
             origin: Allowed::BASE,
             text: ByteBuffer::default(),
             path_len: 0,
+            is_recorded: false,
+            extras: Extras::default(),
+            has_extras: false,
         }
     }
 
@@ -179,7 +183,7 @@ impl HeadBuffer {
     fn write<B>(&mut self, request: &Request<B>, origin: Allowed) {
         let path = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
         let headers = request.headers();
-        self.text.fill(
+        let is_written = self.text.fill(
             || path.len() + written_len(headers),
             |writer| {
                 writer.write(path.as_bytes())?;
@@ -190,14 +194,30 @@ impl HeadBuffer {
         self.version = request.version();
         self.origin = origin;
         self.path_len = path.len();
+        self.is_recorded = true;
+        if !is_written {
+            self.share(request);
+        }
     }
 
-    /// Nothing of one request is left for the next: a cookie or another secret of the caller's may
-    /// have stood in its headers.
+    /// Keeps what is too large to be copied.
+    #[cold]
+    fn share<B>(&mut self, request: &Request<B>) {
+        self.path_len = 0;
+        self.has_extras = true;
+        self.extras.uri = Some(request.uri().clone());
+        let headers = request.headers();
+        self.extras.shared.reserve_exact(headers.len());
+        let all = headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+        self.extras.shared.extend(all);
+    }
+
+    /// Leaves nothing of one request for the next: a cookie or another secret of the caller's may have
+    /// stood in its headers.
     #[inline]
     fn wipe(&mut self) {
         self.text.wipe();
-        self.path_len = 0;
+        self.is_recorded = false;
         if mem::take(&mut self.has_extras) {
             self.extras = Extras::default();
         }
@@ -215,9 +235,6 @@ impl Drop for HeadRecording {
 
 fn return_to_pool(mut buffer: Box<HeadBuffer>) {
     buffer.wipe();
-    if buffer.text.capacity() > REUSED_CAPACITY {
-        return;
-    }
     // On a thread that is ending there is no pool any more, and the buffer is freed.
     let _ = POOL.try_with(|pool| {
         buffer.below = pool.take();
@@ -232,8 +249,7 @@ fn return_to_pool(mut buffer: Box<HeadBuffer>) {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
+    use super::super::buffer::MOST_BYTES;
     use super::*;
 
     fn head_of(request: &Request<()>) -> HeadRecording {
@@ -247,31 +263,30 @@ mod tests {
             .unwrap()
     }
 
-    fn a_rewritten_origin() -> Extras {
-        let uri = Some(Box::new(Uri::from_static("https://goteamup.com:443/")));
-        Extras { uri, ..Extras::default() }
+    fn rewrite_origin(extras: &mut Extras) {
+        extras.uri = Some(Uri::from_static("https://goteamup.com:443/"));
     }
 
     #[test]
     fn p5_a_reused_buffer_holds_nothing_of_the_request_before() {
         let mut head = head_of(&request());
-        head.add(a_rewritten_origin());
+        head.add(rewrite_origin);
         drop(head);
 
         let buffer = HeadBuffer::from_pool();
         assert!(buffer.text.is_wiped());
-        assert!(!buffer.extras.is_any() && !buffer.has_extras && buffer.path_len == 0);
+        assert!(buffer.extras.uri.is_none() && !buffer.has_extras && !buffer.is_recorded);
     }
 
     #[test]
     fn p9_what_was_not_recorded_is_not_rebuilt() {
         let mut head = HeadRecording::empty();
-        head.add(a_rewritten_origin());
+        head.add(rewrite_origin);
         assert!(head.rebuild((), &Origins::of(&["https://goteamup.com"])).is_none());
     }
 
     #[test]
-    fn a_buffer_is_reused_unless_it_grew_large_or_the_pool_is_full() {
+    fn a_buffer_is_reused_unless_the_pool_is_full() {
         fn waiting() -> usize {
             let first = POOL.take();
             let count = first.as_ref().map_or(0, |buffer| buffer.depth + 1);
@@ -279,12 +294,14 @@ mod tests {
             count
         }
         let on_a_thread_of_its_own = || {
-            for (bytes, kept) in [(0, 1), (REUSED_CAPACITY - 1024, 1), (REUSED_CAPACITY, 0)] {
+            for bytes in [0, MOST_BYTES - 1024, MOST_BYTES] {
                 let mut large = request();
                 let value = HeaderValue::try_from("x".repeat(bytes)).unwrap();
                 large.headers_mut().insert("x-large", value);
-                drop(head_of(&large));
-                assert_eq!(waiting(), kept, "after a header of {bytes} bytes");
+                let origins = Origins::of(&["https://goteamup.com"]);
+                let again = head_of(&large).rebuild((), &origins).unwrap();
+                assert_eq!((again.uri(), again.headers()), (large.uri(), large.headers()));
+                assert_eq!(waiting(), 1, "after a header of {bytes} bytes");
             }
 
             drop((0..2 * POOLED).map(|_| head_of(&request())).collect::<Vec<_>>());

@@ -9,7 +9,7 @@ mod head;
 
 use http::{Extensions, Method, Request};
 
-use self::head::{Extras, HeadRecording};
+use self::head::HeadRecording;
 use super::decision::{Overrides, extension};
 use crate::body::RepeatableBody;
 use crate::credentials::{Credentials, RouteKey};
@@ -48,18 +48,24 @@ impl<B: RepeatableBody> RequestBackup<B> {
     ) -> Self {
         let mut backup = RequestBackup::of(request, origin);
         let extensions = request.extensions();
-        let mut extras = Extras::default();
-        if with_credentials {
-            extras.credentials = extension::<Credentials>(extensions).cloned();
+        let can_retry = backup.body.is_some();
+        if extensions.is_empty() && !origin.is_rewritten || !can_retry && !with_credentials {
+            return backup;
         }
-        if backup.body.is_some() {
-            extras.overrides = Overrides::of(extensions);
-            if has_others(extensions, with_credentials, extras.overrides) {
-                extras.extensions = extensions.clone();
+        backup.head.add(|extras| {
+            if with_credentials {
+                extras.credentials = extension::<Credentials>(extensions).cloned();
             }
-            extras.uri = origin.is_rewritten.then(|| Box::new(request.uri().clone()));
-        }
-        backup.head.add(extras);
+            if can_retry {
+                extras.overrides = Overrides::of(extensions);
+                if has_others(extensions, with_credentials, extras.overrides) {
+                    extras.extensions = extensions.clone();
+                }
+                if origin.is_rewritten {
+                    extras.uri = Some(request.uri().clone());
+                }
+            }
+        });
         backup
     }
 
