@@ -76,24 +76,22 @@ impl<B: Body> Body for SendOnce<B> {
 /// Wraps the body of every request in [`SendOnce`]: after a 401 the token is refreshed, and the request
 /// is not retried.
 ///
-/// It stands outside [`AuthLayer`](crate::AuthLayer), for bodies of a type that says nothing of it:
+/// It stands outside [`AuthLayer`](crate::AuthLayer), for bodies of a type that says nothing of it, as
+/// `axum::body::Body` and tonic's:
 ///
 /// ```
-/// use http::Request;
-/// use tower::ServiceBuilder;
+/// use http::{Request, Response};
+/// use http_body::Body;
+/// use tower::{BoxError, Service, ServiceBuilder};
 /// use tower_teamup_auth::body::{SendOnce, SendOnceLayer};
 /// use tower_teamup_auth::{AuthLayer, Credentials};
-/// # use http::Response;
-/// # use tower::{Service, BoxError};
 ///
-/// /// A stack that takes the requests of an axum handler as they are.
-/// fn proxy<S>(
-///     client: S,
-///     credentials: Credentials,
-/// ) -> impl Service<Request<axum::body::Body>, Error = BoxError>
+/// /// A stack for requests of any body, such as those that a server received.
+/// fn proxy<S, B, R>(client: S, credentials: Credentials) -> impl Service<Request<B>, Error = BoxError>
 /// where
-///     S: Service<Request<SendOnce<axum::body::Body>>, Response = Response<axum::body::Body>> + Clone,
+///     S: Service<Request<SendOnce<B>>, Response = Response<R>> + Clone,
 ///     S::Error: Into<BoxError>,
+///     R: Body<Error: Into<BoxError>>,
 /// {
 ///     ServiceBuilder::new()
 ///         .layer(SendOnceLayer::new())

@@ -18,6 +18,7 @@
 //! | choose mode and business for one request | [`RequestMode`], [`ProviderId`] |
 //! | serve many users over one client | [`AuthLayer::per_request`], the example `axum_service` |
 //! | put the layer in its place among others | [`ordering`] |
+//! | know which time limit bounds what | [`timeouts`] |
 //! | send streams | [`body`](crate::body) |
 //! | keep tokens: file, Redis, keyring, a store of your own | [`store`](crate::store) |
 //! | refresh in a way of your own | [`refresh::Refresh`](crate::refresh::Refresh) |
@@ -69,3 +70,4 @@ pub mod performance;
 pub mod proof;
 pub mod reauthorization;
 pub mod testing;
+pub mod timeouts;

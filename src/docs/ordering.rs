@@ -1,6 +1,6 @@
 //! Where the layer stands in a stack, and why.
 //!
-//! In a [`ServiceBuilder`] the first layer is the outermost: requests pass it first, answers last.
+//! In a [`ServiceBuilder`] the first layer is the outermost: requests pass it first, responses last.
 //! The recommended order, from the caller to the client:
 //!
 //! ```
@@ -27,24 +27,71 @@
 //! # }
 //! ```
 //!
-//! | layer | stand it | because |
-//! | --- | --- | --- |
-//! | `FollowRedirect` (tower-http) | outside | each hop passes the origin check, so the token stays at home and comes back when a redirect leads back. Inside, a followed redirect is out of the layer's sight; tower-http then strips `Authorization` where the origin changes, and other clients may not |
-//! | `Trace` | outside for one span a call; inside for one a send, with the repeat and its token's mode | the value of `Authorization` is marked sensitive either way |
-//! | `Timeout` | outside, as the limit of the call; another inside, as the limit of each send | a caller that gives up never interrupts the refresh, so no rotated token is lost |
-//! | `Retry` (tower) | outside | each attempt takes the newest token, and a refresh is never retried by a policy that knows nothing of rotation |
-//! | `SetRequestHeader` | either side | inside, it also sees the repeat; one that sets `Authorization` outside makes the request the caller's own, and the layer leaves it alone |
-//! | `Decompression` | outside | the layer reads no answer's body, save a small 401 that it throws away |
-//! | [`ReplayBodyLayer`](crate::body::ReplayBodyLayer) | directly outside | it wraps a stream before the layer asks for a copy |
-//! | `ConcurrencyLimit`, `RateLimit` | inside | they count what is sent, and a request that waits for a refresh holds none of their capacity. Outside, waiting requests would hold it |
-//! | `Buffer` | inside, where the client can't be cloned | the layer clones the service below it when a request waits or is repeated; a clone of a buffer is the same buffer |
-//! | `BoxCloneSyncService` | outside, to name the type of a stack | |
+//! Each row is a test of the project, over real sockets. `auth` stands for
+//! `AuthLayer::new(credentials)`, and `builder` for `ServiceBuilder::new()`.
 //!
-//! Each row is a test of the project, over real sockets. Any other order works too: the promises on
-//! tokens, repeats and bodies hold in every one of them.
+//! | neighbour | place | example | reason |
+//! | --- | --- | --- | --- |
+//! | `FollowRedirect` (tower-http) | outside | `builder.layer(FollowRedirectLayer::new()).layer(auth)` | [below](#redirects) |
+//! | | inside | `builder.layer(auth).layer(FollowRedirectLayer::new())` | needs the feature `follow-redirect` |
+//! | `Trace` | outside | `builder.layer(TraceLayer::new_for_http()).layer(auth)` | one span for each call |
+//! | | inside | `builder.layer(auth).layer(TraceLayer::new_for_http())` | one span for each send |
+//! | `Timeout` | either | `builder.timeout(limit).layer(auth)` | see [`timeouts`](super::timeouts) |
+//! | `Retry` | outside | `builder.retry(policy).layer(auth)` | each attempt takes the newest token |
+//! | `Hedge` | outside | `Hedge::new(builder.layer(auth).service(client), policy, 100, 0.9, period)` | attempts share a refresh |
+//! | `SetRequestHeader` | either | `builder.layer(auth).layer(set_header)` | inside, it also sees the retry |
+//! | `Decompression` | outside | `builder.layer(DecompressionLayer::new()).layer(auth)` | the layer reads no body but a small 401's |
+//! | `ReplayBodyLayer` | directly outside | `builder.layer(ReplayBodyLayer::new()).layer(auth)` | it wraps a stream before the layer asks for a copy |
+//! | `SendOnceLayer` | directly outside | `builder.layer(SendOnceLayer::new()).layer(auth)` | `axum::body::Body`, tonic's bodies |
+//! | `ConcurrencyLimit` | inside | `builder.layer(auth).concurrency_limit(64)` | waiting requests hold no permit |
+//! | `RateLimit` | inside, behind `Buffer` | `builder.layer(auth).buffer(8).rate_limit(10, second)` | it can't be cloned |
+//! | `LoadShed` | inside | `builder.layer(auth).load_shed().concurrency_limit(64)` | its `Overloaded` reaches the caller as it is |
+//! | `Buffer` | inside | `builder.layer(auth).buffer(8).service(client)` | for a client that can't be cloned |
+//! | `BoxCloneSyncService` | outside | `builder.layer(BoxCloneSyncService::layer()).layer(auth)` | it names the type of a stack |
+//!
+//! Any other order works too: the guarantees on tokens, retries and bodies hold in every one of them.
+//! A `SetRequestHeader` outside that sets `Authorization` makes the request authorize itself, and the
+//! layer leaves it alone. The value that the layer sets is marked sensitive, so `Trace` does not show it.
+//!
+//! # Body types
+//!
+//! A response has the body [`ResponseBody`](crate::ResponseBody) of the inner one. Its `Error` is
+//! [`BoxError`](crate::BoxError), whatever the client's is. To give a stack a type that can be written
+//! down, box it:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use tower::util::BoxCloneSyncService;
+//! use tower::{BoxError, ServiceBuilder};
+//! use tower_teamup_auth::client::{HyperClient, hyper_client};
+//! use tower_teamup_auth::{AuthLayer, Credentials, ResponseBody};
+//!
+//! type Body = Full<Bytes>;
+//! type Api = BoxCloneSyncService<
+//!     Request<Body>,
+//!     Response<ResponseBody<hyper::body::Incoming>>,
+//!     BoxError,
+//! >;
+//!
+//! fn api(credentials: Credentials) -> Api {
+//!     let client: HyperClient = hyper_client();
+//!     ServiceBuilder::new()
+//!         .layer(BoxCloneSyncService::layer())
+//!         .layer(AuthLayer::new(credentials))
+//!         .service(client)
+//! }
+//! ```
 //!
 //! # Redirects
 //!
+//! - Outside the layer, `FollowRedirect` has each hop pass the origin check. A hop to another origin
+//!   carries no token; a hop back to the API does. Each hop is retried by itself after a 401.
+//! - Inside the layer, a followed redirect is out of its sight. With the feature `follow-redirect` it
+//!   knows at least that tower-http 0.7's `FollowRedirect` stands there. It then retries no unsafe
+//!   request (RFC 9110 section 9.2.1), because that may have been carried out before a redirect.
+//!   Without the feature, it can't know.
 //! - tower-http **0.6** (reqwest 0.13 follows its redirects with it) takes `Authorization` off the
 //!   redirect that leaves the origin, and puts it back on the next one: below the layer, it loses
 //!   the token to whoever redirects twice. tower-http 0.7 does not. For reqwest there is
@@ -53,16 +100,17 @@
 //!   one that leaves it. Between two origins that are both
 //!   [allowed](crate::CredentialsBuilder::allow_origin), a [`RequestMode`](crate::RequestMode) or
 //!   [`Credentials`](crate::Credentials) in the extensions is gone after the hop, unless its policy
-//!   is told to [keep them][filter].
-//! - With `FollowRedirect` below, a 401 from another origin looks like one from the API, and costs
-//!   a refresh. Above, it does not; over reqwest it doesn't either.
+//!   is told to [keep them][filter]. A hop to any other origin passes
+//!   [`AuthLayer::per_request`](crate::AuthLayer::per_request) through without them.
+//! - With `FollowRedirect` inside, a 401 from another origin looks like one from the API, and costs
+//!   a refresh. Outside, it does not; over reqwest it doesn't either.
 //!
-//! # The exchange
+//! # The refresh client
 //!
 //! The client that is handed to [`refresh_client`](crate::CredentialsBuilder::refresh_client) carries
 //! the refresh token. It should follow no redirects (the endpoint gives none) and write no bodies to
 //! a log. It may share its limits with the API's client, or be the very stack with the layer in it:
-//! an exchange passes through untouched, and no waiting request holds what it needs.
+//! a refresh request passes through untouched, and no waiting request holds what it needs.
 //!
 //! [filter]: https://docs.rs/tower-http/0.7/tower_http/follow_redirect/policy/struct.FilterCredentials.html
 //! [`ServiceBuilder`]: https://docs.rs/tower/0.5/tower/struct.ServiceBuilder.html

@@ -10,6 +10,7 @@ mod headers;
 mod limits;
 #[path = "../support/readiness.rs"]
 mod readiness;
+mod others;
 mod redirects;
 mod retries;
 mod support;
