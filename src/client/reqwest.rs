@@ -47,7 +47,7 @@ use crate::refresh::{RefreshClient, is_refresh_request};
 ///
 /// let request = http::Request::get(format!("{base_url}/events")).body(reqwest::Body::default())?;
 /// let response = reqwest::Response::from(api.oneshot(request).await?);
-/// assert_eq!(response.json::<serde_json::Value>().await?["count"], 25);
+/// assert!(response.text().await?.contains(r#""count":25"#));
 /// # Ok::<(), tower::BoxError>(())
 /// # })?;
 /// # Ok::<(), tower::BoxError>(())

@@ -21,8 +21,7 @@
 //!     .layer(TraceLayer::new_for_http())     // what the caller asked and got
 //!     .timeout(Duration::from_secs(60))      // of the whole call, a wait for a refresh included
 //!     .layer(ReplayBodyLayer::new())         // only where bodies are streams
-//!     .layer(AuthLayer::new(credentials))
-//!     .concurrency_limit(64)                 // of what is truly sent
+//!     .layer(AuthLayer::new(credentials))    // limits of what is truly sent stand below
 //!     .service(http_client);
 //! # }
 //! ```

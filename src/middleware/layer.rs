@@ -14,7 +14,7 @@ use crate::credentials::Credentials;
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
 /// use tower_teamup_auth::{AuthLayer, Credentials};
 ///
-/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
 /// // In place of a real client: answers with what it saw.
 /// let http_client = service_fn(|request: Request<Full<Bytes>>| async move {
 ///     let mode = request.headers()["teamup-request-mode"].clone();
