@@ -220,3 +220,20 @@ async fn c4_a_401_that_arrives_after_another_person_logged_in_is_not_retried() {
         assert_eq!(status(&client).await, StatusCode::OK, "{signs_out}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn c4_a_request_in_its_early_wait_is_not_sent_for_another_person_either() {
+    let server = Server::new();
+    let credentials = in_the_last_part(&server, 50).await;
+    let client = client(&credentials, &server);
+    server.exchanges().hold();
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { failure(send(&client, get("/events")).await) }
+    });
+    server.exchanges().arrived(1).await;
+    credentials.log_in(server.log_in_again("another")).await.unwrap();
+    let error = waiting.await.unwrap();
+    assert!(error.is_login_changed(), "{error}");
+    assert_eq!(server.seen_calls().len(), 0);
+}
