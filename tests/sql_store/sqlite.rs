@@ -52,7 +52,7 @@ async fn a_family_lists_who_has_a_record_and_a_lease_alone_is_none() {
     store.migrate().await.unwrap();
     let users = store.family();
     for key in ["b", "a", "c", "", "a\0b", "a\u{1}b", "A"] {
-        let user = users.open(key);
+        let user = users.open(key).unwrap();
         let lease = lease(&user).await;
         if key != "c" {
             user.save(&lease, Expected::Empty, &record(1, key)).await.unwrap();
@@ -61,7 +61,7 @@ async fn a_family_lists_who_has_a_record_and_a_lease_alone_is_none() {
     let mut listed = users.list().await.unwrap();
     listed.sort_unstable();
     assert_eq!(listed, ["", "A", "a", "a\0b", "a\u{1}b", "b"]);
-    assert_eq!(users.open("a").load().await.unwrap(), Some(record(1, "a")));
+    assert_eq!(users.open("a").unwrap().load().await.unwrap(), Some(record(1, "a")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

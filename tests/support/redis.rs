@@ -108,17 +108,24 @@ impl RedisServer {
     }
 
     /// Sends one command over a connection of its own, and gives the answer.
-    pub fn query<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+    pub fn query<T: redis::FromRedisValue>(&self, command: &[impl redis::ToRedisArgs]) -> T {
         self.query_as(&self.url(), command)
     }
 
     /// The same by another URL: one that brings a password, say.
-    pub fn query_as<T: redis::FromRedisValue>(&self, url: &str, command: &[&str]) -> T {
+    pub fn query_as<T: redis::FromRedisValue>(
+        &self,
+        url: &str,
+        command: &[impl redis::ToRedisArgs],
+    ) -> T {
         let client = redis::Client::open(url).expect("a valid URL");
         let mut connection =
             client.get_connection_with_timeout(Duration::from_secs(20)).expect("a connection");
-        redis::cmd(command[0])
-            .arg(&command[1..])
+        let mut packed = redis::Cmd::new();
+        for part in command {
+            packed.arg(part);
+        }
+        packed
             .query(&mut connection)
             .unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
