@@ -127,7 +127,7 @@ impl RedisServer {
         }
         packed
             .query(&mut connection)
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"))
+            .unwrap_or_else(|error| panic!("{}: {error}", url))
     }
 
     /// How often it has run a command of this name since it started.
