@@ -27,7 +27,7 @@ use tower_teamup_auth::RequestMode;
 use crate::life::{Figures, live};
 use crate::server::{Exchange, Kind};
 use crate::store::{Fault, Op as StoreOp};
-use crate::terms::Answer;
+use crate::terms::{Answer, SLOWEST_ANSWER};
 use crate::time::Stopwatch;
 
 /// How many histories run where `MODEL_HISTORIES` says nothing.
@@ -38,7 +38,7 @@ const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/model/regression
 #[derive(Clone, Debug)]
 pub(crate) struct History {
     pub(crate) begin: Begin,
-    pub(crate) steps: Vec<RefreshStep>,
+    pub(crate) steps: Vec<Step>,
 }
 
 /// How the world is in the beginning.
@@ -65,16 +65,16 @@ pub(crate) enum Tokens {
 }
 
 #[derive(Clone)]
-pub(crate) struct RefreshStep {
+pub(crate) struct Step {
     pub(crate) op: Op,
     /// How often the other tasks have a turn before the next step; the clock stands still.
     pub(crate) settles: usize,
 }
 
-impl fmt::Debug for RefreshStep {
+impl fmt::Debug for Step {
     /// In one line: a history is read from top to bottom.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RefreshStep { op, settles } = self;
+        let Step { op, settles } = self;
         f.write_str(&format!("{op:?}, and {settles} turns"))
     }
 }
@@ -94,7 +94,7 @@ pub(crate) enum Op {
     Lifetime(Option<u64>),
     /// The wall clock is set by an hour, ahead or back.
     Jump(bool),
-    SetTokens(Tokens),
+    LogIn(Tokens),
     SignOut,
     RefreshNow(RequestMode),
     Shutdown,
@@ -150,7 +150,7 @@ fn answer() -> impl Strategy<Value = (Answer, u64)> {
         1 => Just(Answer::Unavailable),
         1 => Just(Answer::Fails),
     ];
-    (answer, prop_oneof![4 => Just(0), 1 => Just(1), 1 => Just(12)])
+    (answer, prop_oneof![4 => Just(0), 1 => Just(1), 1 => Just(SLOWEST_ANSWER)])
 }
 
 fn call() -> impl Strategy<Value = CallPlan> {
@@ -175,8 +175,13 @@ fn exchange() -> impl Strategy<Value = Exchange> {
         1 => Just(Kind::GrantedForever),
         2 => Just(Kind::Unreachable),
         2 => prop_oneof![Just(0), Just(3), Just(90), Just(4000)].prop_map(Kind::TooMany),
-        2 => prop_oneof![Just(500), Just(503), Just(404), Just(302)].prop_map(Kind::Status),
-        1 => prop_oneof![Just(400), Just(401), Just(403)].prop_map(Kind::Refused),
+        3 => prop_oneof![Just(500), Just(503), Just(404), Just(302), Just(502), Just(504)]
+            .prop_map(Kind::Status),
+        1 => prop_oneof![Just(400), Just(401)].prop_map(Kind::Refused),
+        1 => prop_oneof![Just(400), Just(401), Just(403)].prop_map(Kind::Doubted),
+        1 => Just(Kind::Forbidden),
+        1 => prop_oneof![Just(400), Just(401), Just(403)].prop_map(Kind::Foreign),
+        1 => Just(Kind::GatewayAfter),
         1 => Just(Kind::LostBefore),
         1 => Just(Kind::LostAfter),
         1 => Just(Kind::Garbage),
@@ -192,8 +197,8 @@ fn exchange() -> impl Strategy<Value = Exchange> {
 }
 
 fn fault() -> impl Strategy<Value = Op> {
-    let save = (
-        prop_oneof![Just(StoreOp::Save), Just(StoreOp::Clear)],
+    let write = (
+        prop_oneof![3 => Just(StoreOp::Save), 1 => Just(StoreOp::Release)],
         prop_oneof![
             Just(Fault::Fails),
             Just(Fault::Slow),
@@ -205,7 +210,7 @@ fn fault() -> impl Strategy<Value = Op> {
         prop_oneof![Just(StoreOp::Acquire), Just(StoreOp::Load)],
         prop_oneof![Just(Fault::Fails), Just(Fault::Slow), Just(Fault::Hangs)],
     );
-    (prop_oneof![2 => save.boxed(), 1 => read.boxed()], 1_usize..6)
+    (prop_oneof![2 => write.boxed(), 1 => read.boxed()], 1_usize..6)
         .prop_map(|((op, fault), times)| Op::Fault(op, fault, times))
 }
 
@@ -220,7 +225,7 @@ fn op() -> impl Strategy<Value = Op> {
         14 => exchange().prop_map(Op::Script),
         2 => lifetime().prop_map(Op::Lifetime),
         3 => any::<bool>().prop_map(Op::Jump),
-        3 => tokens().prop_map(Op::SetTokens),
+        3 => tokens().prop_map(Op::LogIn),
         1 => Just(Op::SignOut),
         5 => mode().prop_map(Op::RefreshNow),
         1 => Just(Op::Shutdown),
@@ -246,12 +251,12 @@ fn history() -> impl Strategy<Value = History> {
         },
     );
     let settles = prop_oneof![2 => Just(0), 1 => Just(1), 1 => 2_usize..8, 4 => Just(60)];
-    let step = (op(), settles).prop_map(|(op, settles)| RefreshStep { op, settles });
+    let step = (op(), settles).prop_map(|(op, settles)| Step { op, settles });
     (begin, vec(step, 1..60)).prop_map(|(begin, steps)| History { begin, steps })
 }
 
 #[test]
-fn p1_to_p10_hold_in_every_history() {
+fn p1_to_p12_hold_in_every_history() {
     let cases = match std::env::var("MODEL_HISTORIES") {
         Ok(count) => count.parse().expect("MODEL_HISTORIES is a number"),
         Err(_) => SHARE,

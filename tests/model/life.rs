@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::Request;
@@ -13,15 +13,16 @@ use tower::limit::{ConcurrencyLimit, GlobalConcurrencyLimitLayer};
 use tower::{Layer, Service, ServiceExt};
 use tower_teamup_auth::body::SendOnce;
 use tower_teamup_auth::refresh::HttpService;
+use tower_teamup_auth::store::{RecordContent, StoredRecord};
 use tower_teamup_auth::token::Clock;
-use tower_teamup_auth::{Auth, AuthLayer, Credentials, Error, RequestMode, RefreshStep, TokenSet};
+use tower_teamup_auth::{Auth, AuthLayer, Credentials, Error, RefreshStep, RequestMode, TokenSet};
 
 use crate::histories::{Begin, CallPlan, History, Op, Tokens};
 use crate::model::Change;
 use crate::readiness::{Checked, Counts};
 use crate::server::{BASE, Body, CALL, Delivered, Server};
-use crate::store::{Store, at_revision, refresh_of};
-use crate::terms::{Answer, Refresh, SECRET};
+use crate::store::Store;
+use crate::terms::{Answer, EARLY_WAIT, Refresh, SECRET, WAIT};
 use crate::world::World;
 
 /// What can be sent again, and what can't.
@@ -31,6 +32,12 @@ type Stack = Auth<Checked<ConcurrencyLimit<Server>>>;
 
 /// After the last step, everything that is still under way must end within this time.
 const LONGEST_END: Duration = Duration::from_secs(600);
+
+/// Longer than any pause after a failure, and than the endpoint may ask to be left alone.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5500);
+
+/// Routes that refuse fresh tokens are remembered one by one.
+const ROUTES: [&str; 3] = ["events", "customers", "memberships"];
 
 /// What a history came to.
 #[derive(Debug, Default)]
@@ -47,44 +54,44 @@ struct Life {
     world: World,
     credentials: Credentials,
     clock: Clock,
-    store: Store,
     has_store: bool,
     is_crowded: bool,
     /// Two layers around the same credentials: one lives on, the other is cloned for each request.
     stacks: [Stack; 2],
     counts: [Arc<Counts>; 2],
     under_way: Vec<JoinHandle<()>>,
-    /// These are not dropped: the model could not tell when they take effect.
+    /// These are not dropped: their saves must end.
     changes: Vec<JoinHandle<()>>,
 }
 
 impl Life {
     async fn begin(begin: &Begin) -> Life {
         let world = World::new(begin);
-        let store = Store { world: world.clone(), right_to_refresh: Arc::default() };
+        let store = Store { world: world.clone() };
         let room = GlobalConcurrencyLimitLayer::new(begin.room.unwrap_or(1 << 20));
         let server = room.layer(Server(world.clone()));
         let clock = Clock::tokio();
         let tokens = world.tokens(Refresh { login: 0, index: 0 }, begin.tokens);
         world.with(|state| {
             for mode in RequestMode::ALL {
-                let held = tokens.access_token(mode).map(|token| token.expose().to_owned());
-                state.model.begins_with(mode, held);
+                state.model.begins_with(mode, access_token(&tokens, mode));
             }
         });
         let hook = world.clone();
         let builder = Credentials::builder(RequestMode::Provider)
             .base_url(BASE)
             .clock(clock.clone())
+            .wait_timeout(WAIT)
+            .early_wait(EARLY_WAIT)
             .at_each_step(move |step| {
                 if step == RefreshStep::LeaseAcquired {
-                    hook.with(|state| state.model.transaction_began());
+                    hook.with(|state| state.model.lease_acquired());
                 }
             })
             .refresh_client::<HttpService<Body>>(server.clone());
         let builder = if begin.store {
-            world.with(|state| state.kept.tokens = Some(tokens));
-            builder.store(store.clone())
+            world.with(|state| state.kept.record = Some(StoredRecord::from(tokens)));
+            builder.store(store)
         } else {
             builder.tokens(tokens)
         };
@@ -96,7 +103,6 @@ impl Life {
             world,
             credentials,
             clock,
-            store,
             has_store: begin.store,
             is_crowded: begin.room.is_some(),
             stacks,
@@ -149,12 +155,13 @@ impl Life {
                     state.model.jumped();
                 });
             }
-            Op::SetTokens(tokens) => {
+            Op::LogIn(tokens) => {
                 let refresh = world.login();
                 let tokens = world.tokens(refresh, tokens);
+                let held = RequestMode::ALL.map(|mode| access_token(&tokens, mode));
                 let credentials = self.credentials.clone();
                 self.change(
-                    Change::SetTokens(refresh),
+                    Change::LogIn(refresh, held),
                     async move { credentials.log_in(tokens).await },
                 );
             }
@@ -176,7 +183,10 @@ impl Life {
                 self.under_way.push(tokio::spawn(async move {
                     world.with(|state| state.model.shutdown_began());
                     if credentials.shutdown().await.is_ok() {
-                        world.with(|state| state.model.shutdown_done(state.stored()));
+                        world.with(|state| {
+                            let is_leased = state.kept.holder.is_some_and(|lease| !lease.late);
+                            state.model.shutdown_done(state.kept.refresh(), is_leased);
+                        });
                     }
                 }));
             }
@@ -227,21 +237,21 @@ impl Life {
         work: impl Future<Output = Result<(), Error>> + Send + 'static,
     ) {
         let world = self.world.clone();
-        world.with(|state| state.model.change_began(change));
         self.changes.push(tokio::spawn(async move {
+            // It takes effect when `work` is first polled, and nobody else is before that.
+            world.with(|state| state.model.changed(change));
             if let Err(error) = work.await {
                 world.with(|state| state.model.may_fail_with(&error));
             }
-            world.with(|state| state.model.change_ended());
         }));
     }
 
-    /// Another process renews the token of `mode`, if it has the right to.
+    /// Another process renews the token of `mode`, if it gets the lease.
     fn neighbour_refreshes(&self, mode: RequestMode) {
-        let Ok(_right) = self.store.right_to_refresh.try_lock() else { return };
         self.world.with(|state| {
-            let Some(kept) = state.kept.tokens.clone().filter(|_| self.has_store) else { return };
-            let refresh = refresh_of(&kept);
+            let kept = &state.kept;
+            let Some(refresh) = kept.usable().filter(|_| kept.holder.is_none()) else { return };
+            let Some(record) = kept.record.clone() else { return };
             if state.api.alive[refresh.login] != refresh.index {
                 return;
             }
@@ -251,31 +261,42 @@ impl Life {
             let token = state.model.mint(mode, next, None, now, false);
             state.api.access.insert(token.clone(), mode);
             let mut tokens = TokenSet::new(next.text().parse().expect("a token"));
+            let before = record.tokens().expect("it has a refresh token");
             for other in RequestMode::ALL {
-                if let Some(token) = kept.access_token(other).filter(|_| other != mode) {
-                    let until = kept.expires_at(other);
+                if let Some(token) = before.access_token(other).filter(|_| other != mode) {
+                    let until = before.expires_at(other);
                     tokens = tokens.with_access_token_until(other, token.clone(), until);
                 }
             }
             let token = token.parse().expect("a token");
             tokens = tokens.with_access_token_until(mode, token, None);
-            state.kept.tokens = Some(at_revision(&tokens, kept.revision() + 1));
-            state.model.overtaken();
+            let content = RecordContent::Tokens(tokens);
+            let next = StoredRecord::new(record.login(), record.revision() + 1, content);
+            state.kept.record = Some(next.with_seeds(record.seeds().iter().copied()));
+            state.kept.by_neighbour = true;
+            state.model.overtaken(false);
         });
     }
 
-    /// The user logs in at another process; one that `barges` has lost its lease in the meantime.
+    /// The user logs in at another process; one that `barges` finds that the lease has run out.
     fn neighbour_logs_in(&self, tokens: Tokens, barges: bool) {
-        let right = self.store.right_to_refresh.try_lock();
-        if !self.has_store || (right.is_err() && !barges) {
+        let is_leased = self.world.with(|state| state.kept.holder.is_some());
+        if !self.has_store || (is_leased && !barges) {
             return;
         }
         let refresh = self.world.login();
         let tokens = self.world.tokens(refresh, tokens);
         self.world.with(|state| {
-            let revision = state.kept.tokens.as_ref().map_or(0, TokenSet::revision);
-            state.kept.tokens = Some(at_revision(&tokens, revision + 1));
-            state.model.overtaken();
+            // As a credential numbers a login: above what is known and above the wall clock.
+            let known = state.kept.record.as_ref().map_or(0, StoredRecord::revision);
+            let since = state.wall().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+            let revision = (known + 1).max(since.as_millis() as u64);
+            let login = StoredRecord::from(tokens.clone()).login();
+            let record = StoredRecord::new(login, revision, RecordContent::Tokens(tokens));
+            state.kept.record = Some(record);
+            state.kept.by_neighbour = true;
+            state.kept.holder = None;
+            state.model.overtaken(is_leased);
         });
     }
 
@@ -284,9 +305,11 @@ impl Life {
         let world = &self.world;
         let shown = format!("{:?} {:?}", self.credentials, self.stacks);
         world.must_be(!shown.contains(SECRET), "P5: a secret in `Debug`");
-        if self.store.right_to_refresh.try_lock().is_ok() {
-            world.with(|state| state.model.right_is_free(state.stored()));
-        }
+        world.with(|state| {
+            if state.kept.holder.is_none() {
+                state.model.right_is_free(state.kept.usable());
+            }
+        });
         for counts in &self.counts {
             let breaches = counts.breaches();
             world.must_be(breaches.is_empty(), &format!("P6: {breaches:?}"));
@@ -314,19 +337,34 @@ impl Life {
             world.must_be(ended.is_ok(), "a call never ends");
             world.must_be(!matches!(ended, Ok(Err(error)) if error.is_panic()), "a call panicked");
         }
-        // The longest that a refresh may take, and that the endpoint may ask to be left alone.
-        tokio::time::sleep(Duration::from_secs(400)).await;
-        world.with(|state| state.model.newest_is_stored("in the end", state.stored()));
-        if world.with(|state| state.model.must_refresh(&state.api.alive)) {
+        tokio::time::sleep(LONGEST_PAUSE).await;
+        let is_safe = |when: &str| {
+            let when = format!("P2: {when}");
+            world.with(|state| state.model.newest_is_stored(&when, state.kept.refresh()));
+        };
+        is_safe("in the end");
+        // The first refresh may find that another process has logged in.
+        for is_last in [false, true] {
+            if !world.with(|state| state.model.must_refresh(&state.api.alive)) {
+                break;
+            }
             world.with(|state| state.model.refresh_now_began(RequestMode::Provider));
             let refreshed = self.credentials.refresh(RequestMode::Provider);
             let refreshed = tokio::time::timeout(LONGEST_END, refreshed).await;
-            let done = matches!(refreshed, Ok(Ok(())));
+            let is_done = match &refreshed {
+                Ok(Err(error)) => !is_last && error.is_login_changed(),
+                Ok(Ok(())) => true,
+                Err(_) => false,
+            };
             let why = format!("P2: no refresh is possible any more: {refreshed:?}");
-            world.must_be(done, &why);
-            world.with(|state| state.model.newest_is_stored("after a refresh", state.stored()));
+            world.must_be(is_done, &why);
+            is_safe("after a refresh");
         }
     }
+}
+
+fn access_token(tokens: &TokenSet, mode: RequestMode) -> Option<String> {
+    tokens.access_token(mode).map(|token| token.expose().to_owned())
 }
 
 fn request(call: usize, plan: &CallPlan) -> Request<Content> {
@@ -336,7 +374,7 @@ fn request(call: usize, plan: &CallPlan) -> Request<Content> {
         false => Either::Right(SendOnce::new(content)),
     };
     let base = if plan.ours { BASE } else { "https://elsewhere.test" };
-    let request = Request::post(format!("{base}/events")).header(CALL, call.to_string());
+    let request = Request::post(format!("{base}/{}", ROUTES[call % ROUTES.len()])).header(CALL, call.to_string());
     // A request that says nothing of its own goes another way than one that does.
     let request = match plan.mode {
         RequestMode::Provider => request,

@@ -11,9 +11,10 @@ mod requests;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use tower_teamup_auth::store::LoginId;
 use tower_teamup_auth::{Error, RequestMode};
 
-use crate::terms::{Answer, Expiry, Now, Refresh};
+use crate::terms::{Answer, EARLY_WAIT, Expiry, MILLIS, Now, Refresh, SLOWEST_ANSWER, WAIT};
 
 /// What is known of one credential and of the world around it.
 #[derive(Debug)]
@@ -26,21 +27,24 @@ pub(crate) struct Model {
     /// May a request have to wait for room in the inner stack?
     crowded: bool,
     logins: Vec<Login>,
-    /// The logins of which one is the credential's; more than one while they are changed, none
-    /// after signing out.
-    current: BTreeSet<usize>,
+    /// Which login each id stands for that was saved.
+    ids: HashMap<LoginId, usize>,
+    /// The login that is the credential's, `None` after signing out. More than one where it depends
+    /// on what the store is found to hold.
+    current: BTreeSet<Option<usize>>,
+    /// How often the login was changed, or may have been.
+    login_changes: usize,
     tokens: HashMap<String, Token>,
     slots: [Slot; 2],
-    /// `log_in` and `sign_out` that are under way.
-    changes: usize,
-    last_change: Option<Change>,
-    signed_out: bool,
     /// The exchange under way: at most one.
     exchange: Option<Exchange>,
-    /// How many outcomes remained unknown in this transaction.
-    unknowns: usize,
-    /// The refresh token that must not be sent before this time: it has just failed.
-    quiet: Option<(Refresh, i64)>,
+    /// The mode of the latest refresh, and how many requests were sent for it, at least.
+    refreshing: Option<RequestMode>,
+    requests: u32,
+    /// The answer to the latest request was lost: its refresh token may be spent.
+    is_lost: bool,
+    /// How long the endpoint is left alone, for each mode.
+    pauses: [Pause; 2],
     /// What was minted and is not published yet.
     minted: Option<(RequestMode, String)>,
     /// What was read in the store and is not published yet, as far as can be told.
@@ -50,7 +54,13 @@ pub(crate) struct Model {
     /// How often tokens came another way than from an exchange.
     upheavals: usize,
     failures: usize,
+    /// The endpoint has refused a refresh token in words that nobody knows.
+    is_doubted: bool,
+    /// A retry was answered 401.
+    is_route_refused: bool,
     store_failures: usize,
+    /// Calls of the store that take longer than they are waited for.
+    hanging: usize,
     /// When tokens were minted.
     mints: VecDeque<Now>,
     shutdown: Shutdown,
@@ -92,8 +102,6 @@ struct Slot {
     wanted: bool,
     /// It was answered 401.
     rejected: bool,
-    /// The API refused it and the endpoint its refresh token: it may be taken away.
-    given_up: bool,
     newest_sent: Option<String>,
 }
 
@@ -101,6 +109,22 @@ struct Slot {
 struct Exchange {
     refresh: Refresh,
     began: Now,
+}
+
+/// The endpoint is left alone after a failure.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    until: i64,
+    /// A refresh that the program asks for is made all the same.
+    ends_when_asked: bool,
+    /// How many refreshes have failed in a row, at least.
+    failures: u32,
+}
+
+impl Default for Pause {
+    fn default() -> Self {
+        Pause { until: i64::MIN, ends_when_asked: false, failures: 0 }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,8 +143,10 @@ struct Call {
     began_at: u64,
     /// The token with which it must be sent at once, or with a newer one.
     due_at_once: Option<String>,
-    /// It began when nobody was signed in.
-    locked_out: bool,
+    /// Whose it may be: it is sent as one of them, or not at all.
+    logins: BTreeSet<Option<usize>>,
+    /// How often the login had changed when it began.
+    login_changes: usize,
     /// It can't go out with an older token than this.
     floor: Option<String>,
     sends: usize,
@@ -129,9 +155,10 @@ struct Call {
 }
 
 /// What the program asks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Change {
-    SetTokens(Refresh),
+    /// With the access tokens of the new login, in the order of the modes.
+    LogIn(Refresh, [Option<String>; 2]),
     SignOut,
 }
 
@@ -143,8 +170,13 @@ pub(crate) enum End {
     Ours(Error),
 }
 
-/// The longest that a call may take: two refreshes with a change of the tokens before each.
-const LONGEST_CALL: i64 = 240 * 1000;
+/// The longest that a call may take: an early wait that is in vain, a wait for each of its sends, and
+/// two answers.
+const LONGEST_CALL: i64 =
+    (EARLY_WAIT.as_secs() + 2 * WAIT.as_secs() + 2 * SLOWEST_ANSWER) as i64 * MILLIS;
+
+/// The longest that it may wait for room in the inner stack beside that.
+const LONGEST_QUEUE: i64 = 240 * MILLIS;
 
 impl Token {
     /// Do requests see it for certain? What was minted may be on its way to the store.
@@ -161,21 +193,25 @@ impl Model {
             stored,
             crowded,
             logins: vec![Login::default()],
-            current: BTreeSet::from([0]),
+            ids: HashMap::new(),
+            current: BTreeSet::from([Some(0)]),
+            login_changes: 0,
             tokens: HashMap::new(),
             slots: Default::default(),
-            changes: 0,
-            last_change: None,
-            signed_out: false,
             exchange: None,
-            unknowns: 0,
-            quiet: None,
+            refreshing: None,
+            requests: 0,
+            is_lost: false,
+            pauses: Default::default(),
             minted: None,
             news: None,
             overtaken: false,
             upheavals: 0,
             failures: 0,
+            is_doubted: false,
+            is_route_refused: false,
             store_failures: 0,
+            hanging: 0,
             mints: VecDeque::new(),
             shutdown: Shutdown::No,
             calls: Vec::new(),
@@ -249,7 +285,7 @@ impl Model {
     }
 
     fn publish(&mut self, mode: RequestMode, token: String) {
-        let sure = self.changes == 0;
+        let sure = self.news.is_none();
         let slot = self.slot(mode);
         *slot = Slot {
             held: Some(token),
@@ -261,35 +297,31 @@ impl Model {
 
     fn nothing_is_sure(&mut self) {
         for slot in &mut self.slots {
-            (slot.sure, slot.given_up) = (false, false);
+            slot.sure = false;
         }
     }
 
-    /// Everything is mended and at rest: the newest tokens must be where the next process looks.
+    /// Nothing may be in memory alone: the newest tokens, or that the user has signed out, must be
+    /// where the next process looks.
     pub(crate) fn newest_is_stored(&mut self, when: &str, stored: Option<Refresh>) {
-        if !self.stored || self.overtaken || self.changes > 0 {
+        if !self.stored || self.overtaken {
             return;
         }
-        // After signing out it holds tokens only where it could not be cleared.
-        let is_right = match stored {
-            None => self.signed_out,
-            Some(_) if self.signed_out => self.store_failures > 0,
-            Some(refresh) => {
-                let login = &self.logins[refresh.login];
-                refresh.index == login.known && self.current.contains(&refresh.login)
-            }
-        };
+        let is_right = self.current.contains(&stored.map(|refresh| refresh.login))
+            && stored.is_none_or(|refresh| refresh.index == self.logins[refresh.login].known);
         if !is_right {
-            self.breaks(format!("P2: {when}, the store holds {stored:?}, not the newest"));
+            self.breaks(format!("{when}, the store holds {stored:?}, not the newest"));
         }
     }
 
     /// Must a refresh succeed, now that nothing is in its way? `alive` is the newest refresh token of
     /// each login at the server.
     pub(crate) fn must_refresh(&self, alive: &[usize]) -> bool {
-        let open = self.shutdown == Shutdown::No && !self.signed_out && self.changes == 0;
-        let [login] = self.current.iter().copied().collect::<Vec<_>>()[..] else { return false };
-        open && alive[login] == self.logins[login].known
+        let [Some(login)] = self.current.iter().copied().collect::<Vec<_>>()[..] else {
+            return false;
+        };
+        self.shutdown == Shutdown::No
+            && alive[login] == self.logins[login].known
             && self.logins[login].refused != Some(alive[login])
     }
 }

@@ -3,14 +3,14 @@
 
 use tower_teamup_auth::RequestMode::{Customer, Provider};
 
-use crate::histories::{Begin, CallPlan, History, Op, RefreshStep, Tokens};
+use crate::histories::{Begin, CallPlan, History, Op, Step, Tokens};
 use crate::life::live;
 use crate::server::{Exchange, Kind};
 use crate::store::{Fault, Op as StoreOp};
 use crate::terms::Answer;
 
 fn passes(begin: Begin, ops: impl IntoIterator<Item = (Op, usize)>) {
-    let steps = ops.into_iter().map(|(op, settles)| RefreshStep { op, settles }).collect();
+    let steps = ops.into_iter().map(|(op, settles)| Step { op, settles }).collect();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)

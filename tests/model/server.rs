@@ -45,14 +45,22 @@ pub(crate) enum Kind {
     Unreachable,
     /// 429 and so many seconds of `Retry-After`.
     TooMany(u64),
-    /// A status without meaning for the refresh token.
+    /// A status without meaning for the refresh token; 502 and 504 leave the outcome unknown.
     Status(u16),
-    /// 400, 401 or 403, although the refresh token is alive.
+    /// 400 or 401 and TeamUp's word that the refresh token is not valid, although it is alive.
     Refused(u16),
+    /// 400, 401 or 403 in TeamUp's form, with a code that nobody knows.
+    Doubted(u16),
+    /// TeamUp does not permit the mode.
+    Forbidden,
+    /// 400, 401 or 403 that is not TeamUp's.
+    Foreign(u16),
     /// The connection is lost, and the refresh token is not spent.
     LostBefore,
     /// The connection is lost after the refresh token was spent.
     LostAfter,
+    /// A gateway gives up after the refresh token was spent.
+    GatewayAfter,
     /// Spent, and the answer can't be read.
     Garbage,
     /// Spent, and the answer has the next refresh token and no access token.
@@ -183,7 +191,7 @@ impl World {
             body["new_access_token_type"].as_str().expect("a mode").parse().expect("a mode");
         let script = self.with(|state| {
             state.api.exchanges += 1;
-            let stored = state.stored();
+            let stored = state.kept.refresh();
             state.model.exchange_began(mode, refresh, stored);
             state.api.script.pop_front().unwrap_or(Exchange::GRANTED)
         });
@@ -194,6 +202,7 @@ impl World {
                 Kind::Granted
                     | Kind::GrantedForever
                     | Kind::LostAfter
+                    | Kind::GatewayAfter
                     | Kind::Garbage
                     | Kind::Faulty
             )
@@ -231,12 +240,25 @@ impl World {
                 (failed(failure), Ok(answer.body(Body::default())?))
             }
             (Kind::Status(status), _) => {
-                let is_transient = status >= 500 || [408, 425, 429].contains(&status);
-                let transient = Failure::Transient { retry_after: 0 };
-                let failure = if is_transient { transient } else { Failure::Protocol };
+                let failure = match status {
+                    502 | 504 => Failure::Unknown,
+                    408 | 425 | 429 | 500.. => Failure::Transient { retry_after: 0 },
+                    _ => Failure::Protocol,
+                };
                 (failed(failure), json(status, "{}"))
             }
-            (Kind::Refused(status), _) => (failed(Failure::Refused), json(status, "{}")),
+            (Kind::Refused(status), _) => {
+                (failed(Failure::Refused), json(status, r#"{"code":"invalid_grant"}"#))
+            }
+            (Kind::Doubted(status), _) => {
+                let body = r#"{"type":"client_error","code":"odd","message":"Try again"}"#;
+                (failed(Failure::Doubted), json(status, body))
+            }
+            (Kind::Forbidden, _) => {
+                (failed(Failure::Configuration), json(403, r#"{"code":"mode_not_allowed"}"#))
+            }
+            (Kind::Foreign(status), _) => (failed(Failure::Protocol), json(status, "{}")),
+            (Kind::GatewayAfter, _) => (failed(Failure::Unknown), json(504, "{}")),
             (Kind::Portal, _) => {
                 let page = Response::builder().header("content-type", "text/html");
                 (failed(Failure::Protocol), Ok(page.body(Body::from("<html>"))?))

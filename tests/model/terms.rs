@@ -1,5 +1,7 @@
 //! The words that the model, the world and the histories share.
 
+use std::time::Duration;
+
 /// What every secret of these tests holds, and nothing else does.
 pub(crate) const SECRET: &str = "s3cret";
 
@@ -9,6 +11,13 @@ pub(crate) const MILLIS: i64 = 1000;
 /// How far the model's reading of the time may be off, in milliseconds: timers wake on whole ones,
 /// and the machine's wall clock is read at different places.
 pub(crate) const SLACK: i64 = 50;
+
+/// How long a call waits for a token at most, and the one that starts an early refresh for that.
+pub(crate) const WAIT: Duration = Duration::from_secs(30);
+pub(crate) const EARLY_WAIT: Duration = Duration::from_secs(3);
+
+/// How long the API takes for an answer at most, in seconds.
+pub(crate) const SLOWEST_ANSWER: u64 = 12;
 
 /// One reading of both clocks, in milliseconds since the history began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,6 +141,12 @@ pub(crate) enum Failure {
     Unknown,
     /// Unknown too, but the answer told the next refresh token.
     Rotated,
+    /// By TeamUp, in its own words about the refresh token.
     Refused,
+    /// By TeamUp, in other words.
+    Doubted,
+    /// What was asked for was refused, not the refresh token.
+    Configuration,
+    /// By something that is not the endpoint.
     Protocol,
 }

@@ -9,7 +9,7 @@ use tower_teamup_auth::{Error, RequestMode, TokenSet};
 use crate::histories::{Begin, Tokens};
 use crate::model::{End, Model};
 use crate::server::{Delivered, Inner, Knowledge};
-use crate::store::{Kept, refresh_of};
+use crate::store::Kept;
 use crate::terms::{Answer, Now, Refresh, SECRET};
 use crate::time::{Stopwatch, wall_time};
 
@@ -30,9 +30,13 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The refresh token that the store holds.
-    pub(crate) fn stored(&self) -> Option<Refresh> {
-        self.kept.tokens.as_ref().map(refresh_of)
+    /// The wall clock's time.
+    pub(crate) fn wall(&self) -> SystemTime {
+        let wall = self.wall_at_start + Duration::from_millis(self.model.now.mono as u64);
+        match self.wall_shift {
+            shift @ 0.. => wall + Duration::from_millis(shift as u64),
+            shift => wall - Duration::from_millis(shift.unsigned_abs()),
+        }
     }
 }
 
@@ -78,11 +82,7 @@ impl World {
                 if is_alive {
                     state.api.access.insert(token.clone(), mode);
                 }
-                let wall = state.wall_at_start + Duration::from_millis(now.mono as u64);
-                let wall = match state.wall_shift {
-                    shift @ 0.. => wall + Duration::from_millis(shift as u64),
-                    shift => wall - Duration::from_millis(shift.unsigned_abs()),
-                };
+                let wall = state.wall();
                 let until = lifetime.map(|lifetime| wall + Duration::from_secs(lifetime));
                 set.with_access_token_until(mode, token.parse().expect("a token"), until)
             });

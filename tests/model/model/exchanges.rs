@@ -3,14 +3,27 @@
 use std::collections::BTreeSet;
 
 use tower_teamup_auth::RequestMode;
+use tower_teamup_auth::store::StoredRecord;
 
-use super::{Change, Exchange, Model, Shutdown};
+use super::{Change, Exchange, Model, Pause, Shutdown, Slot};
+use crate::store::refresh_of;
 use crate::terms::{Expiry, Failure, MILLIS, Now, Refresh};
 
+/// The shortest pauses after failures, in milliseconds: the first and the longest.
+const SECOND_TRY: i64 = 250;
+const TRANSIENT: (i64, i64) = (5 * MILLIS, 300 * MILLIS);
+const NOT_THE_ENDPOINT: (i64, i64) = (MILLIS, 600 * MILLIS);
+const DOUBTED: (i64, i64) = (60 * MILLIS, 3600 * MILLIS);
+
+/// So many requests are sent for one refresh where an answer told the next refresh token, or where
+/// one was lost; for one that was not carried out, one more than the first.
+const MOST_REQUESTS: u32 = 3;
+
 impl Model {
-    /// The credential has the right to refresh, and a transaction begins.
-    pub(crate) fn transaction_began(&mut self) {
-        self.unknowns = 0;
+    /// The credential has the lease.
+    pub(crate) fn lease_acquired(&mut self) {
+        // It may be for another refresh.
+        self.requests = 0;
     }
 
     /// `stored` is what the store holds.
@@ -31,8 +44,8 @@ impl Model {
                 ));
             }
         }
-        if !self.current.contains(&refresh.login) {
-            self.breaks("P2: an exchange for a login that is not the credential's any more");
+        if !self.current.contains(&Some(refresh.login)) {
+            self.breaks("P11: an exchange for a login that is not the credential's any more");
         }
         let login = &self.logins[refresh.login];
         if refresh.index < login.known {
@@ -42,21 +55,23 @@ impl Model {
         } else if login.refused == Some(refresh.index) {
             self.breaks("P2: a refresh token sent again that was refused");
         }
-        if self.unknowns >= 2 {
-            self.breaks("P2: a third exchange after two unknown outcomes");
-        }
         if self.stored && !self.overtaken && stored != Some(refresh) {
             self.breaks("P2: an exchange before its refresh token was safe in the store");
         }
-        if self.quiet.is_some_and(|(token, until)| token == refresh && now.mono < until) {
+        if now.mono < self.pauses[mode as usize].until {
             self.breaks("the endpoint was asked again sooner than it may be");
         }
-        if self.shutdown == Shutdown::Done {
-            self.breaks("an exchange after shutdown");
+        if self.shutdown == Shutdown::Done || self.shutdown == Shutdown::Asked && !self.crowded {
+            self.breaks("an exchange that began after shutdown");
         }
-        if self.changes == 0 {
-            self.current = BTreeSet::from([refresh.login]);
+        if self.refreshing != Some(mode) {
+            self.requests = 0;
         }
+        self.refreshing = Some(mode);
+        self.requests += 1;
+        // Nothing that was read of the store is still on its way.
+        self.news = None;
+        self.current = BTreeSet::from([Some(refresh.login)]);
     }
 
     /// When the exchange under way began.
@@ -66,45 +81,101 @@ impl Model {
 
     /// The answer came: the pair after the one that was sent.
     pub(crate) fn granted(&mut self, mode: RequestMode, token: String) {
-        if let Some(exchange) = self.exchange.take() {
-            self.logins[exchange.refresh.login].known = exchange.refresh.index + 1;
-            self.quiet = None;
-            self.mints.push_back(self.now);
-            if self.stored {
-                self.minted = Some((mode, token));
-            } else {
-                self.publish(mode, token);
-            }
+        let Some(Exchange { refresh, .. }) = self.exchange.take() else { return };
+        if !self.current.contains(&Some(refresh.login)) {
+            return;
+        }
+        self.logins[refresh.login].known = refresh.index + 1;
+        self.pauses[mode as usize] = Pause::default();
+        self.requests = 0;
+        self.is_lost = false;
+        self.mints.push_back(self.now);
+        if self.stored {
+            self.minted = Some((mode, token));
+        } else {
+            self.publish(mode, token);
+        }
+        if self.hanging > 0 {
+            self.nothing_can_be_saved();
         }
     }
 
     pub(crate) fn exchange_failed(&mut self, mode: RequestMode, failure: Failure) {
         let Some(Exchange { refresh, .. }) = self.exchange.take() else { return };
         self.failures += 1;
-        let mut pause = Some(125);
-        match failure {
-            Failure::Transient { retry_after } => {
-                pause = Some(125.max(retry_after.min(300) as i64 * MILLIS));
-            }
-            Failure::Protocol => {}
-            Failure::Unknown => self.unknowns += 1,
-            Failure::Rotated => {
-                self.unknowns += 1;
-                self.logins[refresh.login].known = refresh.index + 1;
-            }
-            Failure::Refused => {
-                pause = None;
-                self.logins[refresh.login].refused = Some(refresh.index);
-                // Refused by the API and by the endpoint: then it may be given up.
-                let slot = self.slot(mode);
-                slot.given_up |= slot.rejected;
-                slot.sure &= !slot.given_up;
-            }
+        if !self.current.contains(&Some(refresh.login)) {
+            // It was dropped with its login.
+            return;
         }
-        self.quiet = pause.map(|pause| (refresh, self.now.mono + pause - 2));
+        let was_lost = self.is_lost;
+        let mut retry_after = 0;
+        let (first, longest) = match failure {
+            Failure::Transient { retry_after: seconds } => {
+                retry_after = seconds as i64 * MILLIS;
+                TRANSIENT
+            }
+            Failure::Unknown => {
+                self.is_lost = true;
+                TRANSIENT
+            }
+            Failure::Rotated => {
+                self.is_lost = false;
+                self.logins[refresh.login].known = refresh.index + 1;
+                TRANSIENT
+            }
+            Failure::Protocol => NOT_THE_ENDPOINT,
+            Failure::Doubted => {
+                self.is_doubted = true;
+                DOUBTED
+            }
+            Failure::Configuration => (i64::MAX, i64::MAX),
+            Failure::Refused => {
+                self.requests = 0;
+                self.logins[refresh.login].refused = Some(refresh.index);
+                return;
+            }
+        };
+        let again = self.shutdown == Shutdown::No
+            && match failure {
+                Failure::Transient { .. } => self.requests < 2 && retry_after <= MILLIS,
+                Failure::Unknown => self.requests < MOST_REQUESTS && !was_lost,
+                Failure::Rotated => self.requests < MOST_REQUESTS,
+                _ => false,
+            };
+        let pause = &mut self.pauses[mode as usize];
+        let length = if again {
+            SECOND_TRY
+        } else {
+            self.requests = 0;
+            pause.failures += 1;
+            first.saturating_mul(1 << (pause.failures - 1).min(20)).min(longest)
+        };
+        pause.until = self.now.mono.saturating_add(length.max(retry_after)).saturating_sub(2);
+        pause.ends_when_asked =
+            matches!(failure, Failure::Protocol | Failure::Doubted | Failure::Configuration);
     }
 
-    pub(crate) fn save_began(&mut self, refresh: Refresh) {
+    pub(crate) fn save_began(&mut self, record: &StoredRecord) {
+        let Some(refresh) = refresh_of(record) else { return };
+        let tokens = record.tokens();
+        for mode in RequestMode::ALL {
+            let access = tokens.and_then(|tokens| tokens.access_token(mode));
+            let is_strange = |text: &str| {
+                let token = self.tokens.get(text);
+                token.is_none_or(|token| {
+                    token.refresh.login != refresh.login || token.mode != mode
+                })
+            };
+            if access.is_some_and(|access| is_strange(access.expose())) {
+                self.breaks("P11: tokens of two logins, or of two modes, in one record");
+            }
+        }
+        let ids = &mut self.ids;
+        let same_id = *ids.entry(record.login()).or_insert(refresh.login) == refresh.login;
+        let same_login = ids.values().filter(|login| **login == refresh.login).count() == 1;
+        if !(same_id && same_login) {
+            self.breaks("P11: the tokens of one login saved under the id of another");
+        }
         let ours = |(_, token): &mut (RequestMode, String)| self.tokens[token].refresh == refresh;
         if let Some((mode, token)) = self.minted.take_if(ours) {
             self.publish(mode, token);
@@ -118,72 +189,95 @@ impl Model {
 
     pub(crate) fn store_failed(&mut self) {
         self.store_failures += 1;
+        self.requests = 0;
+        self.nothing_can_be_saved();
     }
 
-    pub(crate) fn loaded(&mut self, stored: Option<Refresh>) {
+    /// A call of the store takes longer than it is waited for, or has come back after all.
+    pub(crate) fn store_hangs(&mut self, hangs: bool) {
+        if hangs { self.hanging += 1 } else { self.hanging -= 1 }
+        self.store_failed();
+    }
+
+    /// What was minted is used, although it could not be saved.
+    fn nothing_can_be_saved(&mut self) {
+        for login in &mut self.logins {
+            login.saved = login.saved.max(login.known);
+        }
+        if let Some((mode, token)) = self.minted.take() {
+            self.publish(mode, token);
+            self.slot(mode).wanted = true;
+        }
+    }
+
+    /// The store was read; `by_neighbour`: another process wrote what it holds.
+    pub(crate) fn loaded(&mut self, stored: Option<Refresh>, by_neighbour: bool) {
         self.overtaken = false;
-        let Some(refresh) = stored else { return };
-        let is_another = match self.current.last() {
-            Some(&newest) if self.changes == 0 => refresh.login > newest,
-            _ => !self.current.contains(&refresh.login),
-        };
+        let Some(refresh) = stored.filter(|_| by_neighbour) else { return };
+        let is_another = self.current != BTreeSet::from([Some(refresh.login)]);
         let login = &mut self.logins[refresh.login];
-        if (is_another || refresh.index > login.known) && !self.signed_out {
+        if is_another || refresh.index > login.known {
             login.known = login.known.max(refresh.index);
             login.saved = login.saved.max(refresh.index);
-            self.current.insert(refresh.login);
+            self.current.insert(Some(refresh.login));
+            self.login_changes += usize::from(is_another);
             self.news = Some(refresh);
+            self.pauses = Default::default();
+            self.is_lost = false;
             self.nothing_is_sure();
         }
     }
 
     /// Any process may refresh now, with the refresh token that it finds in the store.
-    pub(crate) fn right_is_free(&mut self, stored: Option<Refresh>) {
-        let Some(refresh) = stored.filter(|_| self.changes == 0) else { return };
+    pub(crate) fn right_is_free(&mut self, usable: Option<Refresh>) {
+        let Some(refresh) = usable else { return };
         let is_spent = refresh.index < self.logins[refresh.login].known;
-        if is_spent && self.current.contains(&refresh.login) {
+        if is_spent && self.current.contains(&Some(refresh.login)) {
             self.breaks("P2: another process may spend a refresh token that is spent");
         }
     }
 
-    /// Another process has written to the store.
-    pub(crate) fn overtaken(&mut self) {
+    /// Another process has written to the store, and has taken the lease away for that if it
+    /// `barged`.
+    pub(crate) fn overtaken(&mut self, barged: bool) {
         self.overtaken = true;
         self.upheavals += 1;
-    }
-
-    /// Changes take effect in the order in which they are asked for.
-    pub(crate) fn change_began(&mut self, change: Change) {
-        self.changes += 1;
-        self.upheavals += 1;
-        self.last_change = Some(change);
-        self.quiet = None;
-        self.nothing_is_sure();
-        if let Change::SetTokens(refresh) = change {
-            self.signed_out = false;
-            self.current.insert(refresh.login);
+        if barged {
+            self.requests = 0;
+            self.nothing_can_be_saved();
         }
     }
 
-    pub(crate) fn change_ended(&mut self) {
-        self.changes -= 1;
-        self.quiet = None;
-        self.nothing_is_sure();
-        match self.last_change {
-            Some(Change::SetTokens(refresh)) if self.changes == 0 => {
-                self.current = BTreeSet::from([refresh.login]);
-            }
-            Some(Change::SignOut) if self.changes == 0 => {
-                self.signed_out = true;
-                self.current.clear();
-                self.slots.iter_mut().for_each(|slot| slot.held = None);
-            }
-            _ => {}
+    /// A login or a sign-out is asked for, and takes effect.
+    pub(crate) fn changed(&mut self, change: Change) {
+        if self.shutdown != Shutdown::No {
+            return;
+        }
+        self.upheavals += 1;
+        self.login_changes += 1;
+        self.pauses = Default::default();
+        self.requests = 0;
+        self.is_lost = false;
+        self.minted = None;
+        let (login, held) = match change {
+            Change::LogIn(refresh, held) => (Some(refresh.login), held),
+            Change::SignOut => (None, [None, None]),
+        };
+        self.current = BTreeSet::from([login]);
+        // What was read just now may be of a login that is newer still.
+        self.current.extend(self.news.map(|news| Some(news.login)));
+        let sure = self.news.is_none();
+        for (slot, held) in self.slots.iter_mut().zip(held) {
+            *slot = Slot { held, sure, newest_sent: slot.newest_sent.take(), ..Slot::default() };
         }
     }
 
     pub(crate) fn refresh_now_began(&mut self, mode: RequestMode) {
         self.slot(mode).wanted = true;
+        let pause = &mut self.pauses[mode as usize];
+        if pause.ends_when_asked {
+            pause.until = i64::MIN;
+        }
     }
 
     pub(crate) fn shutdown_began(&mut self) {
@@ -192,16 +286,22 @@ impl Model {
         }
     }
 
-    /// `stored` is what the store holds when everything that was under way is done.
-    pub(crate) fn shutdown_done(&mut self, stored: Option<Refresh>) {
+    /// Everything that was under way is done. `stored` is what the store holds; `is_leased`: the
+    /// credential has the lease still.
+    pub(crate) fn shutdown_done(&mut self, stored: Option<Refresh>, is_leased: bool) {
         self.shutdown = Shutdown::Done;
-        self.newest_is_stored("after shutdown", stored);
+        self.newest_is_stored("P12: after shutdown", stored);
+        if is_leased {
+            self.breaks("P12: the lease is held after shutdown");
+        }
     }
 
     /// Somebody has set the wall clock.
     pub(crate) fn jumped(&mut self) {
         self.last_jump = self.now.mono;
-        self.quiet = None;
+        for pause in &mut self.pauses {
+            pause.until = i64::MIN;
+        }
         for token in self.tokens.values_mut() {
             if token.sent.is_none() && token.expiry != Expiry::Never {
                 token.expiry = Expiry::Unknown;

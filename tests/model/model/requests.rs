@@ -2,7 +2,9 @@
 
 use tower_teamup_auth::{Error, RequestMode};
 
-use super::{Call, End, LONGEST_CALL, Model, Shutdown};
+use std::collections::BTreeSet;
+
+use super::{Call, End, LONGEST_CALL, LONGEST_QUEUE, Model, Shutdown};
 use crate::terms::{Answer, MILLIS, SLACK};
 
 impl Model {
@@ -28,7 +30,8 @@ impl Model {
             began: now,
             began_at,
             due_at_once,
-            locked_out: self.signed_out && self.changes == 0,
+            logins: self.current.clone(),
+            login_changes: self.login_changes,
             floor,
             sends: 0,
             sent_with: None,
@@ -67,9 +70,6 @@ impl Model {
             }
             return sends;
         }
-        if self.calls[call].locked_out && self.signed_out {
-            self.breaks("a request was sent although the user has signed out");
-        }
         let Some(text) = token.filter(|text| self.tokens.contains_key(*text)) else {
             self.breaks("a request without a token");
             return sends;
@@ -78,6 +78,15 @@ impl Model {
         let minted_for = self.tokens[text].mode;
         if mode != Some(minted_for.as_str()) || minted_for != wanted {
             self.breaks("P7: the mode in the header is not the token's");
+        }
+        let login = self.tokens[text].refresh.login;
+        // One that waits for room finds out later whose it is.
+        if !self.crowded && !self.calls[call].logins.contains(&Some(login)) {
+            self.breaks("P11: a request was sent as another login than it was made for");
+        }
+        let first = self.calls[call].sent_with.as_ref().map(|text| &self.tokens[text]);
+        if first.is_some_and(|first| first.refresh.login != login) {
+            self.breaks("P11: a request was sent again as another login");
         }
         let token = &self.tokens[text];
         if !self.crowded && token.expiry.is_over(now) && token.sent.is_some_and(|at| at < began_at)
@@ -90,7 +99,7 @@ impl Model {
             self.breaks("P2: a token was used before its pair was saved");
         }
         if let Some(floor) = self.calls[call].floor.clone() {
-            if !self.crowded && self.changes == 0 && self.is_older(text, &floor) {
+            if !self.crowded && self.is_older(text, &floor) {
                 self.breaks("P1: a request went out with a token older than one that was in use");
             }
         }
@@ -110,11 +119,10 @@ impl Model {
     /// A request carries this token: so it is, or was, what requests see.
     fn saw(&mut self, mode: RequestMode, text: &str, at: u64) {
         let of = self.tokens[text].refresh;
-        self.news.take_if(|news| news.login == of.login && news.index <= of.index);
-        let settled = self.changes == 0
-            && self.exchange.is_none()
-            && self.minted.is_none()
-            && self.news.is_none();
+        if self.news.take_if(|news| news.login == of.login && news.index <= of.index).is_some() {
+            self.current = BTreeSet::from([Some(of.login)]);
+        }
+        let settled = self.exchange.is_none() && self.minted.is_none() && self.news.is_none();
         let crowded = self.crowded;
         let is_newest = self.slots[mode as usize]
             .newest_sent
@@ -127,7 +135,7 @@ impl Model {
         if is_newest {
             slot.newest_sent = Some(text.to_owned());
         }
-        if !slot.sure && !slot.given_up && settled && !crowded {
+        if !slot.sure && settled && !crowded {
             // Whatever was asked for meanwhile may be about this one.
             slot.held = Some(text.to_owned());
             (slot.sure, slot.wanted, slot.rejected) = (true, true, true);
@@ -136,7 +144,8 @@ impl Model {
 
     pub(crate) fn answered(&mut self, call: usize, answer: Answer) {
         self.calls[call].last = Some(answer);
-        let Call { mode, ours, .. } = self.calls[call];
+        let Call { mode, ours, sends, .. } = self.calls[call];
+        self.is_route_refused |= ours && sends == 2 && answer == Answer::Unauthorized;
         if !ours || answer != Answer::Unauthorized {
             return;
         }
@@ -150,7 +159,8 @@ impl Model {
 
     pub(crate) fn call_ended(&mut self, call: usize, end: &End) {
         let Call { mode, ours, repeatable, began, sends, last, .. } = self.calls[call];
-        if self.now.mono - began.mono > LONGEST_CALL {
+        let longest = LONGEST_CALL + SLACK + if self.crowded { LONGEST_QUEUE } else { 0 };
+        if self.now.mono - began.mono > longest {
             self.breaks("a call took longer than the longest way allows");
         }
         match end {
@@ -183,7 +193,13 @@ impl Model {
                 let is_believed = self
                     .held(mode)
                     .is_some_and(|held| held.is_seen() && held.expiry.is_believed(self.now));
-                if is_believed && !self.signed_out {
+                let Call { login_changes, ref logins, .. } = self.calls[call];
+                let may_be_another = login_changes < self.login_changes || logins.len() > 1;
+                if error.is_login_changed() {
+                    if !may_be_another {
+                        self.breaks("a call failed for a change of the login that was none");
+                    }
+                } else if is_believed {
                     self.breaks("P10: a call failed although a token is held that is still good");
                 }
                 self.may_fail_with(error);
@@ -200,18 +216,22 @@ impl Model {
         let cause = if error.is_shut_down() {
             self.shutdown != Shutdown::No
         } else if error.is_login_required() {
-            self.signed_out
-                || self.changes > 0
+            self.current.contains(&None)
+                || self.is_doubted
                 || self.logins.iter().any(|login| login.refused.is_some())
         } else if error.is_login_changed() {
-            self.changes > 0
-        } else if error.is_retryable_by_caller() || error.is_route_refused() {
-            // Nothing failed: they say why a 401 that was to be expected is the answer.
+            self.login_changes > 0
+        } else if error.is_retryable_by_caller() {
+            // Nothing failed: it says why a 401 that was to be expected is the answer.
             true
+        } else if error.is_route_refused() {
+            self.is_route_refused
+        } else if error.is_configuration() {
+            self.failures > 0
         } else if error.is_refresh_limited() {
             self.mints.len() >= 4
         } else if error.is_store() {
-            self.store_failures > 0
+            self.store_failures + self.upheavals > 0
         } else if error.is_transient() || error.is_outcome_unknown() || error.is_protocol() {
             self.failures + self.upheavals + self.store_failures > 0 || self.crowded
         } else {
