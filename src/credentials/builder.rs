@@ -407,7 +407,7 @@ impl CredentialsBuilder {
         let config = Config {
             has_store: store.has_store(),
             refreshable: refresh.is_some(),
-            base_url: (&*base_url).into(),
+            base_url,
             window,
             lease_wait: self.wait_timeout,
             limit: self.refresh_limit,

@@ -22,7 +22,8 @@ pub(crate) struct StoreClient {
     limit: Duration,
     /// The API base that records have to belong to.
     base_url: Arc<str>,
-    turn: Arc<Semaphore>,
+    /// `None` without a store.
+    turn: Option<Arc<Semaphore>>,
 }
 
 impl StoreClient {
@@ -31,7 +32,8 @@ impl StoreClient {
         limit: Duration,
         base_url: Arc<str>,
     ) -> Self {
-        StoreClient { store, limit, base_url, turn: Arc::new(Semaphore::new(1)) }
+        let turn = store.is_some().then(|| Arc::new(Semaphore::new(1)));
+        StoreClient { store, limit, base_url, turn }
     }
 
     pub(crate) fn has_store(&self) -> bool {
@@ -154,11 +156,10 @@ impl StoreClient {
         F: Future<Output = Result<T, StoreError>> + Send,
         U: Future<Output = ()> + Send,
     {
-        let Some(store) = self.store.clone() else {
+        let (Some(store), Some(turn)) = (self.store.clone(), self.turn.clone()) else {
             return Err(StoreError::unavailable("there is no store", "none was given"));
         };
-        let turn = Arc::clone(&self.turn).acquire_owned();
-        let Ok(Ok(turn)) = timeout(self.limit, turn).await else {
+        let Ok(Ok(turn)) = timeout(self.limit, turn.acquire_owned()).await else {
             return Err(StoreError::timed_out(name, self.limit));
         };
         let calling = spawn_and_undo(

@@ -53,7 +53,7 @@ where
         match outcome {
             Outcome::Acquired { lease: Some(lease), found } => {
                 self.lease_wait = None;
-                self.lease = Some(HeldLease { lease, seen: None, release: Release::NotBegun });
+                self.lease = Some(Box::new(HeldLease { lease, seen: None, release: Release::NotBegun }));
                 if let Some(found) = found {
                     self.found_under_lease(&mut current, found, tick, effects);
                 }

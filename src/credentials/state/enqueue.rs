@@ -91,7 +91,7 @@ where
         if let Some(failure) = self.login_required() {
             return Some(failure);
         }
-        if let Some(Dirty { cause: Some(cause), next_try, .. }) = &self.dirty {
+        if let Some(Dirty { cause: Some(cause), next_try, .. }) = self.dirty.as_deref() {
             if !now.has_reached(*next_try) {
                 return Some(Failure::Unsaved(cause.clone()));
             }
@@ -155,7 +155,7 @@ where
         effects.happened.push(Happened::LoggedIn { revision });
         let record = StoredRecord::new(login, revision, RecordContent::Tokens(tokens));
         let mut current = self.current.take();
-        self.begin_login(record, tick.now, current.as_mut(), effects);
+        self.begin_login(record, tick.now, current.as_deref_mut(), effects);
         self.current = current;
         self.persist(overwrite, tick.now)
     }
@@ -185,7 +185,7 @@ where
         effects.happened.push(Happened::SignedOut { revision });
         let record = StoredRecord::new(login, revision, RecordContent::SignedOut);
         let mut current = self.current.take();
-        self.begin_login(record, tick.now, current.as_mut(), effects);
+        self.begin_login(record, tick.now, current.as_deref_mut(), effects);
         self.current = current;
         self.persist(overwrite, tick.now)
     }

@@ -36,6 +36,7 @@ mod tests;
 mod types;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use types::{
@@ -66,7 +67,7 @@ pub(crate) struct Config {
     pub(crate) has_store: bool,
     /// An M2M token can't be refreshed.
     pub(crate) refreshable: bool,
-    pub(crate) base_url: Box<str>,
+    pub(crate) base_url: Arc<str>,
     pub(crate) window: RefreshWindow,
     /// How long the lease is waited for.
     pub(crate) lease_wait: Duration,
@@ -95,7 +96,7 @@ pub(crate) struct CredentialState<L, E> {
     customer: ModeState<E>,
     provider: ModeState<E>,
     /// `Some` while the newest record is in memory and not yet in the store.
-    dirty: Option<Dirty<E>>,
+    dirty: Option<Box<Dirty<E>>>,
     /// Of the refresh tokens that were spent or rejected last, oldest first. None of them is sent,
     /// except once more after an unknown outcome.
     spent: VecDeque<Fingerprint>,
@@ -103,10 +104,11 @@ pub(crate) struct CredentialState<L, E> {
     lost_answer: Option<E>,
     /// What TeamUp said when it refused the record's refresh token, where this process was told.
     rejection: Option<E>,
-    lease: Option<HeldLease<L, E>>,
+    lease: Option<Box<HeldLease<L, E>>>,
     lease_wait: Option<LeaseWait>,
     queue: VecDeque<Queued>,
-    current: Option<Current<E>>,
+    /// Boxed, as is all that an idle credential has none of.
+    current: Option<Box<Current<E>>>,
     in_flight: Option<InFlight>,
     /// Names the worker that is at work, if there is one.
     worker: Option<u32>,
@@ -130,7 +132,7 @@ pub(crate) struct ModeState<E> {
     pub(crate) deadlines: Deadlines,
     /// The API has answered 401 to the token of this generation.
     pub(crate) refused: bool,
-    pub(crate) failure: Option<ModeFailure<E>>,
+    pub(crate) failure: Option<Box<ModeFailure<E>>>,
     /// When a token was minted because another had been answered 401, oldest first.
     minted_after_401: VecDeque<Moment>,
     limit_reached: bool,
@@ -417,7 +419,7 @@ where
             record: self.record.as_ref(),
             customer: &self.customer,
             provider: &self.provider,
-            dirty: self.dirty.as_ref(),
+            dirty: self.dirty.as_deref(),
             login_required: self.login_required(),
             login_required_since: self.login_required_since,
             login_epoch: self.login_epoch,
@@ -503,14 +505,14 @@ impl<E> ModeFailure<E> {
 }
 
 impl<E> Dirty<E> {
-    fn new(since: Moment, overwrite: bool) -> Self {
-        Dirty { since, cause: None, tries: 0, next_try: since, overwrite }
+    fn new(since: Moment, overwrite: bool) -> Box<Self> {
+        Box::new(Dirty { since, cause: None, tries: 0, next_try: since, overwrite })
     }
 }
 
 impl<E> Current<E> {
-    fn new(queued: Queued) -> Self {
-        Current {
+    fn new(queued: Queued) -> Box<Self> {
+        Box::new(Current {
             queued,
             result: None,
             started: false,
@@ -521,7 +523,7 @@ impl<E> Current<E> {
             save_failed: false,
             conflicts: 0,
             pause_until: None,
-        }
+        })
     }
 }
 

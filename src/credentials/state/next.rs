@@ -36,7 +36,8 @@ where
     ) -> (Action<L>, Effects<E>) {
         let mut effects = Effects::default();
         if lease_left == Some(Duration::ZERO) {
-            if let Some(HeldLease { release: Release::NotBegun, .. }) = self.lease.take() {
+            let lost = self.lease.take();
+            if let Some(HeldLease { release: Release::NotBegun, .. }) = lost.as_deref() {
                 effects.happened.push(Happened::LeaseLost);
             }
         }
@@ -51,7 +52,7 @@ where
                 Some(InFlight::Save { login: record.login(), revision: record.revision() })
             }
             Action::ReleaseLease { .. } => {
-                if let Some(held) = &mut self.lease {
+                if let Some(held) = self.lease.as_deref_mut() {
                     held.release = Release::Begun;
                 }
                 Some(InFlight::ReleaseLease)
@@ -92,7 +93,7 @@ where
                         return Action::ReleaseLease { lease };
                     }
                     self.lease_wait = None;
-                    self.finish(current, result, effects);
+                    self.finish(*current, result, effects);
                 }
             }
         }
@@ -334,7 +335,7 @@ where
     ) -> Step<L, E> {
         if !current.started {
             current.started = true;
-            if let Some(HeldLease { release, .. }) = &mut self.lease {
+            if let Some(HeldLease { release, .. }) = self.lease.as_deref_mut() {
                 if let Release::Failed(_) = release {
                     *release = Release::Begun;
                 }
@@ -370,7 +371,7 @@ where
                 return Err(cause);
             }
         }
-        let (Some(HeldLease { lease, seen, .. }), Some(record)) = (&self.lease, &self.record)
+        let (Some(HeldLease { lease, seen, .. }), Some(record)) = (self.lease.as_deref(), &self.record)
         else {
             return Ok(Action::AcquireLease);
         };
@@ -462,7 +463,7 @@ where
         let consecutive = self.consecutive_failures(mode);
         let since = self.mode(mode).failure.as_ref().map_or(now, |failure| failure.since);
         self.mode_mut(mode).failure =
-            Some(ModeFailure { latest: latest.clone(), since, until, consecutive });
+            Some(Box::new(ModeFailure { latest: latest.clone(), since, until, consecutive }));
         // Until then no request asks for an early refresh.
         effects.publish = true;
         latest
