@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt};
-use tower_teamup_auth::body::{ReplayBody, ReplayBodyLayer, SendOnce};
+use tower_teamup_auth::body::{ReplayBody, ReplayBodyLayer, SendOnce, SendOnceLayer};
 use tower_teamup_auth::client::{
     AuthMiddleware, HyperClient, HyperClientBuilder, ReqwestService, https_connector, hyper_client,
 };
@@ -254,6 +254,8 @@ async fn show_bodies_and_clients(table: &mut Table) {
     table.debug("ReplayBodyService", &ReplayBodyLayer::new().layer(()));
     // What is wrapped shows itself, as it would without the wrapper.
     table.debug("SendOnce", &SendOnce::new(()));
+    table.debug("SendOnceLayer", &SendOnceLayer::new());
+    table.debug("SendOnceService", &tower::Layer::layer(&SendOnceLayer::new(), "inner"));
     let client = reqwest::Client::new();
     let mut service = ReqwestService::new(client.clone());
     table.debug("ReqwestService", &service);
