@@ -59,7 +59,9 @@ async fn p10_an_endpoint_that_is_unavailable_for_a_moment_shows_to_nobody() {
         server.fail_refreshes(2, Fault::status(StatusCode::SERVICE_UNAVAILABLE));
         let crowd = Crowd::calling(100, &api, &server);
         assert_eq!(crowd.statuses().await, BTreeMap::from([(200, 100)]), "{protocol:?}");
-        // The refresh goes on by itself.
+        // After its backoff the next request starts another one.
+        pass(Duration::from_secs(8)).await;
+        assert_eq!(status(&api, &server, "later").await, 200, "{protocol:?}");
         server.wait_for(|journal| journal.rotations() == 1).await;
         assert_eq!((server.refresh_requests(), server.unauthorized()), (3, 0), "{protocol:?}");
     }

@@ -207,8 +207,7 @@ async fn endpoint_that_was_never_reached_has_spent_nothing() {
     let base_url = format!("http://{}/api/v2", nobody.local_addr().unwrap());
     drop(nobody);
     let endpoint = RawEndpoint { base_url, requests: Arc::default() };
-    let credentials =
-        endpoint.builder().wait_timeout(std::time::Duration::from_millis(1)).build().await.unwrap();
+    let credentials = endpoint.credentials().await;
     let (class, error) = failure(&credentials).await;
     assert_eq!(class, Transient);
     assert!(error.is_transient() && !error.is_outcome_unknown(), "{error:?}");

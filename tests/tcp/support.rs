@@ -216,6 +216,28 @@ pub(crate) async fn pass(by: Duration) {
     tokio::time::resume();
 }
 
+/// The same in steps of a second: what counts running time counts each of them.
+pub(crate) async fn pass_running(seconds: u64) {
+    for _ in 0..seconds {
+        pass(Duration::from_secs(1)).await;
+        // Whoever waited for that second starts to wait for the next one.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Why a call without a valid token has failed: in place of an answer, or beside a 401.
+pub(crate) fn why(outcome: Result<Answer, BoxError>) -> tower_teamup_auth::Error {
+    match outcome {
+        Ok(answer) => {
+            assert_eq!(answer.status, 401);
+            answer.reason.expect("the reason beside the 401")
+        }
+        Err(error) => *error.downcast().expect("an error of this crate"),
+    }
+}
+
 /// Everything that an error says: its own words, its `Debug`, and those of what lies behind it.
 pub(crate) fn words(error: &(dyn std::error::Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
