@@ -52,7 +52,7 @@ where
         };
         match outcome {
             Outcome::Acquired { lease: Some(lease), found } => {
-                self.lease_wait = None;
+                // The wait is over when it turns out to be valid still.
                 self.lease = Some(Box::new(HeldLease { lease, seen: None, release: Release::NotBegun }));
                 if let Some(found) = found {
                     self.found_under_lease(&mut current, found, tick, effects);
@@ -236,7 +236,7 @@ where
         let short = retry_after.is_none_or(|pause| pause.as_millis() <= SHORT_RETRY_AFTER);
         let again = match class {
             FailureClass::Transient => may_send && short && current.sent < 2,
-            FailureClass::OutcomeUnknown => may_send && (rotated || first_loss),
+            FailureClass::OutcomeUnknown => may_send && current.sent < 2 && (rotated || first_loss),
             _ => false,
         };
         if again {

@@ -190,6 +190,8 @@ enum WaitStage {
     Ask,
     Read,
     Pause,
+    /// It was granted, and lost before anything was done under it.
+    Lost,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

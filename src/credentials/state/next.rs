@@ -39,6 +39,10 @@ where
             let lost = self.lease.take();
             if let Some(HeldLease { release: Release::NotBegun, .. }) = lost.as_deref() {
                 effects.happened.push(Happened::LeaseLost);
+                // Granted just now and run out already: the next one may be no better.
+                if let Some(wait) = &mut self.lease_wait {
+                    wait.stage = WaitStage::Lost;
+                }
             }
         }
         let action = self.decide(tick, &mut effects);
@@ -408,6 +412,10 @@ where
             WaitStage::Pause => {
                 wait.stage = WaitStage::Ask;
                 Ok(Some(Action::Sleep { pause: Duration::from_secs(1), for_change: true }))
+            }
+            WaitStage::Lost => {
+                wait.stage = WaitStage::Ask;
+                Ok(Some(Action::Sleep { pause: Duration::from_secs(1), for_change: false }))
             }
         }
     }
