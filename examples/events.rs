@@ -69,7 +69,7 @@ async fn run() -> anyhow::Result<()> {
         let response = api.ready().await.map_err(boxed)?.call(request).await.map_err(boxed)?;
         let status = response.status();
         let reason = response.extensions().get::<tower_teamup_auth::Error>().cloned();
-        let body = response.into_body().collect().await?.to_bytes();
+        let body = response.into_body().collect().await.map_err(boxed)?.to_bytes();
         if let Some(reason) = reason {
             return Err(reason).context("answered 401, and no new token could be had");
         }

@@ -20,7 +20,7 @@ use http_body_util::Full;
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt};
 use tower_teamup_auth::client::{HyperClient, hyper_client};
 use tower_teamup_auth::testing::{FakeTeamUp, Fault};
-use tower_teamup_auth::{AuthLayer, Credentials, RequestMode};
+use tower_teamup_auth::{AuthLayer, Credentials, RequestMode, ResponseBody};
 
 const MODE: RequestMode = RequestMode::Provider;
 
@@ -157,7 +157,10 @@ async fn main() -> anyhow::Result<()> {
 /// One job: taken when the stack is ready for it, not before.
 async fn work<S>(api: &mut S, server: &FakeTeamUp) -> anyhow::Result<StatusCode>
 where
-    S: Service<Request<Full<bytes::Bytes>>, Response = http::Response<hyper::body::Incoming>>,
+    S: Service<
+            Request<Full<bytes::Bytes>>,
+            Response = http::Response<ResponseBody<hyper::body::Incoming>>,
+        >,
     S::Error: Into<BoxError>,
 {
     let boxed = |error: S::Error| anyhow::Error::from_boxed(error.into());

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use tower_teamup_auth::RequestMode;
-use tower_teamup_auth::store::{FileStore, RedisStore, TokenStore};
+use tower_teamup_auth::store::{Expected, FileStore, RedisStore, StoredRecord, TokenStore};
 use tower_teamup_auth::testing::FakeTeamUp;
 
 use crate::WORKER;
@@ -47,9 +47,10 @@ async fn expire_together(store: &impl TokenStore, place: &str) -> anyhow::Result
     let server = FakeTeamUp::builder().access_token_lifetime(TWO_HOURS).start().await;
     // Somebody has logged in.
     store.check().await?;
-    let lease = store.lock().await?;
-    store.save(&lease, None, &server.issue_tokens(&[RequestMode::Provider])).await?;
-    drop(lease);
+    let lease = store.try_acquire().await?.lease.context("nobody else has the lease")?;
+    let record = StoredRecord::from(server.issue_tokens(&[RequestMode::Provider]));
+    store.save(&lease, Expected::Empty, &record).await?;
+    store.release(lease).await?;
 
     let mut fleet = Fleet::start(&server, place).await?;
     let mut account = Account { server: &server, all_well: true };

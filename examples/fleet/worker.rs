@@ -31,7 +31,7 @@ pub(crate) async fn run(base_url: &str, store: &str) -> anyhow::Result<()> {
         .base_url(base_url)
         .refresh_client(http_client.clone())
         .clock(clock.clone());
-    // The storm guard stays as it is. It counts the exchanges that this process makes because of a
+    // The refresh limit stays as it is. It counts the refreshes that this process makes because of a
     // 401, and refuses the fifth within 30 seconds; tokens adopted from the store are not counted.
     // Two of the five expiries show in a 401, so even a process that wins both races is far from it.
     let builder = match store.strip_prefix("file:") {

@@ -173,9 +173,8 @@ impl Life {
                 let credentials = self.credentials.clone();
                 self.under_way.push(tokio::spawn(async move {
                     world.with(|state| state.model.refresh_now_began(mode));
-                    if let Err(error) = credentials.refresh(mode).await {
-                        world.with(|state| state.model.may_fail_with(&error));
-                    }
+                    let error = credentials.refresh(mode).await.err();
+                    world.with(|state| state.model.refresh_now_ended(mode, error.as_ref()));
                 }));
             }
             Op::Shutdown => {

@@ -100,6 +100,8 @@ struct Slot {
     sure: bool,
     /// Somebody had a reason to ask for the replacement of this generation.
     wanted: bool,
+    /// How many refreshes of it the program has asked for that may be under way.
+    asked: usize,
     /// It was answered 401.
     rejected: bool,
     newest_sent: Option<String>,

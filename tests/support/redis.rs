@@ -125,9 +125,7 @@ impl RedisServer {
         for part in command {
             packed.arg(part);
         }
-        packed
-            .query(&mut connection)
-            .unwrap_or_else(|error| panic!("{}: {error}", url))
+        packed.query(&mut connection).unwrap_or_else(|error| panic!("{}: {error}", url))
     }
 
     /// How often it has run a command of this name since it started.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use tower_teamup_auth::RequestMode;
 use tower_teamup_auth::store::StoredRecord;
+use tower_teamup_auth::{Error, RequestMode};
 
 use super::{Change, Exchange, Model, Pause, Shutdown, Slot};
 use crate::store::refresh_of;
@@ -58,7 +58,9 @@ impl Model {
         if self.stored && !self.overtaken && stored != Some(refresh) {
             self.breaks("P2: an exchange before its refresh token was safe in the store");
         }
-        if now.mono < self.pauses[mode as usize].until {
+        let pause = self.pauses[mode as usize];
+        let is_asked = pause.ends_when_asked && self.slots[mode as usize].asked > 0;
+        if now.mono < pause.until && !is_asked {
             self.breaks("the endpoint was asked again sooner than it may be");
         }
         if self.shutdown == Shutdown::Done || self.shutdown == Shutdown::Asked && !self.crowded {
@@ -273,10 +275,19 @@ impl Model {
     }
 
     pub(crate) fn refresh_now_began(&mut self, mode: RequestMode) {
-        self.slot(mode).wanted = true;
-        let pause = &mut self.pauses[mode as usize];
-        if pause.ends_when_asked {
-            pause.until = i64::MIN;
+        let slot = self.slot(mode);
+        slot.wanted = true;
+        slot.asked += 1;
+    }
+
+    /// The refresh that the program asked for has ended, or is still under way after its time-out.
+    pub(crate) fn refresh_now_ended(&mut self, mode: RequestMode, error: Option<&Error>) {
+        if !error.is_some_and(Error::is_timeout) {
+            let slot = self.slot(mode);
+            slot.asked = slot.asked.saturating_sub(1);
+        }
+        if let Some(error) = error {
+            self.may_fail_with(error);
         }
     }
 

@@ -48,15 +48,45 @@ fn p1_lease_that_has_run_out_is_taken_again_and_the_store_read_before_anything_i
     let ticket = d.refresh(PROVIDER);
     d.acquire(found(&stored));
     d.lease_left = Some(Duration::ZERO);
-    d.expect(&Action::AcquireLease);
+    let pause = Duration::from_secs(1);
+    d.expect(&Action::Sleep { pause, for_change: false });
     assert!(d.happened.contains(&Happened::LeaseLost));
     d.lease_left = None;
+    d.advance(pause);
+    d.complete(Outcome::Woke);
+    d.expect(&Action::AcquireLease);
     let theirs = record(1, 2, RecordContent::Tokens(tokens_with("r2", "a2", START)));
     d.complete(Outcome::Acquired { lease: Some(8), found: None });
     d.load(found(&theirs));
     d.release();
     d.idle();
     d.is_ok(ticket);
+}
+
+#[test]
+fn leases_that_have_run_out_when_they_are_granted_are_asked_for_with_pauses_and_not_for_ever() {
+    let mut d = Driver::logged_in();
+    let stored = d.record().clone();
+    let ticket = d.refresh(PROVIDER);
+    let mut granted = 0;
+    loop {
+        match d.next() {
+            Action::AcquireLease => {
+                granted += 1;
+                d.complete(Outcome::Acquired { lease: Some(granted), found: Some(found(&stored)) });
+                d.lease_left = Some(Duration::ZERO);
+            }
+            Action::Sleep { pause, .. } => {
+                d.lease_left = None;
+                d.advance(pause);
+                d.complete(Outcome::Woke);
+            }
+            Action::Idle => break,
+            other => panic!("{other:?}"),
+        }
+        assert!(granted <= 31);
+    }
+    assert!(matches!(d.error(ticket), Failure::Store { cause: StoreCause::Busy, .. }));
 }
 
 #[test]
