@@ -264,7 +264,7 @@ fn p1_to_p12_hold_in_every_history() {
     let config = ProptestConfig {
         cases,
         max_shrink_iters: 20_000,
-        max_shrink_time: 8_000,
+        max_shrink_time: 60_000,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
         ..ProptestConfig::default()
     };

@@ -160,10 +160,9 @@ impl Life {
                 let tokens = world.tokens(refresh, tokens);
                 let held = RequestMode::ALL.map(|mode| access_token(&tokens, mode));
                 let credentials = self.credentials.clone();
-                self.change(
-                    Change::LogIn(refresh, held),
-                    async move { credentials.log_in(tokens).await },
-                );
+                self.change(Change::LogIn(refresh, held), async move {
+                    credentials.log_in(tokens).await
+                });
             }
             Op::SignOut => {
                 let credentials = self.credentials.clone();
@@ -373,7 +372,8 @@ fn request(call: usize, plan: &CallPlan) -> Request<Content> {
         false => Either::Right(SendOnce::new(content)),
     };
     let base = if plan.ours { BASE } else { "https://elsewhere.test" };
-    let request = Request::post(format!("{base}/{}", ROUTES[call % ROUTES.len()])).header(CALL, call.to_string());
+    let request = Request::post(format!("{base}/{}", ROUTES[call % ROUTES.len()]))
+        .header(CALL, call.to_string());
     // A request that says nothing of its own goes another way than one that does.
     let request = match plan.mode {
         RequestMode::Provider => request,

@@ -15,9 +15,8 @@ const TRANSIENT: (i64, i64) = (5 * MILLIS, 300 * MILLIS);
 const NOT_THE_ENDPOINT: (i64, i64) = (MILLIS, 600 * MILLIS);
 const DOUBTED: (i64, i64) = (60 * MILLIS, 3600 * MILLIS);
 
-/// So many requests are sent for one refresh where an answer told the next refresh token, or where
-/// one was lost; for one that was not carried out, one more than the first.
-const MOST_REQUESTS: u32 = 3;
+/// So many requests are sent for one refresh at most.
+const MOST_REQUESTS: u32 = 2;
 
 impl Model {
     /// The credential has the lease.
@@ -138,10 +137,11 @@ impl Model {
             }
         };
         let again = self.shutdown == Shutdown::No
+            && self.requests < MOST_REQUESTS
             && match failure {
-                Failure::Transient { .. } => self.requests < 2 && retry_after <= MILLIS,
-                Failure::Unknown => self.requests < MOST_REQUESTS && !was_lost,
-                Failure::Rotated => self.requests < MOST_REQUESTS,
+                Failure::Transient { .. } => retry_after <= MILLIS,
+                Failure::Unknown => !was_lost,
+                Failure::Rotated => true,
                 _ => false,
             };
         let pause = &mut self.pauses[mode as usize];
@@ -164,9 +164,7 @@ impl Model {
             let access = tokens.and_then(|tokens| tokens.access_token(mode));
             let is_strange = |text: &str| {
                 let token = self.tokens.get(text);
-                token.is_none_or(|token| {
-                    token.refresh.login != refresh.login || token.mode != mode
-                })
+                token.is_none_or(|token| token.refresh.login != refresh.login || token.mode != mode)
             };
             if access.is_some_and(|access| is_strange(access.expose())) {
                 self.breaks("P11: tokens of two logins, or of two modes, in one record");
@@ -197,7 +195,11 @@ impl Model {
 
     /// A call of the store takes longer than it is waited for, or has come back after all.
     pub(crate) fn store_hangs(&mut self, hangs: bool) {
-        if hangs { self.hanging += 1 } else { self.hanging -= 1 }
+        if hangs {
+            self.hanging += 1
+        } else {
+            self.hanging -= 1
+        }
         self.store_failed();
     }
 

@@ -1,8 +1,8 @@
 //! Requests: what one may carry, how often, and how it may end.
 
-use tower_teamup_auth::{Error, RequestMode};
-
 use std::collections::BTreeSet;
+
+use tower_teamup_auth::{Error, RequestMode};
 
 use super::{Call, End, LONGEST_CALL, LONGEST_QUEUE, Model, Shutdown};
 use crate::terms::{Answer, MILLIS, SLACK};
