@@ -37,7 +37,8 @@ async fn main() -> Result<ExitCode, BoxError> {
         .await?;
     let api = ServiceBuilder::new()
         .layer(AuthLayer::new(credentials.clone()))
-        .service(ReqwestService::new(client));
+        // So that requests which are not safe can be retried, too.
+        .service(ReqwestService::new(client).records_redirects());
 
     println!("The token is good: {CALLERS} callers read the list of events.");
     let callers = everybody(|caller| list(api.clone(), server.clone(), format!("list {caller}")));

@@ -14,7 +14,9 @@ use metrics::{LocalRecorderGuard, Unit};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_teamup_auth::RequestMode::{Customer, Provider};
-use tower_teamup_auth::store::{Attempt, Expected, MemoryStore, StoreError, StoredRecord, TokenStore};
+use tower_teamup_auth::store::{
+    Attempt, Expected, MemoryStore, StoreError, StoredRecord, TokenStore,
+};
 use tower_teamup_auth::testing::{FakeTeamUp, Fault};
 use tower_teamup_auth::token::Clock;
 use tower_teamup_auth::{

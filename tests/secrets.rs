@@ -27,8 +27,8 @@ use tower_teamup_auth::client::{
 };
 use tower_teamup_auth::limit::{RateLimitLayer, RateLimiter};
 use tower_teamup_auth::login::{
-    LoginError, LoopbackReceiver, OAuthLogin, PasswordLogin, PasswordResponse, PendingAuthorization,
-    PendingLogin,
+    LoginError, LoopbackReceiver, OAuthLogin, PasswordLogin, PasswordResponse,
+    PendingAuthorization, PendingLogin,
 };
 use tower_teamup_auth::m2m::{EnvironmentVariable, TokenFile, source_fn};
 use tower_teamup_auth::refresh::{
@@ -36,8 +36,8 @@ use tower_teamup_auth::refresh::{
     RefreshResponse, ResponseFormat,
 };
 use tower_teamup_auth::store::{
-    EncryptionKey, Expected, FileStore, Fingerprint, LoginId, MemoryStore, RecordContent, RedisSource,
-    RedisStore, SaveStep, Sealing, SqliteStore, StoreError, StoredRecord, TokenStore,
+    EncryptionKey, Expected, FileStore, Fingerprint, LoginId, MemoryStore, RecordContent,
+    RedisSource, RedisStore, SaveStep, Sealing, SqliteStore, StoreError, StoredRecord, TokenStore,
 };
 use tower_teamup_auth::testing::{FakeTeamUp, Fault, login as fake};
 use tower_teamup_auth::token::{AccessToken, Clock};
@@ -324,14 +324,14 @@ async fn show_logins_and_sources(table: &mut Table, server: &FakeTeamUp) {
 
     let server = FakeTeamUp::builder().two_factor("123456").start().await;
     let client: HyperClient = hyper_client();
-    let login =
-        PasswordLogin::new(fake::DIRECT_AUTH_KEY, client).base_url(server.base_url());
+    let login = PasswordLogin::new(fake::DIRECT_AUTH_KEY, client).base_url(server.base_url());
     let PasswordResponse::Pending(pending) =
         login.log_in(fake::USERNAME, fake::PASSWORD).await.unwrap()
     else {
         panic!("two factors are asked for")
     };
-    let started = login.start_verification(&pending, fake::PROVIDER, "+441632960000").await.unwrap();
+    let started =
+        login.start_verification(&pending, fake::PROVIDER, "+441632960000").await.unwrap();
     table.debug("VerificationStarted", &started);
     let key = login.verify("+441632960000", "123456").await.unwrap();
     table.debug("VerificationKey", &key);

@@ -80,8 +80,10 @@ impl Seen {
                 self.spent.insert(token, Knowledge::of(told));
             }
             RefreshOutcome::DoubleSpent => {
-                // A fault can take the refusal's place; then the client is still in the dark.
-                let told = entry.status() == Some(StatusCode::BAD_REQUEST);
+                // A fault can take the refusal's place, or cut TeamUp's words off, without which a status
+                // says nothing; then the client is still in the dark.
+                let told =
+                    entry.status() == Some(StatusCode::BAD_REQUEST) && entry.fault().is_none();
                 if self.spent.insert(token, Knowledge::of(told)) == Some(Knowledge::InTheDark) {
                     self.unknowing += 1;
                 } else {

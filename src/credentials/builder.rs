@@ -35,7 +35,8 @@ const DEFAULT_WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_REFRESH_REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 const DEFAULT_STORE_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_EARLY_WAIT: Duration = Duration::from_secs(3);
-const DEFAULT_REFRESH_LIMIT: RefreshLimit = RefreshLimit { count: 5, window: Duration::from_secs(30) };
+const DEFAULT_REFRESH_LIMIT: RefreshLimit =
+    RefreshLimit { count: 5, window: Duration::from_secs(30) };
 
 /// Makes [`Credentials`]. Every setting has a default save where the tokens come from and, without
 /// the feature `hyper`, what sends refresh requests.

@@ -14,7 +14,9 @@ use super::refused_routes::RefusedRoutes;
 use super::report;
 use super::settings::Settings;
 use super::snapshot::{Snapshot, SnapshotCell};
-use super::state::{CredentialState, Effects, Enqueued, Failure, Happened, Operation, Outcome, Tick, Ticket};
+use super::state::{
+    CredentialState, Effects, Enqueued, Failure, Happened, Operation, Outcome, Tick, Ticket,
+};
 use super::store_client::StoreClient;
 use super::watched::Watched;
 use super::worker;
@@ -61,7 +63,10 @@ struct Locked {
 pub(crate) enum Asked {
     Settled(Ending),
     /// `started`: this call has begun it.
-    Waits { ending: watch::Receiver<Option<Ending>>, started: bool },
+    Waits {
+        ending: watch::Receiver<Option<Ending>>,
+        started: bool,
+    },
 }
 
 impl Core {

@@ -37,6 +37,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::Guard;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use self::core::{Asked, Core};
@@ -48,9 +49,11 @@ pub(crate) use refused_routes::{RefusedRoutes, RouteKey, RouteVerdict};
 #[cfg(feature = "testing")]
 pub use settings::RefreshStep;
 pub(crate) use settings::Settings;
-pub(crate) use snapshot::{Freshness, LocalSnapshot, ModeTokens, ReadyToken, Snapshot, SnapshotCell};
-pub(crate) use state::Reason;
+pub(crate) use snapshot::{
+    Freshness, LocalSnapshot, ModeTokens, ReadyToken, Snapshot, SnapshotCell,
+};
 use state::Operation;
+pub(crate) use state::Reason;
 
 use crate::error::Error;
 use crate::headers::RequestMode;
@@ -259,7 +262,8 @@ impl Credentials {
     pub async fn refresh(&self, mode: RequestMode) -> Result<(), Error> {
         let generation = self.snapshot().mode(mode).generation;
         let refresh = self.request_refresh(generation, Reason::Requested);
-        if refresh.is_settled() {
+        // Without a runtime there is no timer; the refresh itself says that it needs one.
+        if refresh.is_settled() || Handle::try_current().is_err() {
             refresh.await?;
         } else {
             timeout(self.core.settings.wait_timeout, refresh)

@@ -10,7 +10,8 @@ use crate::observe::{self, Event};
 
 /// Tells whoever listens. Called outside of every lock.
 pub(crate) fn emit(happened: &Happened<Cause>, settings: &Settings) {
-    let error = |failure, mode| super::failure::error(failure, mode, settings.limit, settings.clock.now());
+    let error =
+        |failure, mode| super::failure::error(failure, mode, settings.limit, settings.clock.now());
     let cause = |cause: &StoreCause<Cause>| match cause {
         StoreCause::Busy => Error::unsaved(None),
         StoreCause::Error(error) => Error::unsaved(Some(error.shared())),
@@ -36,13 +37,14 @@ pub(crate) fn emit(happened: &Happened<Cause>, settings: &Settings) {
             observe::emit(&Event::RefreshFailed { mode: *mode, error: &error(failure, *mode) });
         }
         Happened::RetryingRequest { mode, error, pause } => {
-            observe::emit(&Event::RetryingRequest { mode: *mode, error: error.error(), wait: *pause });
+            observe::emit(&Event::RetryingRequest {
+                mode: *mode,
+                error: error.error(),
+                wait: *pause,
+            });
         }
         Happened::Adopted { mode: _, revision, login_changed } => {
-            observe::emit(&Event::Adopted {
-                revision: *revision,
-                login_changed: *login_changed,
-            });
+            observe::emit(&Event::Adopted { revision: *revision, login_changed: *login_changed });
         }
         Happened::SignedOutElsewhere { revision } => {
             observe::emit(&Event::SignedOutElsewhere { revision: *revision });

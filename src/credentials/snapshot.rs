@@ -273,11 +273,7 @@ mod tests {
         }
     }
 
-    fn of_tokens(
-        provider_id: Option<ProviderId>,
-        access: &str,
-        lives: Option<u64>,
-    ) -> Snapshot {
+    fn of_tokens(provider_id: Option<ProviderId>, access: &str, lives: Option<u64>) -> Snapshot {
         let tokens = TokenSet::new(RefreshToken::new("r").unwrap()).with_access_token_until(
             MODE,
             AccessToken::new(access).unwrap(),

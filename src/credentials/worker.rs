@@ -110,7 +110,9 @@ async fn run(core: &Arc<Core>, worker: u32) {
         let brought_record = matches!(outcome, Outcome::Acquired { found: Some(_), .. });
         let failure = match &outcome {
             Outcome::Refreshed { .. } => asked_mode.map(|mode| (mode, None)),
-            Outcome::RefreshFailed { failure } => asked_mode.map(|mode| (mode, Some(failure.class))),
+            Outcome::RefreshFailed { failure } => {
+                asked_mode.map(|mode| (mode, Some(failure.class)))
+            }
             _ => None,
         };
         // The outcome is recorded first, before anything is told.
@@ -137,16 +139,10 @@ async fn run(core: &Arc<Core>, worker: u32) {
     }
 }
 
-async fn run_action(
-    core: &Arc<Core>,
-    action: Action<DynLease>,
-    odd_lifetime: &mut bool,
-) -> Done {
+async fn run_action(core: &Arc<Core>, action: Action<DynLease>, odd_lifetime: &mut bool) -> Done {
     match action {
         Action::AcquireLease => match core.store.try_acquire().await {
-            Ok(Attempt { lease, record }) => {
-                Outcome::Acquired { lease, found: record.map(found) }
-            }
+            Ok(Attempt { lease, record }) => Outcome::Acquired { lease, found: record.map(found) },
             Err(error) => Outcome::NotAcquired { error: Cause::new(error) },
         },
         Action::Load => Outcome::Loaded { found: found(core.store.load().await) },
@@ -220,8 +216,9 @@ async fn send_refresh(
     })
     .await;
     let Some(answer) = answer else { return Outcome::Abandoned };
-    let answer = answer
-        .unwrap_or_else(|Panicked| Err(RefreshError::outcome_unknown("the refresh request panicked")));
+    let answer = answer.unwrap_or_else(|Panicked| {
+        Err(RefreshError::outcome_unknown("the refresh request panicked"))
+    });
     match answer {
         Ok(response) => {
             *odd_lifetime = response.odd_lifetime;

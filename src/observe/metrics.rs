@@ -45,11 +45,7 @@ pub fn describe_metrics() {
         "Tokens taken over from the store, where another process had put them"
     );
     describe_counter!(RETRIES, Unit::Count, "Requests retried with a new token after a 401");
-    describe_counter!(
-        REFRESH_LIMITS,
-        Unit::Count,
-        "How often the refresh limit was reached"
-    );
+    describe_counter!(REFRESH_LIMITS, Unit::Count, "How often the refresh limit was reached");
     describe_gauge!(
         UNSAVED,
         Unit::Count,

@@ -81,7 +81,6 @@ pub(crate) use response::retry_after;
 pub(crate) use response::{BodyEnd, RawResponse, decode};
 pub(crate) use transport::{Transport, is_refresh_request};
 
-
 use crate::headers::RequestMode;
 use crate::token::{AccessToken, RefreshToken};
 

@@ -52,9 +52,7 @@ impl<S: TokenStore> DynTokenStore for S {
     }
 
     fn renew<'a>(&'a self, lease: &'a DynLease) -> Calling<'a, DynLease> {
-        Box::pin(async {
-            Ok(DynLease::new(TokenStore::renew(self, lease.of_store::<S>()).await?))
-        })
+        Box::pin(async { Ok(DynLease::new(TokenStore::renew(self, lease.of_store::<S>()).await?)) })
     }
 
     fn release(&self, lease: DynLease) -> Calling<'_, ()> {

@@ -116,7 +116,6 @@ async fn scope_that_can_not_be_one_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn what_a_credential_can_not_do_without_is_asked_for() {
     let server = Server::new();
-    invalid(builder(&server), "neither tokens nor a store").await;
     let without_client = Credentials::builder(Provider).tokens(server.bare_tokens());
     if cfg!(feature = "hyper") {
         // The crate brings a client of its own.
@@ -198,10 +197,32 @@ async fn store_is_believed_before_the_seed_and_the_seed_is_saved_where_it_is_emp
 }
 
 #[tokio::test(start_paused = true)]
-async fn empty_store_without_a_seed_asks_for_a_login() {
+async fn credentials_without_tokens_are_signed_out_until_somebody_logs_in() {
     let server = Server::new();
-    let error = refused(builder(&server).store(Store::empty()), "the token store is empty").await;
-    assert!(error.is_login_required());
+    for builder in [builder(&server), builder(&server).store(Store::empty())] {
+        let credentials = builder.build().await.unwrap();
+        assert!(credentials.status().is_login_required());
+        let client = client(&credentials, &server);
+        let error = failure(send(&client, get("/events")).await);
+        assert!(error.is_login_required(), "{error}");
+        assert!(error.to_string().contains("nobody has logged in yet"), "{error}");
+        assert!(credentials.refresh(Provider).await.unwrap_err().is_login_required());
+        credentials.log_in(server.good_tokens(None)).await.unwrap();
+        assert_eq!(status(&client).await, StatusCode::OK);
+    }
+    assert_eq!((server.seen_calls().len(), server.seen_exchanges().len()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_store_is_refused_where_a_record_was_asked_for() {
+    let server = Server::new();
+    for seeded in [false, true] {
+        let store = Store::empty();
+        let builder = builder(&server).store(store.clone()).require_stored();
+        let builder = if seeded { builder.tokens(server.bare_tokens()) } else { builder };
+        assert!(refused(builder, "the token store is empty").await.is_login_required());
+        assert!(store.kept().is_none());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -150,8 +150,7 @@ async fn unsaved_tokens_are_told_until_the_store_has_them() {
 
     // The third write fails too, the fourth succeeds. No refresh is needed to tell.
     let mut last = None;
-    while last.as_ref().is_none_or(|state: &Status| !state.is_ready() || state.dirty().is_some())
-    {
+    while last.as_ref().is_none_or(|state: &Status| !state.is_ready() || state.dirty().is_some()) {
         last = changes.next().await;
         if let Some(later) = last.as_ref().and_then(Status::dirty) {
             assert_eq!(later.since(), unsaved.since());
@@ -163,15 +162,21 @@ async fn unsaved_tokens_are_told_until_the_store_has_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_login_that_could_not_be_saved_is_told_too_and_signing_out_ends_it() {
+async fn a_login_that_could_not_be_saved_is_told_too_and_so_is_a_sign_out() {
     let server = Server::new();
     let store = Store::with_tokens(server.expired_tokens());
     let credentials = builder(&server).store(store.clone()).build().await.unwrap();
     store.faults(Op::Save, [Fault::Fails; 100]);
-    credentials.log_in(server.good_tokens(None)).await.unwrap_err();
+    assert!(credentials.log_in(server.good_tokens(None)).await.unwrap_err().is_unsaved());
     assert!(credentials.status().dirty().is_some() && credentials.status().is_ready());
-    credentials.sign_out().await.unwrap();
-    assert!(credentials.status().dirty().is_none());
+    // It takes effect at once, and the store is still to be told.
+    assert!(credentials.sign_out().await.unwrap_err().is_unsaved());
+    let state = credentials.status();
+    assert!(state.dirty().is_some() && state.is_login_required() && !state.is_ready());
+    assert!(store.kept_tokens().access_token(Provider).is_some());
+    store.mend();
+    until(|| credentials.status().dirty().is_none()).await;
+    assert!(store.kept().unwrap().is_signed_out());
 }
 
 #[tokio::test(start_paused = true)]

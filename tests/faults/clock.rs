@@ -25,10 +25,8 @@ async fn set_up() -> Shifted {
     let store = FileStore::new(folder.path().join("tokens.json"));
     let clock = Clock::tokio();
     let server = FakeTeamUp::builder().access_token_lifetime(HALF_AN_HOUR).start().await;
-    let scene = Scene::set_up(server, |builder| {
-        builder.store(store.clone()).clock(clock.clone())
-    })
-    .await;
+    let scene =
+        Scene::set_up(server, |builder| builder.store(store.clone()).clock(clock.clone())).await;
     Shifted { scene, clock, store, _folder: folder }
 }
 

@@ -93,7 +93,8 @@ async fn restarted_without_its_data_it_is_given_the_newest_pair_with_the_next_re
     let error = credentials(&scene.server, strict).await.unwrap_err();
     assert!(error.is_login_required(), "{error:?}");
     assert!(error.to_string().contains("the token store is empty"), "{error}");
-    let newcomer = credentials(&scene.server, |builder| builder.store(store(&redis))).await.unwrap();
+    let newcomer =
+        credentials(&scene.server, |builder| builder.store(store(&redis))).await.unwrap();
     let error = newcomer.refresh(MODE).await.unwrap_err();
     assert!(error.is_login_required(), "{error:?}");
     assert!(error.to_string().contains("the token store is empty"), "{error}");

@@ -14,9 +14,11 @@ use http_body_util::Empty;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
-use tower_teamup_auth::store::{Attempt, Expected, MemoryStore, StoreError, StoredRecord, TokenStore};
+use tower_teamup_auth::store::{
+    Attempt, Expected, MemoryStore, StoreError, StoredRecord, TokenStore,
+};
 use tower_teamup_auth::token::{AccessToken, Clock, RefreshToken};
-use tower_teamup_auth::{AuthLayer, Credentials, ResponseBody, RefreshStep, TokenSet};
+use tower_teamup_auth::{AuthLayer, Credentials, RefreshStep, ResponseBody, TokenSet};
 
 use crate::log::Log;
 use crate::scene::{MODE, SAVED, UNSAVED, kept_token, once_at};

@@ -15,7 +15,8 @@ const SHORT: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p2_redis_stopped_before_its_refresh_request_it_starts_over_and_adopts() {
-    const NAME: &str = "paused::p2_redis_stopped_before_its_refresh_request_it_starts_over_and_adopts";
+    const NAME: &str =
+        "paused::p2_redis_stopped_before_its_refresh_request_it_starts_over_and_adopts";
     if was_a_worker().await {
         return;
     }

@@ -73,8 +73,7 @@ impl Plan {
     }
 
     fn from_role(role: &str) -> Self {
-        let [api, stop_at, lease_lifetime, wait_timeout] =
-            *role.split(' ').collect::<Vec<_>>()
+        let [api, stop_at, lease_lifetime, wait_timeout] = *role.split(' ').collect::<Vec<_>>()
         else {
             panic!("`{role}` is no plan")
         };

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use redis::cluster::ClusterClient;
-use tower_teamup_auth::store::{Expected, RedisSource, RedisStore, TokenStore};
 use tower_teamup_auth::store::ListKeys;
+use tower_teamup_auth::store::{Expected, RedisSource, RedisStore, TokenStore};
 
 use crate::redis_server::{RedisCluster, RedisServer, free_port};
 use crate::support::{KEY, LEASE, lease, record, store_at, told};

@@ -2,8 +2,8 @@
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use tower_teamup_auth::store::{Expected, RedisStore, StoredRecord, TokenStore};
 use tower_teamup_auth::store::{EncryptionKey, Sealing};
+use tower_teamup_auth::store::{Expected, RedisStore, StoredRecord, TokenStore};
 use tower_teamup_auth::store::{ListKeys, StoreFamily};
 
 use crate::redis_server::RedisServer;

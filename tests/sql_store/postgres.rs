@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
-use tower_teamup_auth::store::{Expected, PostgresStore, TokenStore};
 use tower_teamup_auth::store::ListKeys;
+use tower_teamup_auth::store::{Expected, PostgresStore, TokenStore};
 
 use crate::postgres_server::PostgresServer;
 use crate::process::{OtherProcess, part, say, told as told_by_parent};

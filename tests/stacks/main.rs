@@ -8,9 +8,9 @@ mod buffer;
 mod decompression;
 mod headers;
 mod limits;
+mod others;
 #[path = "../support/readiness.rs"]
 mod readiness;
-mod others;
 mod redirects;
 mod retries;
 mod support;

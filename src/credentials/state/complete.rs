@@ -53,7 +53,8 @@ where
         match outcome {
             Outcome::Acquired { lease: Some(lease), found } => {
                 // The wait is over when it turns out to be valid still.
-                self.lease = Some(Box::new(HeldLease { lease, seen: None, release: Release::NotBegun }));
+                self.lease =
+                    Some(Box::new(HeldLease { lease, seen: None, release: Release::NotBegun }));
                 if let Some(found) = found {
                     self.found_under_lease(&mut current, found, tick, effects);
                 }

@@ -375,7 +375,8 @@ where
                 return Err(cause);
             }
         }
-        let (Some(HeldLease { lease, seen, .. }), Some(record)) = (self.lease.as_deref(), &self.record)
+        let (Some(HeldLease { lease, seen, .. }), Some(record)) =
+            (self.lease.as_deref(), &self.record)
         else {
             return Ok(Action::AcquireLease);
         };

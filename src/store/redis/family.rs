@@ -8,9 +8,9 @@ use ::redis::FromRedisValue;
 use super::failure::Failure;
 use super::scripts::Keys;
 use super::{Configuration, RedisStore};
+use crate::error::Error;
 use crate::store::StoreError;
 use crate::store::family::{ListKeys, StoreFamily};
-use crate::error::Error;
 
 /// The [`RedisStore`]s of many credentials, one for each key; made by [`RedisStore::family`].
 ///

@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::statements::SqlDatabase;
 use super::{Configuration, SqlStore};
+use crate::error::Error;
 use crate::store::StoreError;
 use crate::store::family::{ListKeys, StoreFamily};
-use crate::error::Error;
 
 /// The [`SqlStore`]s of many credentials, one row for each; made by [`SqlStore::family`].
 ///

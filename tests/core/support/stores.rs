@@ -241,11 +241,17 @@ impl TokenStore for Store {
         }
     }
 
-    fn time_left(&self, _: &Lease) -> Option<Duration> {
+    fn time_left(&self, lease: &Lease) -> Option<Duration> {
         let mut script = locked(&self.0.script);
         let answer = script.held.pop_front();
         let holds = !script.never_held && answer.unwrap_or(true);
-        (!holds).then_some(Duration::ZERO)
+        drop(script);
+        if holds {
+            return None;
+        }
+        // A lease that has run out keeps nobody from the next one.
+        self.release_from_outside(lease.clone());
+        Some(Duration::ZERO)
     }
 
     fn release(&self, lease: Lease) -> impl Future<Output = Result<(), StoreError>> + Send {
