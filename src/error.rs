@@ -204,12 +204,6 @@ impl Error {
         self
     }
 
-    /// Is it a clone of `other`?
-    #[cfg(test)]
-    fn is(&self, other: &Error) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
     fn with_source(mut self, source: Option<SharedError>) -> Self {
         Arc::make_mut(&mut self.0).source = source;
         self

@@ -48,6 +48,7 @@ struct Token {
 }
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "a buffer moves from here into a request as it is")]
     static SPARE_NOTES: RefCell<Vec<Box<ByteBuffer>>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -27,7 +27,7 @@ pub use self::source::RedisSource;
 use super::contract::{Attempt, Expected, TokenStore};
 use super::record::StoredRecord;
 use super::timed_lease::TimedLease;
-use super::{RecordFormat, StoreError, StoreFamily as _};
+use super::{RecordFormat, StoreError};
 use crate::error::Error;
 
 /// Keeps the record of one credential in Redis or Valkey, for all processes that share it.

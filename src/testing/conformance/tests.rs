@@ -106,11 +106,9 @@ impl TokenStore for Faulty {
         let (mut expected, mut record) = (expected, record.clone());
         match self.fault {
             Fault::SaveDoesNotCompare => expected = Expected::Anything,
-            Fault::SaveUnderLostLeaseDoesNotCompare => {
-                if self.store.renew(lease).await.is_err() {
-                    self.store.write(record);
-                    return Ok(());
-                }
+            Fault::SaveUnderLostLeaseDoesNotCompare if self.store.renew(lease).await.is_err() => {
+                self.store.write(record);
+                return Ok(());
             }
             Fault::RepeatedSaveIsAConflict if found.as_ref() == Some(&record) => {
                 return Err(StoreError::conflict());
@@ -118,10 +116,10 @@ impl TokenStore for Faulty {
             Fault::RepeatIsToldByTheRevisionAlone if found_revision == Some(record.revision()) => {
                 return Ok(());
             }
-            Fault::AnythingHasToBeOlder if expected == Expected::Anything => {
-                if found_revision > Some(record.revision()) {
-                    return Err(StoreError::conflict());
-                }
+            Fault::AnythingHasToBeOlder
+                if expected == Expected::Anything && found_revision > Some(record.revision()) =>
+            {
+                return Err(StoreError::conflict());
             }
             Fault::BaseUrlIsLost => {
                 let bare =
@@ -182,7 +180,10 @@ fn verdict(fault: Fault) -> Option<String> {
             Fault::DroppedAttemptKeepsTheLease => check_store(open).await,
             _ => {
                 Conformance::new(open)
-                    .expire_lease(move || std::future::ready(expired.expire_lease()))
+                    .expire_lease(move || {
+                        expired.expire_lease();
+                        std::future::ready(())
+                    })
                     .check()
                     .await;
             }

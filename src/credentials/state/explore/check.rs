@@ -137,10 +137,9 @@ fn check_growth(before: &World, after: &World, step: Step) -> Result<(), Broken>
     }
     let usable = |held: &HeldLease<_, _>| held.release == Release::NotBegun;
     let released = matches!(after.action, Some((_, Action::ReleaseLease { .. })));
-    if step == Step::Next && released && before.state.lease.as_deref().is_some_and(usable) {
-        if after.state.dirty.is_some() {
-            return Err("P2: the lease is given back while the last answer is unsaved".into());
-        }
+    let was_usable = before.state.lease.as_deref().is_some_and(usable);
+    if step == Step::Next && released && was_usable && after.state.dirty.is_some() {
+        return Err("P2: the lease is given back while the last answer is unsaved".into());
     }
     let number = |world: &World| {
         let tokens = world.state.tokens();
