@@ -205,8 +205,10 @@ async fn send_refresh(
     let answer = with_renewals(core, async {
         tokio::select! {
             biased;
-            answer = catch_panic(|| refresh.refresh(request)) => Some(answer),
+            // First: a request that still waits for its client's readiness is not sent for a login
+            // that is gone.
             () = obsolete(core) => None,
+            answer = catch_panic(|| refresh.refresh(request)) => Some(answer),
             () = counted(limit.saturating_add(GRACE)) => {
                 Some(Ok(Err(RefreshError::outcome_unknown(format!(
                     "the endpoint did not answer within {limit:?}"

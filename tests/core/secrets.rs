@@ -122,7 +122,6 @@ async fn walk(server: &Server) {
     // Transient, then granted; refused by the store, then saved.
     server.next_exchanges([Exchange::too_many("1"), Exchange::Quoted]);
     assert!(!call(Provider).await);
-    server.next_exchanges([Exchange::Refused]);
     store.faults(Op::Save, [Fault::Fails, Fault::Panics]);
     store.faults(Op::Release, [Fault::None, Fault::None, Fault::Fails]);
     assert!(call(Provider).await);

@@ -236,7 +236,10 @@ where
         let may_send = !self.closing && current.sent < MOST_REQUESTS;
         let short = retry_after.is_none_or(|pause| pause.as_millis() <= SHORT_RETRY_AFTER);
         let again = match class {
-            FailureClass::Transient => may_send && short && current.sent < 2,
+            // One that has failed before sends one: a fleet stays below TeamUp's rate limit.
+            FailureClass::Transient => {
+                may_send && short && current.sent < 2 && self.mode(mode).failure.is_none()
+            }
             FailureClass::OutcomeUnknown => may_send && current.sent < 2 && (rotated || first_loss),
             _ => false,
         };

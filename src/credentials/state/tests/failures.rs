@@ -206,9 +206,7 @@ fn p3_transient_failure_is_tried_once_more_and_then_shared_for_longer_each_time(
     d.now = until(&failure);
     let ticket = d.refresh(PROVIDER);
     d.acquire(found(&stored));
-    d.send("r1", PROVIDER);
-    d.fail(FailureClass::Transient);
-    d.sleep();
+    // One that has failed before sends one request.
     d.send("r1", PROVIDER);
     d.fail(FailureClass::Transient);
     d.release();
