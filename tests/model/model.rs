@@ -45,6 +45,8 @@ pub(crate) struct Model {
     is_lost: bool,
     /// How long the endpoint is left alone, for each mode.
     pauses: [Pause; 2],
+    /// An exchange has taken half of a caller's wait or longer.
+    is_slow: bool,
     /// What was minted and is not published yet.
     minted: Option<(RequestMode, String)>,
     /// What was read in the store and is not published yet, as far as can be told.
@@ -205,6 +207,7 @@ impl Model {
             requests: 0,
             is_lost: false,
             pauses: Default::default(),
+            is_slow: false,
             minted: None,
             news: None,
             overtaken: false,

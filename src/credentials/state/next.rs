@@ -452,7 +452,15 @@ where
     ) -> Failure<E> {
         let consecutive = self.consecutive_failures(mode);
         let until = tick.now.plus(backoff::TRANSIENT.pause(consecutive, tick.jitter));
-        self.fail_mode(mode, Failure::Store { cause, until }, until, tick.now, effects)
+        let failure = Failure::Store { cause, until };
+        // What the endpoint has said of this mode stands: nothing was sent that could change it.
+        let stands = |known: &ModeFailure<E>| {
+            matches!(known.latest, Failure::Request { .. }) && !until.has_reached(known.until)
+        };
+        if self.mode(mode).failure.as_deref().is_some_and(stands) {
+            return failure;
+        }
+        self.fail_mode(mode, failure, until, tick.now, effects)
     }
 
     /// How many refreshes of `mode` have failed in a row, one more included.

@@ -7,7 +7,7 @@ use tower_teamup_auth::{Error, RequestMode};
 
 use super::{Change, Exchange, Model, Pause, Shutdown, Slot};
 use crate::store::refresh_of;
-use crate::terms::{Expiry, Failure, MILLIS, Now, Refresh};
+use crate::terms::{Expiry, Failure, MILLIS, Now, Refresh, WAIT};
 
 /// The shortest pauses after failures, in milliseconds: the first and the longest.
 const SECOND_TRY: i64 = 250;
@@ -82,7 +82,8 @@ impl Model {
 
     /// The answer came: the pair after the one that was sent.
     pub(crate) fn granted(&mut self, mode: RequestMode, token: String) {
-        let Some(Exchange { refresh, .. }) = self.exchange.take() else { return };
+        let Some(Exchange { refresh, began }) = self.exchange.take() else { return };
+        self.took(began);
         if !self.current.contains(&Some(refresh.login)) {
             return;
         }
@@ -101,8 +102,14 @@ impl Model {
         }
     }
 
+    /// An exchange that began then is over.
+    fn took(&mut self, began: Now) {
+        self.is_slow |= self.now.mono - began.mono >= WAIT.as_millis() as i64 / 2;
+    }
+
     pub(crate) fn exchange_failed(&mut self, mode: RequestMode, failure: Failure) {
-        let Some(Exchange { refresh, .. }) = self.exchange.take() else { return };
+        let Some(Exchange { refresh, began }) = self.exchange.take() else { return };
+        self.took(began);
         self.failures += 1;
         if !self.current.contains(&Some(refresh.login)) {
             // It was dropped with its login.
@@ -139,7 +146,10 @@ impl Model {
         let again = self.shutdown == Shutdown::No
             && self.requests < MOST_REQUESTS
             && match failure {
-                Failure::Transient { .. } => retry_after <= MILLIS,
+                // A mode that has failed before sends one request for each refresh.
+                Failure::Transient { .. } => {
+                    retry_after <= MILLIS && self.pauses[mode as usize].failures == 0
+                }
                 Failure::Unknown => !was_lost,
                 Failure::Rotated => true,
                 _ => false,
@@ -190,6 +200,10 @@ impl Model {
     pub(crate) fn store_failed(&mut self) {
         self.store_failures += 1;
         self.requests = 0;
+        // A refresh that ends here takes the pause before its second request along.
+        for pause in self.pauses.iter_mut().filter(|pause| pause.failures == 0) {
+            pause.until = i64::MIN;
+        }
         self.nothing_can_be_saved();
     }
 

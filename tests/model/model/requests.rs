@@ -232,6 +232,9 @@ impl Model {
             self.mints.len() >= 4
         } else if error.is_store() {
             self.store_failures + self.upheavals > 0
+        } else if error.is_timeout() && self.is_slow {
+            // The exchanges of both modes, one after the other.
+            true
         } else if error.is_transient() || error.is_outcome_unknown() || error.is_protocol() {
             self.failures + self.upheavals + self.store_failures > 0 || self.crowded
         } else {
