@@ -1,5 +1,6 @@
 //! One opaque error, with questions.
 
+pub(crate) mod boxed;
 mod find;
 
 use std::error::Error as StdError;
@@ -7,14 +8,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::headers::RequestMode;
+use crate::headers::{ParseHeaderError, RequestMode};
 use crate::refresh::{ApiError, FailureClass, RefreshError};
 use crate::store::StoreError;
 
+pub use boxed::BoxError;
+pub(crate) use boxed::SharedError;
 pub use find::MayHoldError;
-
-/// An error of any kind, boxed, as tower's own middleware returns it.
-pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What this crate itself has to say when something went wrong.
 ///
@@ -34,9 +34,6 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// `Debug` and `Display` show no secret.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
-
-/// An error that several others can have as their source.
-pub(crate) type SharedError = Arc<dyn StdError + Send + Sync>;
 
 #[derive(Debug, Clone)]
 struct Inner {
@@ -514,6 +511,12 @@ impl fmt::Debug for Error {
             debug.field("source", source);
         }
         debug.finish()
+    }
+}
+
+impl From<ParseHeaderError> for Error {
+    fn from(error: ParseHeaderError) -> Self {
+        Error::invalid_input(error.expected())
     }
 }
 

@@ -9,12 +9,11 @@
 //! The names and values are from TeamUp's developer documentation. The other [schemes](AuthScheme)
 //! were seen in public clients and are not documented.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::str::FromStr;
 
 use http::header::{HeaderName, HeaderValue};
-
-use crate::error::Error;
 
 /// `TeamUp-Request-Mode`: in which mode a request acts.
 pub const REQUEST_MODE: HeaderName = HeaderName::from_static("teamup-request-mode");
@@ -71,17 +70,6 @@ impl RequestMode {
             RequestMode::Provider => const { HeaderValue::from_static("provider") },
         }
     }
-
-    pub(crate) fn from_header(value: &HeaderValue) -> Result<Self, Error> {
-        match value.as_bytes() {
-            b"customer" => Ok(RequestMode::Customer),
-            b"provider" => Ok(RequestMode::Provider),
-            _ => Err(Error::invalid_request(
-                "the request carries a TeamUp-Request-Mode header that is neither `customer` nor \
-                 `provider`; set one of the two, or leave the header out",
-            )),
-        }
-    }
 }
 
 impl fmt::Display for RequestMode {
@@ -91,20 +79,20 @@ impl fmt::Display for RequestMode {
 }
 
 impl FromStr for RequestMode {
-    type Err = Error;
+    type Err = ParseHeaderError;
 
     /// Reads `customer` or `provider`, in lower case as the API writes them.
     ///
     /// # Errors
     ///
-    /// For any other word; [`Error::is_invalid_input`] is true of it.
-    fn from_str(text: &str) -> Result<Self, Error> {
+    /// For any other word.
+    fn from_str(text: &str) -> Result<Self, ParseHeaderError> {
         match text {
             "customer" => Ok(RequestMode::Customer),
             "provider" => Ok(RequestMode::Provider),
-            _ => Err(Error::invalid_input(
-                "a request mode is `customer` or `provider`, in lower case",
-            )),
+            _ => Err(ParseHeaderError {
+                expected: "a request mode is `customer` or `provider`, in lower case",
+            }),
         }
     }
 }
@@ -165,7 +153,7 @@ impl fmt::Display for ProviderId {
 ///
 /// assert_eq!(AuthScheme::default(), AuthScheme::Bearer);
 /// assert_eq!("JWT".parse::<AuthScheme>()?.as_str(), "JWT");
-/// # Ok::<(), tower_teamup_auth::Error>(())
+/// # Ok::<(), tower_teamup_auth::ParseHeaderError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -197,19 +185,43 @@ impl fmt::Display for AuthScheme {
 }
 
 impl FromStr for AuthScheme {
-    type Err = Error;
+    type Err = ParseHeaderError;
 
     /// Reads `Bearer`, `JWT` or `Token`; a scheme's case does not matter (RFC 9110 section 11.1).
     ///
     /// # Errors
     ///
-    /// For any other word; [`Error::is_invalid_input`] is true of it.
-    fn from_str(text: &str) -> Result<Self, Error> {
+    /// For any other word.
+    fn from_str(text: &str) -> Result<Self, ParseHeaderError> {
         [AuthScheme::Bearer, AuthScheme::Jwt, AuthScheme::Token]
             .into_iter()
             .find(|scheme| scheme.as_str().eq_ignore_ascii_case(text))
-            .ok_or_else(|| {
-                Error::invalid_input("an authorization scheme is `Bearer`, `JWT` or `Token`")
+            .ok_or(ParseHeaderError {
+                expected: "an authorization scheme is `Bearer`, `JWT` or `Token`",
             })
     }
 }
+
+/// A text is no [`RequestMode`] or [`AuthScheme`]. `Display` says which texts are.
+///
+/// `?` turns it into the crate's [`Error`](crate::Error);
+/// [`Error::is_invalid_input`](crate::Error::is_invalid_input) is true of that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseHeaderError {
+    expected: &'static str,
+}
+
+impl ParseHeaderError {
+    /// Which texts are accepted, as a sentence.
+    pub(crate) fn expected(&self) -> &'static str {
+        self.expected
+    }
+}
+
+impl fmt::Display for ParseHeaderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+}
+
+impl StdError for ParseHeaderError {}

@@ -7,7 +7,7 @@
 //! ```
 //! use bytes::Bytes;
 //! use http::{Request, Response};
-//! use http_body_util::Full;
+//! use http_body_util::{BodyExt, Full};
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! use tower_teamup_auth::{AuthLayer, BoxError, Credentials, RequestMode, TokenSet};
 //!
@@ -35,7 +35,7 @@
 //!
 //! let request = Request::get("https://goteamup.com/api/v2/events").body(Full::<Bytes>::default())?;
 //! let response = api.oneshot(request).await?;
-//! # assert_eq!(response.into_body(), "Bearer a1");
+//! assert_eq!(response.into_body().collect().await?.to_bytes(), "Bearer a1");
 //! # Ok::<(), BoxError>(())
 //! # })?;
 //! # Ok::<(), BoxError>(())
@@ -121,7 +121,9 @@ pub mod token;
 pub use credentials::RefreshStep;
 pub use credentials::{Credentials, CredentialsBuilder, status};
 pub use error::{BoxError, Error, MayHoldError};
-pub use headers::{AuthScheme, PROVIDER_ID, ProviderId, REQUEST_MODE, RequestMode};
+pub use headers::{
+    AuthScheme, PROVIDER_ID, ParseHeaderError, ProviderId, REQUEST_MODE, RequestMode,
+};
 pub use middleware::{Auth, AuthLayer, ResponseBody, ResponseFuture};
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]

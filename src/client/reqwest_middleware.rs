@@ -194,7 +194,7 @@ impl Middleware for AuthMiddleware {
         let (response, followed) = Recorded::new(next.clone().run(request, extensions)).await;
         let mut response = response?;
         note_redirects(&url, &mut response, followed, self.redirects);
-        if judge(&response) == Judgement::Deliver {
+        if judge_reqwest(&response) == Judgement::Deliver {
             if !credentials.refused_routes().is_empty()
                 && response.status() != StatusCode::UNAUTHORIZED
             {
@@ -215,14 +215,14 @@ impl Middleware for AuthMiddleware {
         let mut response = next.run(retry, extensions).await?;
         note_redirects(&url, &mut response, false, self.redirects);
         let route = is_minted.then_some(route);
-        if note_retry(&credentials, route, judge(&response)) {
+        if note_retry(&credentials, route, judge_reqwest(&response)) {
             response.extensions_mut().insert(crate::Error::route_refused());
         }
         Ok(response)
     }
 }
 
-fn judge(response: &Response) -> Judgement {
+fn judge_reqwest(response: &Response) -> Judgement {
     judge_response(response.status(), response.headers(), response.extensions())
 }
 

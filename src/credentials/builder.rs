@@ -378,7 +378,9 @@ impl CredentialsBuilder {
         let origins = self.check_origins(&base)?;
         self.check_limits()?;
         self.check_scope()?;
-        check_timers()?;
+        if self.m2m.is_none() {
+            check_timers()?;
+        }
         let window = RefreshWindow { leeway: self.leeway, jitter: fastrand::u16(0..=1000) };
         let base_url: Arc<str> = self.base_url.trim_end_matches('/').into();
         let store = StoreClient::new(self.store.clone(), self.store_timeout, Arc::clone(&base_url));

@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use super::byte_budget::ByteBudget;
@@ -19,7 +18,6 @@ use super::state::{
 };
 use super::store_client::StoreClient;
 use super::watched::Watched;
-use super::worker;
 use crate::error::Error;
 use crate::headers::RequestMode;
 use crate::observe;
@@ -60,7 +58,7 @@ struct Locked {
 
 /// What an operation leads to.
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub(crate) enum Submitted {
     Settled(Ending),
     /// `started`: this call has begun it.
     Waits {
@@ -91,17 +89,17 @@ impl Core {
         }
     }
 
-    /// Hands an operation in, and starts a worker if none is at work.
-    pub(crate) fn ask(self: &Arc<Self>, operation: Operation) -> Asked {
+    /// Hands an operation in. Whoever does sees to it that a worker takes it up.
+    pub(super) fn enqueue(&self, operation: Operation) -> Submitted {
         let tick = self.tick();
         let mut locked = self.locked();
         let (enqueued, effects) = locked.state.enqueue(operation, tick);
-        let asked = match enqueued {
-            Enqueued::Settled(ending) => Asked::Settled(ending),
+        let submitted = match enqueued {
+            Enqueued::Settled(ending) => Submitted::Settled(ending),
             Enqueued::Waits { ticket, started } => {
                 let waiters = locked.waiters.entry(ticket);
                 let ending = waiters.or_insert_with(|| watch::channel(None).0).subscribe();
-                Asked::Waits { ending, started }
+                Submitted::Waits { ending, started }
             }
         };
         let after = self.publish(&mut locked, effects);
@@ -109,9 +107,17 @@ impl Core {
         // A worker that pauses, or whose request is of a login that is gone, looks again.
         self.came.notify_one();
         self.tell(after);
-        // Without a runtime here, whoever waits starts it from the runtime that polls.
-        let _ = self.ensure_worker();
-        asked
+        submitted
+    }
+
+    /// The number of a new worker, if one is needed and none is at work.
+    pub(super) fn begin_worker(&self) -> Option<u32> {
+        self.locked().state.start_worker()
+    }
+
+    /// The number of a worker in the place of the one at work.
+    pub(super) fn begin_replacement(&self) -> Option<u32> {
+        self.locked().state.replace_worker()
     }
 
     /// Changes the state, and does outside of the mutex what follows.
@@ -209,39 +215,6 @@ impl Core {
         self.tell(after);
         for waiters in waiting {
             let _ = catch_unwind(AssertUnwindSafe(|| waiters.send_modify(|_| {})));
-        }
-    }
-
-    /// Starts a worker if there is work and none is at it.
-    ///
-    /// # Errors
-    ///
-    /// When there is no Tokio runtime to start it on.
-    pub(crate) fn ensure_worker(self: &Arc<Self>) -> Result<(), Error> {
-        if !self.read(|state| state.needs_worker()) {
-            return Ok(());
-        }
-        let runtime = self.runtime()?;
-        let worker = self.locked().state.start_worker();
-        if let Some(worker) = worker {
-            worker::start(self, worker, &runtime);
-        }
-        Ok(())
-    }
-
-    /// Puts another worker in the place of one that is not polled any more.
-    pub(crate) fn replace_worker(self: &Arc<Self>) {
-        let Ok(runtime) = self.runtime() else { return };
-        let worker = self.locked().state.replace_worker();
-        if let Some(worker) = worker {
-            worker::start(self, worker, &runtime);
-        }
-    }
-
-    fn runtime(&self) -> Result<Handle, Error> {
-        match &self.settings.runtime {
-            Some(runtime) => Ok(runtime.clone()),
-            None => Handle::try_current().map_err(|_| Error::no_runtime()),
         }
     }
 

@@ -30,6 +30,7 @@ mod snapshot;
 mod state;
 pub mod status;
 mod store_client;
+mod submit;
 mod watched;
 mod worker;
 
@@ -40,7 +41,7 @@ use arc_swap::Guard;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use self::core::{Asked, Core};
+use self::core::{Core, Submitted};
 pub use builder::CredentialsBuilder;
 pub(crate) use byte_budget::{ByteBudget, ReservedBytes};
 pub(crate) use generation::Generation;
@@ -70,7 +71,7 @@ use crate::token::{AccessToken, Moment, TokenSet};
 /// use tower_teamup_auth::{BoxError, Credentials, RequestMode, TokenSet};
 /// # use http_body_util::Full;
 ///
-/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
 /// # let http_client = service_fn(|_: http::Request<Full<bytes::Bytes>>| async {
 /// #     Err::<http::Response<String>, BoxError>("no network here".into())
 /// # });
@@ -330,8 +331,8 @@ impl Credentials {
 
     /// Hands an operation in and waits for its end.
     async fn run(&self, operation: Operation) -> Result<(), Error> {
-        let asked = self.core.ask(operation);
-        PendingRefresh::new(&self.core, asked, self.core.settings.mode).await
+        let submitted = self.core.submit(operation);
+        PendingRefresh::new(&self.core, submitted, self.core.settings.mode).await
     }
 
     pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
@@ -346,17 +347,17 @@ impl Credentials {
     /// Asks for the refresh of `generation`, and resolves when it is done: at once, if it was
     /// refreshed already.
     pub(crate) fn request_refresh(&self, generation: Generation, reason: Reason) -> PendingRefresh {
-        let asked = self.core.ask(Operation::Refresh { generation, reason });
-        PendingRefresh::new(&self.core, asked, generation.mode)
+        let submitted = self.core.submit(Operation::Refresh { generation, reason });
+        PendingRefresh::new(&self.core, submitted, generation.mode)
     }
 
     /// Asks for the refresh of a token that is in the last part of its life. `Some` for the one
     /// request whose call starts the refresh: it waits for it, for a short time; all others go on.
     pub(crate) fn request_early_refresh(&self, generation: Generation) -> Option<PendingRefresh> {
         let reason = Reason::RefreshSoon;
-        match self.core.ask(Operation::Refresh { generation, reason }) {
-            asked @ Asked::Waits { started: true, .. } => {
-                Some(PendingRefresh::new(&self.core, asked, generation.mode))
+        match self.core.submit(Operation::Refresh { generation, reason }) {
+            submitted @ Submitted::Waits { started: true, .. } => {
+                Some(PendingRefresh::new(&self.core, submitted, generation.mode))
             }
             _ => None,
         }

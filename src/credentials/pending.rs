@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::core::{Asked, Core, Ending};
+use super::core::{Core, Ending, Submitted};
 use crate::error::Error;
 use crate::headers::RequestMode;
 
@@ -32,12 +32,12 @@ enum Kind {
 }
 
 impl PendingRefresh {
-    pub(crate) fn new(core: &Arc<Core>, asked: Asked, mode: RequestMode) -> Self {
-        PendingRefresh(match asked {
-            Asked::Settled(ending) => {
+    pub(crate) fn new(core: &Arc<Core>, submitted: Submitted, mode: RequestMode) -> Self {
+        PendingRefresh(match submitted {
+            Submitted::Settled(ending) => {
                 Kind::Settled(Some(ending.map_err(|failure| core.error(&failure, mode))))
             }
-            Asked::Waits { ending, .. } => {
+            Submitted::Waits { ending, .. } => {
                 Kind::Waiting(Box::pin(wait(Arc::clone(core), ending, mode)))
             }
         })

@@ -10,13 +10,13 @@
 //! async fn keep_banner(credentials: Credentials, mut show: impl FnMut(Option<String>)) {
 //!     let mut changes = credentials.subscribe();
 //!     drop(credentials); // a subscription keeps no credential alive
-//!     while let Some(state) = changes.next().await {
-//!         show(if state.is_login_required() {
+//!     while let Some(status) = changes.next().await {
+//!         show(if status.is_login_required() {
 //!             Some("Please log in to TeamUp again.".to_owned())
-//!         } else if let Some(unsaved) = state.unsaved() {
+//!         } else if let Some(unsaved) = status.dirty() {
 //!             Some(format!("The login can't be saved: {}", unsaved.error()))
 //!         } else {
-//!             state.failure().map(|failure| format!("TeamUp is out of reach: {}", failure.error()))
+//!             status.failure().map(|failure| format!("TeamUp is out of reach: {}", failure.error()))
 //!         });
 //!     }
 //! }
@@ -156,7 +156,7 @@ impl Credentials {
     /// # use tower::service_fn;
     /// use tower_teamup_auth::{BoxError, Credentials, RequestMode, TokenSet};
     ///
-    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
     /// # let http_client = service_fn(|_: http::Request<http_body_util::Full<bytes::Bytes>>| async {
     /// #     Err::<http::Response<String>, BoxError>("no network here".into())
     /// # });

@@ -124,7 +124,7 @@
 //!
 //! # The dependencies of the default build
 //!
-//! `cargo tree -e normal` prints these crates, and CI holds their number to thirty, this one
+//! `cargo tree -e normal` prints these crates, and CI holds their number to forty-four, this one
 //! included. None of them is a client, and none brings TLS.
 //!
 //! | crate | why |
@@ -133,8 +133,10 @@
 //! | └ `rustversion` | `arc-swap` asks for the compiler's version, when it is built |
 //! | `bytes` | bodies |
 //! | `fastrand` | jitter of windows and pauses; nothing secret is drawn from it |
-//! | `form_urlencoded` | the exchange as a form |
+//! | `form_urlencoded` | the refresh request as a form |
 //! | └ `percent-encoding` | how a form spells what is not a letter |
+//! | `getrandom` | login ids and the owners of leases, from the operating system |
+//! | └ `libc` | its system call |
 //! | `http` | requests, responses, header values: the types of the public interface |
 //! | └ `itoa` | numbers as text, in `http` and in `serde_json` |
 //! | `http-body` | the trait of bodies |
@@ -147,10 +149,17 @@
 //! | └ `linux-raw-sys` | their numbers, on Linux |
 //! | `serde` | the traits by which fields are read |
 //! | └ `serde_core` | the traits themselves |
-//! | `serde_json` | the exchange, and tokens in a store |
+//! | `serde_json` | refresh responses, and tokens in a store |
 //! | ├ `memchr` | finding the end of a text |
 //! | └ `zmij` | floating-point numbers as text |
-//! | `tokio` | the refresh's task, its time limits, an asynchronous mutex |
+//! | `sha2` | fingerprints of seeds and of file names: a stored record never holds a second copy of a token |
+//! | ├ `cfg-if`, `cpufeatures` | the processor's own instructions for it |
+//! | └ `digest` | the trait of digests |
+//! | &nbsp;&nbsp;&nbsp;├ `block-buffer`, `crypto-common` | input in blocks |
+//! | &nbsp;&nbsp;&nbsp;└ `hybrid-array`, `typenum` | arrays whose length is a type |
+//! | `tokio` | the worker, its time limits, the channels of those who wait |
+//! | └ `tokio-macros` | `tokio::select!` |
+//! | &nbsp;&nbsp;&nbsp;└ `proc-macro2`, `quote`, `syn`, `unicode-ident` | for the compiler alone; no program links them |
 //! | `tower-layer`, `tower-service` | the two traits |
 //! | `tracing` | events and spans; without a subscriber they cost next to nothing |
 //! | └ `tracing-core` | what a subscriber is |

@@ -78,17 +78,17 @@
 //!    headers: they are respected. See [`RequestMode`](crate::RequestMode).
 //! 6. **Look at your retries.** They belong [outside the layer](super::ordering), and need not know of
 //!    401 any more.
-//! 7. **Handle what is left**: re-authorization. It is the one case that needs a person; see
+//! 7. **Handle what is left**: a login that is required. It is the one case that needs a person; see
 //!    [`reauthorization`](super::reauthorization).
 //! 8. **Keep a test.** With [`testing`](super::testing), expire the token under your own program and
 //!    assert that nobody noticed.
 //!
 //! # And back
 //!
-//! Nothing is locked in: a store holds [`TokenSet::to_json`]'s format, which is documented there, and
+//! Nothing is locked in: a store holds [`StoredRecord::to_json`]'s format, which is documented there, and
 //! [`TokenSet::refresh_token`] gives the text. Shut the credential down first, so that no refresh
 //! rotates it away.
 //!
 //! [`TokenSet`]: crate::TokenSet
 //! [`TokenSet::refresh_token`]: crate::TokenSet::refresh_token
-//! [`TokenSet::to_json`]: crate::TokenSet::to_json
+//! [`StoredRecord::to_json`]: crate::store::StoredRecord::to_json

@@ -29,7 +29,7 @@
 //! | to | see |
 //! | --- | --- |
 //! | warm up at start, and check that the credential is good | [`Credentials::refresh`], the example `readiness` |
-//! | show a banner, answer a health check | [`Credentials::status`], [`Credentials::subscribe`], [`state`](crate::state) |
+//! | show a banner, answer a health check | [`Credentials::status`], [`Credentials::subscribe`], [`status`](crate::status) |
 //! | run many processes on one credential | [`fleet`] |
 //! | log in again when that is required | [`reauthorization`] |
 //! | hand in new tokens, sign out, shut down | [`Credentials::log_in`], [`Credentials::sign_out`], [`Credentials::shutdown`] |

@@ -9,11 +9,11 @@ use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::limiter::{RateLimiter, Slot, Turn};
+use super::limiter::{Permit, Queued, RateLimiter};
 use crate::refresh::retry_after;
 
 pin_project! {
-    /// The future of a [`RateLimit`](super::RateLimit): waits for its turn, then for the response.
+    /// The future of a [`RateLimit`](super::RateLimit): waits for its queued, then for the response.
     pub struct ResponseFuture<S, Request>
     where
         S: Service<Request>,
@@ -29,32 +29,32 @@ pin_project! {
     enum State<S, Request, F> {
         // In the queue.
         Waiting {
-            turn: Pin<Box<dyn Future<Output = Turn> + Send>>,
+            queued: Pin<Box<dyn Future<Output = Queued> + Send>>,
             // Both are there until the request is sent.
             unsent: Option<(S, Request)>,
         },
-        // Has its turn; the inner service is asked whether it is ready.
-        Readying { turn: Option<Turn>, unsent: Option<(S, Request)> },
-        Sending { #[pin] future: F, slot: Option<Slot> },
+        // Has its queued; the inner service is asked whether it is ready.
+        Readying { queued: Option<Queued>, unsent: Option<(S, Request)> },
+        Sending { #[pin] future: F, permit: Option<Permit> },
     }
 }
 
 impl<S: Service<Request>, Request> ResponseFuture<S, Request> {
     pub(super) fn unlimited(future: S::Future) -> Self {
-        ResponseFuture { state: State::Sending { future, slot: None }, limiter: None }
+        ResponseFuture { state: State::Sending { future, permit: None }, limiter: None }
     }
 
-    pub(super) fn sending(future: S::Future, limiter: RateLimiter, slot: Slot) -> Self {
+    pub(super) fn sending(future: S::Future, limiter: RateLimiter, permit: Permit) -> Self {
         ResponseFuture {
-            state: State::Sending { future, slot: Some(slot) },
+            state: State::Sending { future, permit: Some(permit) },
             limiter: Some(limiter),
         }
     }
 
-    pub(super) fn waiting(service: S, request: Request, limiter: RateLimiter) -> Self {
-        let turn = Box::pin(limiter.clone().turn());
+    pub(super) fn for_permit(service: S, request: Request, limiter: RateLimiter) -> Self {
+        let queued = Box::pin(limiter.clone().queued());
         let unsent = Some((service, request));
-        ResponseFuture { state: State::Waiting { turn, unsent }, limiter: Some(limiter) }
+        ResponseFuture { state: State::Waiting { queued, unsent }, limiter: Some(limiter) }
     }
 }
 
@@ -68,38 +68,38 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                StateProjection::Waiting { turn, unsent } => {
-                    let turn = Some(ready!(turn.as_mut().poll(cx)));
+                StateProjection::Waiting { queued, unsent } => {
+                    let queued = Some(ready!(queued.as_mut().poll(cx)));
                     let unsent = unsent.take();
-                    this.state.set(State::Readying { turn, unsent });
+                    this.state.set(State::Readying { queued, unsent });
                 }
-                StateProjection::Readying { turn, unsent } => {
+                StateProjection::Readying { queued, unsent } => {
                     let (service, _) = unsent.as_mut().expect("polled after it was sent");
                     ready!(service.poll_ready(cx))?;
-                    let turn = turn.take().expect("polled after it was sent");
+                    let queued = queued.take().expect("polled after it was sent");
                     let (mut service, request) = unsent.take().expect("it was there just now");
-                    match turn.take() {
-                        Some(slot) => {
+                    match queued.take() {
+                        Some(permit) => {
                             let future = service.call(request);
-                            this.state.set(State::Sending { future, slot: Some(slot) });
+                            this.state.set(State::Sending { future, permit: Some(permit) });
                         }
                         None => {
                             // The readied one is dropped, and with it what it holds.
                             let unsent = Some((service.clone(), request));
                             drop(service);
-                            let turn = Box::pin(turn.wait());
-                            this.state.set(State::Waiting { turn, unsent });
+                            let queued = Box::pin(queued.wait());
+                            this.state.set(State::Waiting { queued, unsent });
                         }
                     }
                 }
-                StateProjection::Sending { future, slot } => {
+                StateProjection::Sending { future, permit } => {
                     let response = ready!(future.poll(cx))?;
-                    if let (Some(limiter), Some(slot)) = (this.limiter, slot.take()) {
+                    if let (Some(limiter), Some(permit)) = (this.limiter, permit.take()) {
                         if response.status() == StatusCode::TOO_MANY_REQUESTS {
                             let now = limiter.clock().now();
-                            limiter.refused(slot, retry_after(response.headers(), now));
+                            limiter.refused(permit, retry_after(response.headers(), now));
                         } else {
-                            limiter.accepted(slot);
+                            limiter.accepted(permit);
                         }
                     }
                     return Poll::Ready(Ok(response));

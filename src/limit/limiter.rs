@@ -60,16 +60,16 @@ struct Window {
 
 /// Names the pause after which a request was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot(u64);
+pub(super) struct Permit(u64);
 
-/// The right to send next. While it is there nobody else takes a slot.
-pub(super) struct Turn {
+/// The right to send next. While it is there nobody else takes a permit.
+pub(super) struct Queued {
     limiter: RateLimiter,
     _next: OwnedSemaphorePermit,
 }
 
-impl Turn {
-    /// Waits until a slot is free again.
+impl Queued {
+    /// Waits until a permit is free again.
     pub(super) async fn wait(self) -> Self {
         loop {
             let wait = self.limiter.window().wait(self.limiter.now(), &self.limiter.0);
@@ -81,15 +81,15 @@ impl Turn {
         }
     }
 
-    /// Takes the slot, now that the request is about to be sent: the time counts from here. `None`
+    /// Takes the permit, now that the request is about to be sent: the time counts from here. `None`
     /// if a pause has begun.
-    pub(super) fn take(&self) -> Option<Slot> {
+    pub(super) fn take(&self) -> Option<Permit> {
         self.limiter.take().ok()
     }
 }
 
 impl Window {
-    /// How long it takes until a slot may be free; `None` if one is.
+    /// How long it takes until a permit may be free; `None` if one is.
     fn wait(&self, now: u64, limits: &Shared) -> Option<Duration> {
         let mut free = self.paused_until;
         if self.sent.len() >= limits.requests {
@@ -123,19 +123,19 @@ impl RateLimiter {
         }))
     }
 
-    /// A slot at once, if there is one and nobody waits for one.
-    pub(super) fn try_acquire(&self) -> Option<Slot> {
+    /// A permit at once, if there is one and nobody waits for one.
+    pub(super) fn try_acquire(&self) -> Option<Permit> {
         let _next = self.0.next.try_acquire().ok()?;
         self.take().ok()
     }
 
-    /// Waits until this request is next and a slot is free. Dropped, it leaves the queue.
-    pub(super) async fn turn(self) -> Turn {
+    /// Waits until this request is next and a permit is free. Dropped, it leaves the queue.
+    pub(super) async fn queued(self) -> Queued {
         let next = Arc::clone(&self.0.next).acquire_owned().await.expect("never closed");
-        Turn { limiter: self, _next: next }.wait().await
+        Queued { limiter: self, _next: next }.wait().await
     }
 
-    fn take(&self) -> Result<Slot, Duration> {
+    fn take(&self) -> Result<Permit, Duration> {
         let now = self.now();
         let mut window = self.window();
         match window.wait(now, &self.0) {
@@ -145,18 +145,18 @@ impl RateLimiter {
                     window.sent.pop_front();
                 }
                 window.sent.push_back(now);
-                Ok(Slot(window.pauses))
+                Ok(Permit(window.pauses))
             }
         }
     }
 
-    /// The request of `slot` was answered 429.
-    pub(super) fn refused(&self, slot: Slot, retry_after: Option<Duration>) {
+    /// The request of `permit` was answered 429.
+    pub(super) fn refused(&self, permit: Permit, retry_after: Option<Duration>) {
         let now = self.now();
         let mut window = self.window();
         let pause = match retry_after {
             Some(wait) => wait,
-            None if slot.0 == window.pauses => {
+            None if permit.0 == window.pauses => {
                 let pause = window.next_pause;
                 window.next_pause = (pause * 2).min(LONGEST_PAUSE);
                 // Other processes of this user may have been refused at the same moment.
@@ -164,16 +164,16 @@ impl RateLimiter {
             }
             None => return,
         };
-        if slot.0 == window.pauses {
+        if permit.0 == window.pauses {
             window.pauses += 1;
         }
         window.paused_until = window.paused_until.max(now.saturating_add(millis(pause)));
     }
 
-    /// The request of `slot` was answered otherwise.
-    pub(super) fn accepted(&self, slot: Slot) {
+    /// The request of `permit` was answered otherwise.
+    pub(super) fn accepted(&self, permit: Permit) {
         let mut window = self.window();
-        if slot.0 == window.pauses {
+        if permit.0 == window.pauses {
             window.next_pause = FIRST_PAUSE;
         }
     }

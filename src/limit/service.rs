@@ -12,7 +12,7 @@ use super::limiter::RateLimiter;
 /// The service that [`RateLimitLayer`](super::RateLimitLayer) makes.
 ///
 /// It is ready when the inner service is. A request that has to wait releases that readiness first,
-/// and asks a clone of the inner service for it again when its turn has come.
+/// and asks a clone of the inner service for it again when its queued has come.
 #[derive(Clone, Debug)]
 pub struct RateLimit<S> {
     inner: S,
@@ -43,12 +43,12 @@ where
             return ResponseFuture::unlimited(self.inner.call(request));
         };
         match limiter.try_acquire() {
-            Some(slot) => ResponseFuture::sending(self.inner.call(request), limiter, slot),
+            Some(permit) => ResponseFuture::sending(self.inner.call(request), limiter, permit),
             None => {
                 let clone = self.inner.clone();
                 // The readied one is dropped here, and with it what it holds.
                 drop(mem::replace(&mut self.inner, clone.clone()));
-                ResponseFuture::waiting(clone, request, limiter)
+                ResponseFuture::for_permit(clone, request, limiter)
             }
         }
     }

@@ -150,13 +150,13 @@ async fn a_429_that_comes_while_others_wait_makes_them_wait_longer() {
     let api = Api::new();
     let limiter = RateLimiter::new(1, MINUTE);
     let service = limited(&api, &limiter);
-    let slot = limiter.try_acquire().unwrap();
+    let permit = limiter.try_acquire().unwrap();
     let waiting = tokio::spawn({
         let service = service.clone();
         async move { send(&service, 1).await }
     });
     tokio::time::sleep(Duration::from_secs(30)).await;
-    limiter.refused(slot, Some(Duration::from_secs(90)));
+    limiter.refused(permit, Some(Duration::from_secs(90)));
     waiting.await.unwrap();
     assert_eq!(api.seconds(), [120]);
 }
@@ -185,9 +185,9 @@ async fn pauses_without_retry_after_double_and_begin_anew_after_a_success() {
 async fn many_429s_of_one_moment_are_one_pause() {
     let api = Api::new();
     let limiter = RateLimiter::default();
-    let slots: Vec<_> = (0..50).map(|_| limiter.try_acquire().unwrap()).collect();
-    for slot in slots {
-        limiter.refused(slot, None);
+    let permits: Vec<_> = (0..50).map(|_| limiter.try_acquire().unwrap()).collect();
+    for permit in permits {
+        limiter.refused(permit, None);
     }
     send(&limited(&api, &limiter), 1).await;
     assert!((1000..=1250).contains(&api.arrivals()[0].0), "{:?}", api.arrivals());
@@ -233,7 +233,7 @@ async fn time_that_the_inner_service_takes_to_be_ready_is_not_counted_as_sent() 
     send(&service, 1).await;
     let waiting = tokio::spawn(async move { send(&service, 2).await });
     tokio::task::yield_now().await;
-    // Somebody else holds the inner service while the turn comes, at 60 s.
+    // Somebody else holds the inner service while the queued comes, at 60 s.
     let held = permits.acquire().await.unwrap();
     tokio::time::sleep(Duration::from_secs(100)).await;
     drop(held);

@@ -61,7 +61,7 @@ impl ErrorBody {
         self.fields.iter().any(|field| names.contains(&field.as_str()))
     }
 
-    /// The same without what could repeat one of `secrets`: a text that may do so is left out.
+    /// The same without what could show one of `secrets`: a text that may do so is left out.
     pub(super) fn without(self, secrets: &[&str]) -> Option<Self> {
         let clean =
             |text: Option<String>, limit| text.and_then(|text| clean(&text, limit, secrets));
@@ -89,7 +89,7 @@ impl fmt::Display for ErrorBody {
     }
 }
 
-/// The text, shortened, if it can't repeat a secret. A character that an escape begins with
+/// The text, shortened, if it can't show a secret. A character that an escape begins with
 /// (`%41`, `\u0041`, `&#65;`) could spell one, so such a text is left out as well.
 fn clean(text: &str, limit: usize, secrets: &[&str]) -> Option<String> {
     let is_plain = |char: char| char.is_alphanumeric() || " .,:;!?'()_-/".contains(char);
@@ -102,7 +102,7 @@ fn clean(text: &str, limit: usize, secrets: &[&str]) -> Option<String> {
     })
 }
 
-/// The source of an error, if neither it nor its own sources repeat a secret.
+/// The source of an error, if neither it nor its own sources show a secret.
 pub(super) fn silent(source: BoxError, secrets: &[&str]) -> Option<BoxError> {
     let mut link: Option<&(dyn StdError + 'static)> = Some(&*source);
     while let Some(current) = link {

@@ -31,7 +31,7 @@ impl<S: Clone> Shared<S> {
     }
 
     /// The same, shared with nobody.
-    pub(crate) fn copied(&self) -> Self {
+    pub(crate) fn private_copy(&self) -> Self {
         Shared {
             template: Mutex::new(self.fresh()),
             credentials: self.credentials.clone(),
@@ -47,7 +47,7 @@ impl<S> Shared<S> {
     }
 
     pub(super) fn learn_origins(&self, target: &Target<'_>) {
-        if self.must_learn_origins(target.brought()) {
+        if self.must_learn_origins(target.own_credentials()) {
             let _ = self.known_origins.set(target.credentials.settings().origins.clone());
         }
     }

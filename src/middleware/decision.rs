@@ -130,7 +130,7 @@ fn without_credentials<'a>(
 
 impl<'a> Target<'a> {
     /// The credentials, if the request brought them itself.
-    pub(crate) fn brought(&self) -> Option<&'a Credentials> {
+    pub(crate) fn own_credentials(&self) -> Option<&'a Credentials> {
         self.from_extensions.then_some(self.credentials)
     }
 }
@@ -220,13 +220,23 @@ pub(super) fn provider_id_of(value: &[u8]) -> Option<ProviderId> {
 
 fn mode_of(headers: &HeaderMap) -> Result<Option<RequestMode>, Error> {
     let mut values = headers.get_all(REQUEST_MODE).iter();
-    let mode = values.next().map(RequestMode::from_header).transpose()?;
+    let mode = values.next().map(read_mode).transpose()?;
     if values.next().is_some() {
         return Err(Error::invalid_request(
             "the request carries more than one TeamUp-Request-Mode header; leave one",
         ));
     }
     Ok(mode)
+}
+
+fn read_mode(value: &HeaderValue) -> Result<RequestMode, Error> {
+    let mode = value.to_str().ok().and_then(|text| text.parse().ok());
+    mode.ok_or_else(|| {
+        Error::invalid_request(
+            "the request carries a TeamUp-Request-Mode header that is neither `customer` nor \
+             `provider`; set one of the two, or leave the header out",
+        )
+    })
 }
 
 impl HeaderPlan {
@@ -242,6 +252,7 @@ impl HeaderPlan {
     }
 
     /// The provider id that the request names, whoever set it.
+    #[cfg(feature = "reqwest-middleware")]
     pub(crate) fn named_provider(self) -> Option<ProviderId> {
         self.named_provider
     }
@@ -276,6 +287,10 @@ pub(crate) struct AnsweredElsewhere;
 /// In the extensions of an answer: what the client knows of redirects on the way to it. Absent where
 /// the client follows none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(any(feature = "reqwest", test)),
+    expect(dead_code, reason = "reqwest alone records what it followed")
+)]
 pub(crate) enum Redirected {
     /// At least one was followed: the request itself was answered, so it was carried out.
     Followed,

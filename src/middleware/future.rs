@@ -89,7 +89,7 @@ where
         ResponseFuture { state: State::Sent { future, context: Some(context) } }
     }
 
-    pub(super) fn waiting(
+    pub(super) fn for_token(
         wait: TokenWait,
         request: Request<B>,
         pending: PendingRequest<S>,

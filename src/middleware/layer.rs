@@ -61,6 +61,14 @@ impl AuthLayer {
     }
 }
 
+impl Auth<()> {
+    /// The layer that makes this service, as tower-http's services have it: the same as
+    /// [`AuthLayer::new`].
+    pub fn layer(credentials: Credentials) -> AuthLayer {
+        AuthLayer::new(credentials)
+    }
+}
+
 impl<S: Clone> Layer<S> for AuthLayer {
     type Service = Auth<S>;
 

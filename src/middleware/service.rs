@@ -14,7 +14,6 @@ use super::decision::{
     Decision, Overrides, RequestView, Target, append_headers, classify, extension, names_host,
 };
 use super::future::ResponseFuture;
-use super::layer::AuthLayer;
 use super::local_snapshot::SnapshotSource;
 use super::response_body::ResponseBody;
 use super::token_choice;
@@ -26,7 +25,7 @@ use crate::refresh::is_refresh_request;
 
 /// Adds a token to every request that goes to the API, and retries it once on 401.
 ///
-/// Made by [`Auth::new`], or by an [`AuthLayer`]. The [crate's documentation](crate) tells how a
+/// Made by [`Auth::new`], or by an [`AuthLayer`](crate::AuthLayer). The [crate's documentation](crate) tells how a
 /// request is handled.
 ///
 /// ```
@@ -106,14 +105,6 @@ impl<S: Clone> Auth<S> {
     /// Releases whatever capacity `poll_ready` has reserved in the inner service.
     fn release_ready(&mut self) {
         self.inner = self.shared.fresh();
-    }
-}
-
-impl Auth<()> {
-    /// The layer that makes this service, as tower-http's services have it: the same as
-    /// [`AuthLayer::new`].
-    pub fn layer(credentials: Credentials) -> AuthLayer {
-        AuthLayer::new(credentials)
     }
 }
 
@@ -235,7 +226,7 @@ impl<S: Clone> Auth<S> {
     /// Makes the private copies of what each request would otherwise share with other clones.
     #[cold]
     fn promote(&mut self) {
-        self.shared = Arc::new(self.shared.copied());
+        self.shared = Arc::new(self.shared.private_copy());
         self.snapshots.promote(self.shared.credentials.as_ref());
     }
 
@@ -279,7 +270,7 @@ impl<S: Clone> Auth<S> {
                     generation,
                 };
                 self.release_ready();
-                ResponseFuture::waiting(wait, request, pending)
+                ResponseFuture::for_token(wait, request, pending)
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::error::BoxError;
+use crate::error::boxed::BoxError;
 use crate::token::RefreshToken;
 
 /// What a failed refresh request means for the refresh token that it carried.

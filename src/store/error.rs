@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use crate::error::BoxError;
+use crate::error::boxed::BoxError;
 
 /// Why a [`TokenStore`](super::TokenStore) could not do what it was asked.
 ///

@@ -53,7 +53,7 @@ impl StoredRecord {
             if error.is_data() {
                 return damaged("the stored record is not a JSON object");
             }
-            // The parser's own message could repeat a piece of the text; its position can't.
+            // The parser's own message could show a piece of the text; its position can't.
             damaged(format_args!(
                 "the stored record is not JSON (line {}, column {})",
                 error.line(),

@@ -20,7 +20,7 @@ use super::families::Minting;
 use super::faults::{Fault, Replacement};
 use super::format::Format;
 use super::hold::Place;
-use super::login::{authorize, password, token, two_factor};
+use super::login::{authorize, password, token, verification};
 use super::open_entry::{InWork, OpenEntry, PendingAnswer};
 use super::receive::receive;
 use super::route::Route;
@@ -255,9 +255,9 @@ async fn unauthenticated(arrived: &Arrived, minting: Minting, body: &Received) -
         Route::Authorize => authorize::authorize(shared, head, body),
         Route::OAuthToken => token::exchange_code(shared, head, body),
         Route::PasswordLogin => password::log_in_by_password(shared, head, body).await,
-        Route::TwoFactorRequirements => two_factor::requirements(shared, head),
-        Route::StartVerification => two_factor::start_verification(shared, head, body).await,
-        Route::Verify => two_factor::verify(shared, head, body).await,
+        Route::TwoFactorRequirements => verification::requirements(shared, head),
+        Route::StartVerification => verification::start_verification(shared, head, body).await,
+        Route::Verify => verification::verify(shared, head, body).await,
         Route::Application => routes::application::application(shared, head),
         _ => routes::not_found(),
     }

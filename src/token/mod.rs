@@ -21,7 +21,9 @@ mod secret;
 mod set;
 
 pub use clock::Clock;
-pub(crate) use clock::{Deadline, Moment};
+#[cfg(feature = "reqwest-middleware")]
+pub(crate) use clock::Deadline;
+pub(crate) use clock::Moment;
 pub use secret::{AccessToken, RefreshToken};
 pub(crate) use set::IssuedToken;
 pub use set::TokenSet;

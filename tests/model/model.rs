@@ -174,7 +174,7 @@ pub(crate) enum End {
     Ours(Error),
 }
 
-/// The longest that a call may take: an early wait that is in vain, a wait for each of its sends, and
+/// The longest that a call may take: an early wait that is without effect, a wait for each of its sends, and
 /// two answers.
 const LONGEST_CALL: i64 =
     (EARLY_WAIT.as_secs() + 2 * WAIT.as_secs() + 2 * SLOWEST_ANSWER) as i64 * MILLIS;

@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_buffer_is_reused_unless_the_pool_is_full() {
-        fn waiting() -> usize {
+        fn pooled_buffers() -> usize {
             let first = POOL.take();
             let count = first.as_ref().map_or(0, |buffer| buffer.depth + 1);
             POOL.set(first);
@@ -301,13 +301,13 @@ mod tests {
                 let origins = Origins::of(&["https://goteamup.com"]);
                 let again = head_of(&large).rebuild((), &origins).unwrap();
                 assert_eq!((again.uri(), again.headers()), (large.uri(), large.headers()));
-                assert_eq!(waiting(), 1, "after a header of {bytes} bytes");
+                assert_eq!(pooled_buffers(), 1, "after a header of {bytes} bytes");
             }
 
             drop((0..2 * POOLED).map(|_| head_of(&request())).collect::<Vec<_>>());
-            assert_eq!(waiting(), POOLED);
+            assert_eq!(pooled_buffers(), POOLED);
             drop([head_of(&request()), head_of(&request())]);
-            assert_eq!(waiting(), POOLED);
+            assert_eq!(pooled_buffers(), POOLED);
         };
         std::thread::spawn(on_a_thread_of_its_own).join().unwrap();
     }

@@ -161,7 +161,7 @@ pub(super) fn remove(writing: &Writing<'_>) -> Result<(), StoreError> {
             _ => {}
         }
     }
-    remove_leftover(location, writing.sidecar());
+    let _ = fs::remove_file(location.temporary(writing.sidecar()));
     writing.set_deleted(true);
     sync_folder(location)
 }
@@ -178,12 +178,6 @@ pub(super) fn probe(location: &Location) -> Result<(), StoreError> {
     }
     drop(Temporary::create(location, location.probe())?);
     sync_folder(location)
-}
-
-/// Removes what a crashed holder of this sidecar's lock left behind. Only the holder may.
-pub(super) fn remove_leftover(location: &Location, sidecar: u64) {
-    // One that stays is private and in nobody's way; the next write removes it.
-    let _ = fs::remove_file(location.temporary(sidecar));
 }
 
 /// A file that is mounted by itself can't be replaced, and its lock is another one in every

@@ -241,7 +241,7 @@ pub(super) fn check_prefix(prefix: &str) -> Result<(), Error> {
     }
 }
 
-/// Reads the URL, and says what is wrong with it without repeating a piece of it: what was meant as
+/// Reads the URL, and says what is wrong with it without showing a piece of it: what was meant as
 /// a host may turn out to be the end of a password.
 fn parse(url: &str) -> Result<ConnectionInfo, Error> {
     let url = url::Url::parse(url).map_err(|error| refused_url(&error))?;
@@ -263,7 +263,7 @@ fn refused_url(why: &dyn fmt::Display) -> Error {
     ))
 }
 
-/// The driver's words are constant, up to a dash; what follows may repeat a piece of the URL.
+/// The driver's words are constant, up to a dash; what follows may show a piece of the URL.
 fn constant_part(error: &redis::RedisError) -> String {
     error.to_string().split(" - ").next().unwrap_or_default().to_lowercase()
 }

@@ -9,7 +9,7 @@ use ::redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 /// Why a call to Redis failed.
 ///
 /// The driver's own error does not leave this file: a server may echo the arguments of a command
-/// that it does not know, a password or a token among them, and the driver repeats an answer that
+/// that it does not know, a password or a token among them, and the driver shows an answer that
 /// it can't decode.
 pub(super) struct Failure {
     /// The key holds a value of another type than the one this crate writes.

@@ -62,7 +62,7 @@ use crate::error::Error;
 ///
 /// - Commands: `EVAL`, `GET`, `SET`, `DEL`, `PTTL`, `PEXPIRE`, `EXISTS`, `HGET`, `HSET`, `HGETALL`
 ///   and `HDEL` on `tower-teamup-auth:*`, or the [prefix](RedisStoreBuilder::key_prefix);
-///   [`check`](TokenStore::check) runs each. [`RedisFamily::list`] needs `SCAN` and `INFO`.
+///   [`check`](TokenStore::check) runs each. [Listing keys](crate::store::ListKeys::list) needs `SCAN` and `INFO`.
 /// - `maxmemory-policy noeviction`: Redis must not throw records away.
 /// - The record survives what Redis itself survives. An append-only file with
 ///   `appendfsync always` is as safe as a file. The default may lose the last second, and a

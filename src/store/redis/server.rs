@@ -18,7 +18,7 @@ pub(super) struct Server {
     connect: Box<Connect>,
     /// For messages; holds no secret.
     address: String,
-    /// What no message may repeat.
+    /// What no message may show.
     secrets: Vec<String>,
     /// How long one call may take, connecting included.
     limit: Duration,

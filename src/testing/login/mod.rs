@@ -51,6 +51,7 @@ mod page;
 pub(super) mod password;
 pub(super) mod token;
 pub(super) mod two_factor;
+pub(super) mod verification;
 
 use http::header::{CACHE_CONTROL, HeaderValue};
 use serde_json::{Value, json};

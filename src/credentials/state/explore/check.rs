@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::steps::Step;
-use super::world::{Asked, World, parse};
+use super::world::{Expectation, World, parse};
 
 /// A guarantee that a step broke.
 pub(super) type Broken = String;
@@ -24,7 +24,7 @@ pub(super) fn checked_step(world: &mut World, step: Step) -> Result<Vec<Told>, B
 }
 
 /// Somebody was told how an operation ended.
-pub(super) type Told = (Asked, Result<(), Failure<u8>>);
+pub(super) type Told = (Expectation, Result<(), Failure<u8>>);
 
 pub(super) fn check_tickets(world: &mut World, effects: Effects<u8>) -> Result<Vec<Told>, Broken> {
     let mut told = Vec::new();
@@ -41,20 +41,20 @@ pub(super) fn check_tickets(world: &mut World, effects: Effects<u8>) -> Result<V
 }
 
 /// P11 and P12: what `Ok` promises.
-fn check_success(world: &World, asked: Asked) -> Result<(), Broken> {
+fn check_success(world: &World, asked: Expectation) -> Result<(), Broken> {
     match asked {
-        Asked::Refresh { login_epoch } if login_epoch != world.state.login_epoch => {
+        Expectation::Refresh { login_epoch } if login_epoch != world.state.login_epoch => {
             Err("P11: a waiter of one login was told of another's token".into())
         }
-        Asked::Refresh { .. } if holds_without_need(world) => {
+        Expectation::Refresh { .. } if holds_without_need(world) => {
             Err("P12: a refresh is reported before its lease is given back".into())
         }
-        Asked::Refresh { .. } => Ok(()),
-        Asked::Change | Asked::Settle if world.state.dirty.is_some() => {
+        Expectation::Refresh { .. } => Ok(()),
+        Expectation::Change | Expectation::Settle if world.state.dirty.is_some() => {
             Err("P12: success while the newest record is in memory alone".into())
         }
-        Asked::Change => Ok(()),
-        Asked::Settle => {
+        Expectation::Change => Ok(()),
+        Expectation::Settle => {
             let held = world.holder.and_then(|holder| holder.lease);
             if world.state.lease.is_some() || held.is_some_and(|l| !world.leaked.contains(&l)) {
                 return Err("P12: success while the lease is held".into());

@@ -31,7 +31,7 @@ pub(super) struct World {
     next_lease: u32,
     pub(super) grants: Vec<Grant>,
     /// Who waits, for what, since which login.
-    pub(super) tickets: BTreeMap<Ticket, Asked>,
+    pub(super) tickets: BTreeMap<Ticket, Expectation>,
     /// Generations whose refresh has completed.
     pub(super) completed: BTreeSet<(u32, RequestMode, u32)>,
     /// Refresh tokens of which this process was told that they are spent or refused.
@@ -59,7 +59,7 @@ pub(super) struct Grant {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Asked {
+pub(super) enum Expectation {
     Refresh { login_epoch: u32 },
     Change,
     Settle,
@@ -158,20 +158,20 @@ impl World {
         match step {
             Step::Ask(mode, reason) => {
                 let generation = self.state.generation(mode);
-                let asked = Asked::Refresh { login_epoch: self.state.login_epoch };
+                let asked = Expectation::Refresh { login_epoch: self.state.login_epoch };
                 return self.enqueue(Operation::Refresh { generation, reason }, asked);
             }
             Step::LogIn => {
                 let (login, tokens) = self.new_login();
                 let operation = Operation::LogIn { login, tokens, overwrite: false };
-                return self.enqueue(operation, Asked::Change);
+                return self.enqueue(operation, Expectation::Change);
             }
             Step::SignOut => {
                 let operation = Operation::SignOut { login: login_id(99), overwrite: false };
-                return self.enqueue(operation, Asked::Change);
+                return self.enqueue(operation, Expectation::Change);
             }
-            Step::Flush => return self.enqueue(Operation::Flush, Asked::Settle),
-            Step::Close => return self.enqueue(Operation::Close, Asked::Settle),
+            Step::Flush => return self.enqueue(Operation::Flush, Expectation::Settle),
+            Step::Close => return self.enqueue(Operation::Close, Expectation::Settle),
             Step::Next => return vec![self.next()],
             Step::End(ending) => return vec![self.end(ending)],
             Step::Die { done } => return vec![self.die(done)],
@@ -223,7 +223,7 @@ impl World {
         (login_id(login), TokenSet::new(refresh_token(login, 1)))
     }
 
-    fn enqueue(&mut self, operation: Operation, asked: Asked) -> Vec<Effects<u8>> {
+    fn enqueue(&mut self, operation: Operation, asked: Expectation) -> Vec<Effects<u8>> {
         let (enqueued, effects) = self.state.enqueue(operation, self.tick());
         match enqueued {
             Enqueued::Waits { ticket, .. } => {
@@ -489,7 +489,7 @@ impl World {
     /// Somebody asks for a refresh.
     pub(super) fn ask_again(&mut self) -> Vec<Effects<u8>> {
         let generation = self.state.generation(RequestMode::Provider);
-        let asked = Asked::Refresh { login_epoch: self.state.login_epoch };
+        let asked = Expectation::Refresh { login_epoch: self.state.login_epoch };
         self.enqueue(Operation::Refresh { generation, reason: Reason::Requested }, asked)
     }
 }

@@ -1,4 +1,4 @@
-//! The rules of the state machine, walked by hand: each test is the worker, the store, the endpoint
+//! The rules of the state machine, walked step by step: each test is the worker, the store, the endpoint
 //! and the clock.
 
 mod adoption;
