@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_teamup_auth::body::{RepeatableBody, ReplayBody, ReplayBodyLayer};
 
-use crate::script::{RefreshStep, Says, Script, data, trailers};
+use crate::script::{Step, Says, Script, data, trailers};
 
 /// After which a test fails instead of hanging. None comes near it.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -151,9 +151,9 @@ async fn arrives_twice(
     journal[0].clone()
 }
 
-fn rows() -> Vec<RefreshStep> {
+fn rows() -> Vec<Step> {
     let rows = (0..40).map(|row| data(format!("row {row}\n").repeat(20)));
-    rows.flat_map(|row| [row, RefreshStep::Wait]).collect()
+    rows.flat_map(|row| [row, Step::Wait]).collect()
 }
 
 fn all_rows() -> Bytes {
@@ -204,7 +204,7 @@ async fn a_stream_whose_request_tells_its_length_arrives_twice_with_it() {
 async fn trailers_arrive_twice() {
     for version in VERSIONS {
         let mut steps = rows();
-        steps.push(RefreshStep::Trailers(trailers("\"sum\"")));
+        steps.push(Step::Trailers(trailers("\"sum\"")));
         let arrived = arrives_twice(version, &[(TRAILER, "etag")], Script::new(steps)).await;
         assert_eq!(arrived.data, all_rows());
         assert_eq!(arrived.trailers, Some(trailers("\"sum\"")));
@@ -216,7 +216,7 @@ async fn an_empty_stream_arrives_twice_alike() {
     for version in VERSIONS {
         for body in [
             Script::new([]),
-            Script::new([data(""), RefreshStep::Wait]),
+            Script::new([data(""), Step::Wait]),
             Script::new([]).knows_its_end(true),
             Script::new([]).knows_its_end(true).says(Says::Exactly),
         ] {
@@ -264,7 +264,7 @@ async fn p9_a_stream_still_being_sent_when_the_401_comes_arrives_once() {
 async fn p9_a_stream_that_fails_never_arrives() {
     for version in VERSIONS {
         let (address, journal) = server(Reads::All).await;
-        let mut body = ReplayBody::new(Script::new([data("one"), RefreshStep::Fail]));
+        let mut body = ReplayBody::new(Script::new([data("one"), Step::Fail]));
         let copy = body.try_clone().expect("a copy");
         assert!(client(version).request(upload(address, body)).await.is_err());
         assert!(!copy.is_complete());

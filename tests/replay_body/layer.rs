@@ -10,7 +10,7 @@ use tokio_test::{assert_pending, assert_ready_ok};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_teamup_auth::body::{RepeatableBody, ReplayBody, ReplayBodyLayer};
 
-use crate::script::{Failed, RefreshStep, Says, Script, at_end, bounds, copy_of, data, next_data};
+use crate::script::{Failed, Step, Says, Script, at_end, bounds, copy_of, data, next_data};
 
 /// What a layer with a cap of eight bytes makes of a body.
 fn through_layer(content_length: Option<&str>, script: Script) -> ReplayBody<Script> {
@@ -37,7 +37,7 @@ fn the_layer_sets_the_cap() {
 
 #[test]
 fn the_layer_tells_a_stream_its_content_length() {
-    let script = Script::new([data("al"), data("l"), RefreshStep::Wait]);
+    let script = Script::new([data("al"), data("l"), Step::Wait]);
     for (length, complete) in [
         (Some("3"), true),
         // The end is not where the request says, or the request doesn't say.

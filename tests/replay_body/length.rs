@@ -7,7 +7,7 @@ use http_body::Body;
 use tower_teamup_auth::body::{RepeatableBody, ReplayBody};
 
 use crate::script::{
-    Failed, RefreshStep, Says, Script, at_end, copy_of, data, next_data, poll, text, trailers,
+    Failed, Step, Says, Script, at_end, copy_of, data, next_data, poll, text, trailers,
 };
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn a_body_of_known_length_is_complete_when_the_length_has_gone() {
 
 #[test]
 fn a_body_of_known_length_may_be_dropped_there() {
-    let script = Script::new([data("al"), data("l"), RefreshStep::Wait]).says(Says::Exactly);
+    let script = Script::new([data("al"), data("l"), Step::Wait]).says(Says::Exactly);
     let mut body = ReplayBody::new(script);
     let copy = copy_of(&mut body);
     next_data(&mut body);
@@ -37,7 +37,7 @@ fn a_body_of_known_length_may_be_dropped_there() {
 
 #[test]
 fn p9_a_body_of_known_length_that_was_asked_for_more_is_not_complete() {
-    let steps = [data("all"), RefreshStep::Wait, RefreshStep::Wait];
+    let steps = [data("all"), Step::Wait, Step::Wait];
     let mut body = ReplayBody::new(Script::new(steps).says(Says::Exactly));
     let copy = copy_of(&mut body);
     next_data(&mut body);
@@ -48,7 +48,7 @@ fn p9_a_body_of_known_length_that_was_asked_for_more_is_not_complete() {
 
 #[test]
 fn p9_a_body_of_known_length_dropped_before_its_trailers_is_not_complete() {
-    let steps = [data("all"), RefreshStep::Trailers(trailers("a"))];
+    let steps = [data("all"), Step::Trailers(trailers("a"))];
     let mut body = ReplayBody::new(Script::new(steps.clone()).says(Says::Exactly));
     let copy = copy_of(&mut body);
     next_data(&mut body);
@@ -66,7 +66,7 @@ fn p9_a_body_of_known_length_dropped_before_its_trailers_is_not_complete() {
 #[test]
 fn an_error_found_ahead_is_handed_on() {
     let mut body =
-        ReplayBody::new(Script::new([data("all"), RefreshStep::Fail]).says(Says::Exactly));
+        ReplayBody::new(Script::new([data("all"), Step::Fail]).says(Says::Exactly));
     let copy = copy_of(&mut body);
     next_data(&mut body);
     assert!(!body.is_end_stream());

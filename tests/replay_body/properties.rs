@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use tower_teamup_auth::body::{RepeatableBody, ReplayBody};
 
-use crate::script::{Failed, RefreshStep, Says, Script, poll, trailers};
+use crate::script::{Failed, Step, Says, Script, poll, trailers};
 
 /// What may happen while a request is under way.
 #[derive(Debug, Clone, Copy)]
@@ -43,12 +43,12 @@ fn chunk() -> impl Strategy<Value = Bytes> {
 }
 
 /// Any chunks and waits, and perhaps trailers or an error.
-fn steps() -> impl Strategy<Value = Vec<RefreshStep>> {
-    let step = prop_oneof![3 => chunk().prop_map(RefreshStep::Data), 1 => Just(RefreshStep::Wait)];
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![3 => chunk().prop_map(Step::Data), 1 => Just(Step::Wait)];
     let last = prop_oneof![
         3 => Just(None),
-        2 => Just(Some(RefreshStep::Trailers(trailers("\"sum\"")))),
-        1 => Just(Some(RefreshStep::Fail)),
+        2 => Just(Some(Step::Trailers(trailers("\"sum\"")))),
+        1 => Just(Some(Step::Fail)),
     ];
     (vec(step, 0..8), last).prop_map(|(mut steps, last)| {
         steps.extend(last);
@@ -70,7 +70,7 @@ fn max_bytes() -> impl Strategy<Value = usize> {
 
 /// All that a body has to yield, and how much of it the client has seen.
 struct Sent {
-    steps: Vec<RefreshStep>,
+    steps: Vec<Step>,
     gone: usize,
     data: Vec<u8>,
     trailers: Option<HeaderMap>,
@@ -80,19 +80,19 @@ struct Sent {
 }
 
 impl Sent {
-    fn new(steps: Vec<RefreshStep>) -> Self {
+    fn new(steps: Vec<Step>) -> Self {
         let (data, trailers) = (Vec::new(), None);
         Sent { steps, gone: 0, data, trailers, ended: false, last_was_data: false }
     }
 
     /// The frames that are left, an error among them.
-    fn left(&self) -> impl Iterator<Item = &RefreshStep> {
-        self.steps[self.gone..].iter().filter(|step| !matches!(step, RefreshStep::Wait))
+    fn left(&self) -> impl Iterator<Item = &Step> {
+        self.steps[self.gone..].iter().filter(|step| !matches!(step, Step::Wait))
     }
 
     /// Everything has gone, and it was no error.
     fn all(&self) -> bool {
-        self.left().next().is_none() && !matches!(self.steps.last(), Some(RefreshStep::Fail))
+        self.left().next().is_none() && !matches!(self.steps.last(), Some(Step::Fail))
     }
 
     fn bytes(&self) -> usize {
@@ -104,7 +104,7 @@ impl Sent {
     /// What the body says of what is left is true.
     fn check(&self, body: &ReplayBody<Script>) -> Result<(), TestCaseError> {
         let left =
-            self.left().map(|step| if let RefreshStep::Data(data) = step { data.len() } else { 0 });
+            self.left().map(|step| if let Step::Data(data) = step { data.len() } else { 0 });
         check_hint(body.size_hint(), left.sum())?;
         prop_assert!(!body.is_end_stream() || self.left().next().is_none());
         Ok(())
@@ -115,14 +115,14 @@ impl Sent {
         self.last_was_data = false;
         let item = match poll(body) {
             Poll::Pending => {
-                prop_assert!(matches!(self.steps.get(self.gone), Some(RefreshStep::Wait)));
+                prop_assert!(matches!(self.steps.get(self.gone), Some(Step::Wait)));
                 self.gone += 1;
                 return Ok(());
             }
             Poll::Ready(item) => item,
         };
         // A body of known length is asked ahead, and may have waited then.
-        while let Some(RefreshStep::Wait) = self.steps.get(self.gone) {
+        while let Some(Step::Wait) = self.steps.get(self.gone) {
             self.gone += 1;
         }
         match (item, self.steps.get(self.gone)) {
@@ -130,17 +130,17 @@ impl Sent {
                 self.ended = self.all();
                 return Ok(());
             }
-            (Some(Ok(frame)), Some(RefreshStep::Data(data))) => {
+            (Some(Ok(frame)), Some(Step::Data(data))) => {
                 prop_assert_eq!(frame.data_ref(), Some(data));
                 self.data.extend_from_slice(data);
                 self.last_was_data = true;
             }
-            (Some(Ok(frame)), Some(RefreshStep::Trailers(trailers))) => {
+            (Some(Ok(frame)), Some(Step::Trailers(trailers))) => {
                 prop_assert_eq!(frame.trailers_ref(), Some(trailers));
                 self.trailers = Some(trailers.clone());
                 self.ended = true;
             }
-            (Some(Err(Failed)), Some(RefreshStep::Fail)) => {}
+            (Some(Err(Failed)), Some(Step::Fail)) => {}
             (item, step) => prop_assert!(false, "{item:?} instead of {step:?}"),
         }
         self.gone += 1;
@@ -230,7 +230,7 @@ proptest! {
                 (Event::DropBody, Some(_)) => {
                     dropped_at_length = sent.last_was_data
                         && first_hint.exact() == Some(sent.data.len() as u64)
-                        && matches!(sent.steps.get(sent.gone), Some(RefreshStep::Wait));
+                        && matches!(sent.steps.get(sent.gone), Some(Step::Wait));
                     body = None;
                 }
                 (Event::CopyCopy(which), _) if !copies.is_empty() => {

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Empty, StreamBody};
 use tower_teamup_auth::body::{RepeatableBody, ReplayBody};
 
 use crate::script::{
-    Failed, RefreshStep, Says, Script, at_end, bounds, copy_of, data, next_data, poll, text,
+    Failed, Step, Says, Script, at_end, bounds, copy_of, data, next_data, poll, text,
     trailers,
 };
 
@@ -30,7 +30,7 @@ fn hint(lower: u64, upper: Option<u64>) -> SizeHint {
 #[tokio::test]
 async fn a_stream_is_sent_again_as_it_was_sent() {
     let mut body =
-        ReplayBody::new(Script::new([data("one "), RefreshStep::Wait, data(""), data("two")]));
+        ReplayBody::new(Script::new([data("one "), Step::Wait, data(""), data("two")]));
     let copy = copy_of(&mut body);
     assert_eq!(text(body).await, "one two");
     assert!(copy.is_complete());
@@ -39,7 +39,7 @@ async fn a_stream_is_sent_again_as_it_was_sent() {
 
 #[test]
 fn frames_pass_through_as_they_come() {
-    let mut body = ReplayBody::new(Script::new([data("one"), RefreshStep::Wait, data("two")]));
+    let mut body = ReplayBody::new(Script::new([data("one"), Step::Wait, data("two")]));
     let _copy = copy_of(&mut body);
     assert_eq!(next_data(&mut body), "one");
     assert!(poll(&mut body).is_pending());
@@ -67,7 +67,7 @@ async fn any_buffer_will_do() {
 
 #[tokio::test]
 async fn trailers_are_sent_again() {
-    let steps = [data("rows"), RefreshStep::Trailers(trailers("\"sum\""))];
+    let steps = [data("rows"), Step::Trailers(trailers("\"sum\""))];
     let mut body = ReplayBody::new(Script::new(steps));
     let copy = copy_of(&mut body);
     next_data(&mut body);
@@ -83,7 +83,7 @@ async fn trailers_are_sent_again() {
 
 #[test]
 fn a_stream_of_trailers_alone_is_sent_again() {
-    let mut body = ReplayBody::new(Script::new([RefreshStep::Trailers(trailers("a"))]));
+    let mut body = ReplayBody::new(Script::new([Step::Trailers(trailers("a"))]));
     let mut copy = copy_of(&mut body);
     assert!(matches!(poll(&mut body), Poll::Ready(Some(Ok(_)))));
     let Poll::Ready(Some(Ok(frame))) = poll(&mut copy) else { panic!("no trailers") };
@@ -179,7 +179,7 @@ async fn the_cap_is_64_kib_unless_told() {
 async fn p9_trailers_count_against_the_cap() {
     let etag = trailers("12345");
     for (max_bytes, complete) in [("data".len() + "etag12345".len(), true), (12, false)] {
-        let steps = [data("data"), RefreshStep::Trailers(etag.clone())];
+        let steps = [data("data"), Step::Trailers(etag.clone())];
         let mut body = ReplayBody::with_max_bytes(Script::new(steps), max_bytes);
         let copy = copy_of(&mut body);
         let sent = body.collect().await.expect("sent");
@@ -201,7 +201,7 @@ fn a_stream_that_says_it_is_too_long_has_no_copy() {
 
 #[test]
 fn p9_a_body_still_being_sent_is_not_complete() {
-    let mut body = ReplayBody::new(Script::new([data("one"), RefreshStep::Wait, data("two")]));
+    let mut body = ReplayBody::new(Script::new([data("one"), Step::Wait, data("two")]));
     let copy = copy_of(&mut body);
     assert!(!copy.is_complete());
     next_data(&mut body);
@@ -230,7 +230,7 @@ fn p9_a_body_dropped_before_its_end_is_never_complete() {
 #[test]
 fn p9_a_body_that_failed_is_never_complete() {
     for knows_its_end in [false, true] {
-        let script = Script::new([data("one"), RefreshStep::Fail]).knows_its_end(knows_its_end);
+        let script = Script::new([data("one"), Step::Fail]).knows_its_end(knows_its_end);
         let mut body = ReplayBody::new(script);
         let copy = copy_of(&mut body);
         next_data(&mut body);
@@ -279,7 +279,7 @@ async fn a_dropped_copy_can_be_taken_anew_before_the_body_is_sent() {
 #[tokio::test]
 async fn layers_above_each_other_each_have_their_copy() {
     let mut body =
-        ReplayBody::new(Script::new([data("one"), RefreshStep::Trailers(trailers("a"))]));
+        ReplayBody::new(Script::new([data("one"), Step::Trailers(trailers("a"))]));
     let mut outer = copy_of(&mut body);
     let inner = copy_of(&mut body);
     text(body).await;

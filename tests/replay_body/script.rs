@@ -13,7 +13,7 @@ use tower_teamup_auth::body::{RepeatableBody, ReplayBody};
 
 /// What the body does when it is polled.
 #[derive(Debug, Clone)]
-pub(crate) enum RefreshStep {
+pub(crate) enum Step {
     Data(Bytes),
     Trailers(HeaderMap),
     /// Not ready yet; is woken at once.
@@ -34,7 +34,7 @@ pub(crate) enum Says {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
-    steps: VecDeque<RefreshStep>,
+    steps: VecDeque<Step>,
     says: Says,
     knows_its_end: bool,
 }
@@ -52,7 +52,7 @@ impl std::error::Error for Failed {}
 
 impl Script {
     /// A body that says nothing of its size, and notices its end only when it is asked.
-    pub(crate) fn new(steps: impl IntoIterator<Item = RefreshStep>) -> Self {
+    pub(crate) fn new(steps: impl IntoIterator<Item = Step>) -> Self {
         Script { steps: steps.into_iter().collect(), says: Says::Nothing, knows_its_end: false }
     }
 
@@ -69,7 +69,7 @@ impl Script {
     pub(crate) fn remaining(&self) -> u64 {
         self.steps
             .iter()
-            .map(|step| if let RefreshStep::Data(data) = step { data.len() as u64 } else { 0 })
+            .map(|step| if let Step::Data(data) = step { data.len() as u64 } else { 0 })
             .sum()
     }
 }
@@ -84,13 +84,13 @@ impl Body for Script {
     ) -> Poll<Option<Result<Frame<Bytes>, Failed>>> {
         Poll::Ready(match self.steps.pop_front() {
             None => None,
-            Some(RefreshStep::Data(data)) => Some(Ok(Frame::data(data))),
-            Some(RefreshStep::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
-            Some(RefreshStep::Wait) => {
+            Some(Step::Data(data)) => Some(Ok(Frame::data(data))),
+            Some(Step::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
+            Some(Step::Wait) => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Some(RefreshStep::Fail) => {
+            Some(Step::Fail) => {
                 self.steps.clear();
                 Some(Err(Failed))
             }
@@ -117,8 +117,8 @@ impl Body for Script {
     }
 }
 
-pub(crate) fn data(data: impl Into<Bytes>) -> RefreshStep {
-    RefreshStep::Data(data.into())
+pub(crate) fn data(data: impl Into<Bytes>) -> Step {
+    Step::Data(data.into())
 }
 
 pub(crate) fn trailers(value: &'static str) -> HeaderMap {
