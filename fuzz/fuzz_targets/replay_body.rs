@@ -150,9 +150,7 @@ fuzz_target!(|history: History| {
             continue;
         }
         // The whole of it was sent, or as much as it had declared.
-        assert!(
-            seen.ended || history.knows_its_end || declared == Some(seen.data.len() as u64)
-        );
+        assert!(seen.ended || history.knows_its_end || declared == Some(seen.data.len() as u64));
         let mut again = Seen::default();
         while again.poll(&mut copy) {}
         assert!(again.ended);

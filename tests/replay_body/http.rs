@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_teamup_auth::body::{RepeatableBody, ReplayBody, ReplayBodyLayer};
 
-use crate::script::{Step, Says, Script, data, trailers};
+use crate::script::{Says, Script, Step, data, trailers};
 
 /// After which a test fails instead of hanging. None comes near it.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use tokio_test::{assert_pending, assert_ready_ok};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_teamup_auth::body::{RepeatableBody, ReplayBody, ReplayBodyLayer};
 
-use crate::script::{Failed, Step, Says, Script, at_end, bounds, copy_of, data, next_data};
+use crate::script::{Failed, Says, Script, Step, at_end, bounds, copy_of, data, next_data};
 
 /// What a layer with a cap of eight bytes makes of a body.
 fn through_layer(content_length: Option<&str>, script: Script) -> ReplayBody<Script> {

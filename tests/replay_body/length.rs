@@ -7,7 +7,7 @@ use http_body::Body;
 use tower_teamup_auth::body::{RepeatableBody, ReplayBody};
 
 use crate::script::{
-    Failed, Step, Says, Script, at_end, copy_of, data, next_data, poll, text, trailers,
+    Failed, Says, Script, Step, at_end, copy_of, data, next_data, poll, text, trailers,
 };
 
 #[tokio::test]
@@ -65,8 +65,7 @@ fn p9_a_body_of_known_length_dropped_before_its_trailers_is_not_complete() {
 
 #[test]
 fn an_error_found_ahead_is_handed_on() {
-    let mut body =
-        ReplayBody::new(Script::new([data("all"), Step::Fail]).says(Says::Exactly));
+    let mut body = ReplayBody::new(Script::new([data("all"), Step::Fail]).says(Says::Exactly));
     let copy = copy_of(&mut body);
     next_data(&mut body);
     assert!(!body.is_end_stream());

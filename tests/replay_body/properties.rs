@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use tower_teamup_auth::body::{RepeatableBody, ReplayBody};
 
-use crate::script::{Failed, Step, Says, Script, poll, trailers};
+use crate::script::{Failed, Says, Script, Step, poll, trailers};
 
 /// What may happen while a request is under way.
 #[derive(Debug, Clone, Copy)]
@@ -103,8 +103,7 @@ impl Sent {
 
     /// What the body says of what is left is true.
     fn check(&self, body: &ReplayBody<Script>) -> Result<(), TestCaseError> {
-        let left =
-            self.left().map(|step| if let Step::Data(data) = step { data.len() } else { 0 });
+        let left = self.left().map(|step| if let Step::Data(data) = step { data.len() } else { 0 });
         check_hint(body.size_hint(), left.sum())?;
         prop_assert!(!body.is_end_stream() || self.left().next().is_none());
         Ok(())

@@ -14,8 +14,7 @@ use http_body_util::{BodyExt, Empty, StreamBody};
 use tower_teamup_auth::body::{RepeatableBody, ReplayBody};
 
 use crate::script::{
-    Failed, Step, Says, Script, at_end, bounds, copy_of, data, next_data, poll, text,
-    trailers,
+    Failed, Says, Script, Step, at_end, bounds, copy_of, data, next_data, poll, text, trailers,
 };
 
 fn hint(lower: u64, upper: Option<u64>) -> SizeHint {
@@ -29,8 +28,7 @@ fn hint(lower: u64, upper: Option<u64>) -> SizeHint {
 
 #[tokio::test]
 async fn a_stream_is_sent_again_as_it_was_sent() {
-    let mut body =
-        ReplayBody::new(Script::new([data("one "), Step::Wait, data(""), data("two")]));
+    let mut body = ReplayBody::new(Script::new([data("one "), Step::Wait, data(""), data("two")]));
     let copy = copy_of(&mut body);
     assert_eq!(text(body).await, "one two");
     assert!(copy.is_complete());
@@ -278,8 +276,7 @@ async fn a_dropped_copy_can_be_taken_anew_before_the_body_is_sent() {
 
 #[tokio::test]
 async fn layers_above_each_other_each_have_their_copy() {
-    let mut body =
-        ReplayBody::new(Script::new([data("one"), Step::Trailers(trailers("a"))]));
+    let mut body = ReplayBody::new(Script::new([data("one"), Step::Trailers(trailers("a"))]));
     let mut outer = copy_of(&mut body);
     let inner = copy_of(&mut body);
     text(body).await;
