@@ -197,6 +197,7 @@ fn show_tokens_and_the_refresh(table: &mut Table) {
     table.debug("HttpService", &None::<HttpService<Bytes>>);
     table.debug("Clock", &Clock::system());
     table.both("AuthScheme", &AuthScheme::Bearer);
+    table.both("ParseHeaderError", &"Digest".parse::<AuthScheme>().unwrap_err());
     table.both("RequestMode", &RequestMode::Provider);
     table.both("ProviderId", &ProviderId::new(7));
     table.debug("RefreshStep", &RefreshStep::Answered);

@@ -20,7 +20,7 @@ fn the_texts_hold_the_words_of_this_crate() {
     for (case, words) in [
         (
             "body_that_can_not_be_repeated_behind_a_bound",
-            "wrap a body in `SendOnce` to have it sent once",
+            "put `SendOnceLayer` outside `AuthLayer` to have every body sent once",
         ),
         ("refresh_client_without_clone", "can't carry refresh requests"),
     ] {
