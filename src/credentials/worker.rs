@@ -167,6 +167,8 @@ async fn run_action(core: &Arc<Core>, action: Action<DynLease>, odd_lifetime: &m
         Action::Sleep { pause, for_change } => {
             let pause = async {
                 tokio::select! {
+                    // In this order, so that a run that is simulated repeats itself.
+                    biased;
                     () = sleep(pause) => {}
                     () = core.came.notified() => {}
                     () = core.store.changed(), if for_change => {}
