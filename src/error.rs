@@ -53,6 +53,9 @@ enum Kind {
     RefreshLimit { count: u32, window_secs: u64 },
     NotRefreshable(RequestMode),
     NoToken(RequestMode),
+    M2mRefused,
+    M2mSource,
+    NotM2m,
     Store,
     LeaseBusy,
     NotReleased,
@@ -110,6 +113,21 @@ impl Error {
 
     pub(crate) fn not_refreshable(mode: RequestMode) -> Self {
         Error::of(Kind::NotRefreshable(mode))
+    }
+
+    /// The API has refused the M2M token, and there is no other.
+    pub(crate) fn m2m_refused() -> Self {
+        Error::of(Kind::M2mRefused)
+    }
+
+    /// The source of the M2M token could not be read.
+    pub(crate) fn m2m_source(cause: SharedError) -> Self {
+        Error::caused(Kind::M2mSource, cause)
+    }
+
+    /// A credential that is refreshed was handed an M2M token.
+    pub(crate) fn not_m2m() -> Self {
+        Error::of(Kind::NotM2m)
     }
 
     /// The refresh succeeded, and by now its token is gone again.
@@ -223,7 +241,7 @@ impl Error {
     /// The request itself can't be authorized as it stands: an unknown mode in its header, say, or
     /// no credentials where each request must bring its own. Nothing was sent.
     pub fn is_invalid_request(&self) -> bool {
-        matches!(self.0.kind, Kind::InvalidRequest(_) | Kind::NotRefreshable(_))
+        matches!(self.0.kind, Kind::InvalidRequest(_) | Kind::NotRefreshable(_) | Kind::NotM2m)
     }
 
     /// A person has to log in: the refresh token was refused, for sure or probably, or the user has
@@ -260,6 +278,7 @@ impl Error {
                 | Kind::TimedOut
                 | Kind::Interrupted
                 | Kind::NoToken(_)
+                | Kind::M2mSource
                 | Kind::RefreshLimit { .. }
         )
     }
@@ -331,6 +350,22 @@ impl Error {
     /// Found in the extensions of the 401, with [`Error::find`].
     pub fn is_route_refused(&self) -> bool {
         matches!(self.0.kind, Kind::RouteRefused)
+    }
+
+    /// The API has refused the M2M token, and where it comes from there is no other: an operator has to
+    /// issue a new one. A program hands it over with
+    /// [`Credentials::set_m2m_token`](crate::Credentials::set_m2m_token), or puts it where its
+    /// [`M2mSource`](crate::m2m::M2mSource) reads it.
+    ///
+    /// Found in the extensions of the 401, with [`Error::find`].
+    pub fn is_m2m_refused(&self) -> bool {
+        matches!(self.0.kind, Kind::M2mRefused)
+    }
+
+    /// The source of the M2M token could not be read: it failed, panicked or took too long. The last
+    /// token stays in use, if there is one.
+    pub fn is_m2m_source(&self) -> bool {
+        matches!(self.0.kind, Kind::M2mSource)
     }
 
     /// Finds this crate's error in whatever a call ended with: in an error, however it is boxed and
@@ -427,6 +462,19 @@ impl fmt::Display for Error {
                 "this credential can't mint a token for {mode} mode: an M2M token acts in provider \
                  mode only and can't be refreshed; use OAuth tokens for {mode} mode, or issue a \
                  new M2M token if this one has expired"
+            ),
+            Kind::M2mRefused => f.write_str(
+                "the API refuses the M2M token, and where it comes from there is no other; issue a \
+                 new M2M token in TeamUp's dashboard and put it in the place of the old one, or \
+                 hand it to `Credentials::set_m2m_token`; if the token is good, check the scheme",
+            ),
+            Kind::M2mSource => f.write_str(
+                "the M2M token could not be read where it comes from; mend its source, and a call \
+                 after a pause reads it again; the last token stays in use, if there is one",
+            ),
+            Kind::NotM2m => f.write_str(
+                "these credentials are refreshed, and an M2M token is not; hand the tokens of a \
+                 login to `Credentials::log_in`, or begin with `Credentials::m2m`",
             ),
             Kind::NoToken(mode) => write!(
                 f,

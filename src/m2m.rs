@@ -4,7 +4,11 @@
 //! expiry, and an application may have two at a time, so tokens are rotated by overlap: a new one is
 //! made in TeamUp's dashboard and handed to the program while the old one still works. A program
 //! that reads its token once, at its start, has to be restarted for that. With an [`M2mSource`] the
-//! token is read again when the API refuses the old one, and from time to time.
+//! token is read again when the API refuses the old one: see [`Credentials::m2m_from`]. A program that
+//! is told of the new token by other means calls [`Credentials::set_m2m_token`].
+//!
+//! [`Credentials::m2m_from`]: crate::Credentials::m2m_from
+//! [`Credentials::set_m2m_token`]: crate::Credentials::set_m2m_token
 //!
 //! | source | for |
 //! | --- | --- |
@@ -35,6 +39,7 @@ use std::fs::File;
 use std::future::Future;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
 use zeroize::Zeroizing;
 
@@ -55,6 +60,17 @@ pub trait M2mSource: Send + Sync + 'static {
     ///
     /// When there is none, or it can't be read. The error holds no token.
     fn token(&self) -> impl Future<Output = Result<AccessToken, BoxError>> + Send;
+}
+
+/// The source with its future boxed, so that a credential holds any source without a type parameter.
+pub(crate) trait DynM2mSource: Send + Sync + 'static {
+    fn read(&self) -> Pin<Box<dyn Future<Output = Result<AccessToken, BoxError>> + Send + '_>>;
+}
+
+impl<S: M2mSource> DynM2mSource for S {
+    fn read(&self) -> Pin<Box<dyn Future<Output = Result<AccessToken, BoxError>> + Send + '_>> {
+        Box::pin(M2mSource::token(self))
+    }
 }
 
 /// The same token, always.

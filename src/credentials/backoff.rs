@@ -23,6 +23,11 @@ pub(crate) const SAVE: Backoff =
 pub(crate) const TRANSIENT: Backoff =
     Backoff { first: Duration::from_secs(5), most: Duration::from_secs(300) };
 
+/// After a read of an M2M source that brought nothing new. Short: an operator who replaces a token
+/// that was refused waits for it.
+pub(crate) const SOURCE: Backoff =
+    Backoff { first: Duration::from_secs(1), most: Duration::from_secs(10) };
+
 const NOT_THE_ENDPOINT: Backoff =
     Backoff { first: Duration::from_secs(1), most: Duration::from_secs(600) };
 

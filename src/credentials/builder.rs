@@ -9,17 +9,19 @@ use http::Uri;
 use tokio::runtime::Handle;
 
 use super::Credentials;
-use super::core::Core;
+use super::core::{Core, Renewer};
 use super::deadlines::RefreshWindow;
 use super::first_record::{self, FirstRecord};
 #[cfg(feature = "testing")]
 use super::settings::RefreshStep;
 use super::settings::Settings;
 use super::snapshot::Snapshot;
-use super::state::{Config, CredentialState, RefreshLimit};
+use super::source_client::SourceClient;
+use super::state::{Config, CredentialState, RefreshLimit, Renewal};
 use super::store_client::StoreClient;
 use crate::error::Error;
 use crate::headers::{AuthScheme, ProviderId, RequestMode};
+use crate::m2m::{DynM2mSource, M2mSource};
 use crate::origin::{Origin, Origins};
 use crate::refresh::{
     DynRefresh, Endpoint, Refresh, RefreshClient, RefreshEncoding, ResponseFormat, Transport,
@@ -70,7 +72,7 @@ const DEFAULT_REFRESH_LIMIT: RefreshLimit =
 #[derive(Clone)]
 pub struct CredentialsBuilder {
     mode: RequestMode,
-    m2m: Option<AccessToken>,
+    m2m: Option<M2m>,
     tokens: Option<TokenSet>,
     store: Option<Arc<dyn DynTokenStore>>,
     refresh_by: Option<RefreshBy>,
@@ -93,6 +95,12 @@ pub struct CredentialsBuilder {
     clock: Clock,
     #[cfg(feature = "testing")]
     at_each_step: Option<Arc<dyn Fn(RefreshStep) + Send + Sync>>,
+}
+
+#[derive(Clone)]
+enum M2m {
+    Token(AccessToken),
+    Source(Arc<dyn DynM2mSource>),
 }
 
 #[derive(Clone)]
@@ -132,7 +140,13 @@ impl CredentialsBuilder {
     }
 
     pub(super) fn m2m(token: AccessToken) -> Self {
-        CredentialsBuilder { m2m: Some(token), ..CredentialsBuilder::new(RequestMode::Provider) }
+        let m2m = Some(M2m::Token(token));
+        CredentialsBuilder { m2m, ..CredentialsBuilder::new(RequestMode::Provider) }
+    }
+
+    pub(super) fn m2m_from(source: impl M2mSource) -> Self {
+        let m2m = Some(M2m::Source(Arc::new(source)));
+        CredentialsBuilder { m2m, ..CredentialsBuilder::new(RequestMode::Provider) }
     }
 
     /// The tokens to begin with. Beside a [`store`](Self::store) they are a seed: they are saved if
@@ -328,7 +342,8 @@ impl CredentialsBuilder {
         self
     }
 
-    /// How long the store may take for one call; 5 seconds by default. Waiting for another process
+    /// How long the store, or the [source](crate::m2m) of an M2M token, may take for one call; 5
+    /// seconds by default. Waiting for another process
     /// to finish its refresh is bounded by [`wait_timeout`](Self::wait_timeout) instead.
     #[must_use]
     pub fn store_timeout(mut self, limit: Duration) -> Self {
@@ -384,15 +399,22 @@ impl CredentialsBuilder {
         let window = RefreshWindow { leeway: self.leeway, jitter: fastrand::u16(0..=1000) };
         let base_url: Arc<str> = self.base_url.trim_end_matches('/').into();
         let store = StoreClient::new(self.store.clone(), self.store_timeout, Arc::clone(&base_url));
-        let (refresh, record) = match &self.m2m {
-            Some(token) => {
+        let (renewer, record) = match &self.m2m {
+            Some(m2m) => {
                 if self.tokens.is_some() || self.store.is_some() {
                     return Err(Error::invalid_input(
                         "an M2M token can't be refreshed, so it goes with neither `tokens` nor a \
                          `store`; leave them out, or begin with `Credentials::builder`",
                     ));
                 }
-                (None, Some(first_record::of_m2m_token(token)))
+                let (renewer, token) = match m2m {
+                    M2m::Token(token) => (Renewer::Nothing, Some(token)),
+                    M2m::Source(source) => {
+                        let source = SourceClient::new(Arc::clone(source), self.store_timeout);
+                        (Renewer::Source(Box::new(source)), None)
+                    }
+                };
+                (renewer, Some(first_record::of_m2m_token(token)))
             }
             None => {
                 let refresh = self.check_refresh_client(&base)?;
@@ -404,12 +426,16 @@ impl CredentialsBuilder {
                     lease_wait: self.wait_timeout,
                     clock: &self.clock,
                 };
-                (Some(refresh), first.find().await?)
+                (Renewer::Refresh(refresh), first.find().await?)
             }
         };
         let config = Config {
             has_store: store.has_store(),
-            refreshable: refresh.is_some(),
+            renewal: match &renewer {
+                Renewer::Refresh(_) => Renewal::Refresh,
+                Renewer::Source(_) => Renewal::ReadSource,
+                Renewer::Nothing => Renewal::Never,
+            },
             base_url,
             window,
             lease_wait: self.wait_timeout,
@@ -433,7 +459,7 @@ impl CredentialsBuilder {
         let state = CredentialState::new(config, record, settings.clock.now());
         let snapshot =
             Snapshot::empty(settings.provider_id).followed_by(&state.view(), settings.scheme);
-        let core = Arc::new(Core::new(state, snapshot, store, refresh, settings));
+        let core = Arc::new(Core::new(state, snapshot, store, renewer, settings));
         if self.keep_warm {
             core.ensure_worker()?;
         }

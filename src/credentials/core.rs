@@ -13,6 +13,7 @@ use super::refused_routes::RefusedRoutes;
 use super::report;
 use super::settings::Settings;
 use super::snapshot::{Snapshot, SnapshotCell};
+use super::source_client::SourceClient;
 use super::state::{
     CredentialState, Effects, Enqueued, Failure, Happened, Operation, Outcome, Tick, Ticket,
 };
@@ -35,8 +36,7 @@ pub(crate) struct Core {
     locked: Mutex<Locked>,
     pub(crate) snapshot: SnapshotCell,
     pub(crate) store: StoreClient,
-    /// `None` for an M2M token, which can't be refreshed.
-    pub(crate) refresh: Option<Arc<dyn DynRefresh>>,
+    pub(crate) renewer: Renewer,
     pub(crate) settings: Settings,
     /// Told when an operation comes, so that a worker which pauses looks again.
     pub(crate) came: Notify,
@@ -46,6 +46,15 @@ pub(crate) struct Core {
     pub(crate) refused_routes: RefusedRoutes,
     /// What the bodies of kept 401s take together.
     pub(crate) saved_bodies: ByteBudget,
+}
+
+/// What brings the next access token.
+pub(crate) enum Renewer {
+    Refresh(Arc<dyn DynRefresh>),
+    /// Boxed: few credentials have one.
+    Source(Box<SourceClient>),
+    /// An M2M token that only the program replaces.
+    Nothing,
 }
 
 struct Locked {
@@ -72,14 +81,14 @@ impl Core {
         state: State,
         snapshot: Snapshot,
         store: StoreClient,
-        refresh: Option<Arc<dyn DynRefresh>>,
+        renewer: Renewer,
         settings: Settings,
     ) -> Self {
         Core {
             locked: Mutex::new(Locked { state, waiters: BTreeMap::new(), unsaved_since: None }),
             snapshot: SnapshotCell::new(snapshot),
             store,
-            refresh,
+            renewer,
             settings,
             came: Notify::new(),
             heartbeat: AtomicU64::new(0),

@@ -51,6 +51,11 @@ pub(crate) fn error(
         Failure::NothingStored => Error::nothing_stored(),
         Failure::ShutDown => Error::shutdown(),
         Failure::NotRefreshable => Error::not_refreshable(mode),
+        Failure::NotM2m => Error::not_m2m(),
+        Failure::M2mRefused { until } => Error::m2m_refused().with_retry_after(retry_after(*until)),
+        Failure::M2mSource { error, until } => {
+            Error::m2m_source(error.shared()).with_retry_after(retry_after(*until))
+        }
         Failure::RefreshLimited => Error::refresh_limit(limit.count, limit.window),
         Failure::NoRevisionLeft => Error::no_revision_left(),
         Failure::Rejected { error, after_lost_answer } => {

@@ -23,11 +23,13 @@ pub(super) struct FirstRecord<'a> {
 }
 
 /// The record of an M2M token. It has no refresh token; what stands there is never sent.
-pub(super) fn of_m2m_token(token: &AccessToken) -> StoredRecord {
+pub(super) fn of_m2m_token(token: Option<&AccessToken>) -> StoredRecord {
     let none = RefreshToken::new("none").expect("it is visible ASCII");
     let login = LoginId::of_seed(&none);
-    let tokens = TokenSet::new(none);
-    let tokens = tokens.with_access_token_until(RequestMode::Provider, token.clone(), None);
+    let mut tokens = TokenSet::new(none);
+    if let Some(token) = token {
+        tokens = tokens.with_access_token_until(RequestMode::Provider, token.clone(), None);
+    }
     StoredRecord::new(login, 1, RecordContent::Tokens(tokens))
 }
 

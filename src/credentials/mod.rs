@@ -6,6 +6,7 @@
 //! | `core` | the state behind its mutex, and what happens outside of it |
 //! | `worker` | runs what the state asks for |
 //! | `store_client` | the store, with a time limit on every call |
+//! | `source_client` | the source of an M2M token, with a time limit on every read |
 //! | `pending` | one caller's wait |
 //! | `snapshot` | what a request sees, in one lock-free load |
 //! | `generation`, `deadlines`, `backoff` | which token, until when, and when to try again |
@@ -27,6 +28,7 @@ mod refused_routes;
 mod report;
 mod settings;
 mod snapshot;
+mod source_client;
 mod state;
 pub mod status;
 mod store_client;
@@ -58,6 +60,7 @@ pub(crate) use state::Reason;
 
 use crate::error::Error;
 use crate::headers::RequestMode;
+use crate::m2m::M2mSource;
 use crate::store::LoginId;
 use crate::token::{AccessToken, Moment, TokenSet};
 
@@ -96,7 +99,9 @@ impl Credentials {
         CredentialsBuilder::new(mode)
     }
 
-    /// Begins a credential around an M2M token: it acts in provider mode, and is never refreshed.
+    /// Begins a credential around an M2M token: it acts in provider mode, and is never refreshed. A
+    /// program that goes on running when the token is replaced begins with
+    /// [`m2m_from`](Credentials::m2m_from), or calls [`set_m2m_token`](Credentials::set_m2m_token).
     ///
     /// Public clients send M2M tokens under the `Token` scheme, which TeamUp's documentation does
     /// not confirm; choose it with [`scheme`](CredentialsBuilder::scheme) if the API wants it.
@@ -115,6 +120,61 @@ impl Credentials {
     /// ```
     pub fn m2m(token: AccessToken) -> CredentialsBuilder {
         CredentialsBuilder::m2m(token)
+    }
+
+    /// Begins a credential whose M2M token comes from a [source](crate::m2m), such as a file.
+    ///
+    /// The source is read when the first request needs the token, and again when the API answers 401:
+    /// once, however many requests were refused. A request that was refused is retried once if there
+    /// is another token. [`refresh`](Credentials::refresh) reads it at once.
+    ///
+    /// A read may take as long as a [call of a store](CredentialsBuilder::store_timeout). One that
+    /// fails leaves the last token in use. Where the source has no other token than the one that was
+    /// refused, the 401 carries an error of which [`Error::is_m2m_refused`] is true, and the source is
+    /// read again after a pause of 1 to 15 seconds, when somebody asks.
+    ///
+    /// ```
+    /// use tower_teamup_auth::Credentials;
+    /// use tower_teamup_auth::m2m::TokenFile;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let credentials =
+    ///     Credentials::m2m_from(TokenFile::new("/run/secrets/teamup-token")).build().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn m2m_from(source: impl M2mSource) -> CredentialsBuilder {
+        CredentialsBuilder::m2m_from(source)
+    }
+
+    /// Puts another M2M token in the place of the one before. Requests use it as soon as this has
+    /// returned, and those that wait for a token are sent with it. A request that was answered 401 to
+    /// the token before is retried.
+    ///
+    /// Beside a source, the token is used until the API refuses it; then the source is read.
+    ///
+    /// ```
+    /// use tower_teamup_auth::Credentials;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let credentials = Credentials::m2m("the-first-token".parse()?).build().await?;
+    /// credentials.set_m2m_token("the-second-token".parse()?)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_invalid_request`] when this is no M2M credential.
+    pub fn set_m2m_token(&self, token: AccessToken) -> Result<(), Error> {
+        if let Submitted::Settled(Err(failure)) = self.core.submit(Operation::SetM2mToken { token })
+        {
+            return Err(self.core.error(&failure, self.core.settings.mode));
+        }
+        self.core.refused_routes.clear();
+        Ok(())
     }
 
     /// Starts a new login: the tokens take the place of those before, if there were any, and every

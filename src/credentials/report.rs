@@ -60,6 +60,7 @@ pub(crate) fn emit(happened: &Happened<Cause>, settings: &Settings) {
         Happened::SignedOut { revision } => {
             observe::emit(&Event::SignedOut { revision: *revision });
         }
+        Happened::M2mTokenReplaced => observe::emit(&Event::M2mTokenReplaced),
         Happened::RefreshLimited { mode, opened } => {
             let error = Error::refresh_limit(settings.limit.count, settings.limit.window);
             observe::emit(&Event::RefreshLimited { mode: *mode, opened: *opened, error: &error });

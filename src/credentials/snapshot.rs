@@ -260,7 +260,7 @@ mod tests {
 
     use super::*;
     use crate::credentials::deadlines::RefreshWindow;
-    use crate::credentials::state::{Config, CredentialState, RefreshLimit};
+    use crate::credentials::state::{Config, CredentialState, RefreshLimit, Renewal};
     use crate::store::{LoginId, RecordContent, StoredRecord};
     use crate::token::{RefreshToken, TokenSet};
 
@@ -283,7 +283,7 @@ mod tests {
             StoredRecord::new(LoginId::from_bytes([1; 16]), 1, RecordContent::Tokens(tokens));
         let config = Config {
             has_store: false,
-            refreshable: true,
+            renewal: Renewal::Refresh,
             base_url: "https://api.test".into(),
             window: RefreshWindow { leeway: Duration::from_secs(300), jitter: 0 },
             lease_wait: Duration::from_secs(30),

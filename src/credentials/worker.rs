@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use super::core::Core;
+use super::core::{Core, Renewer};
 use super::failure::Cause;
 #[cfg(feature = "testing")]
 use super::settings::RefreshStep;
@@ -149,6 +149,7 @@ async fn run_action(core: &Arc<Core>, action: Action<DynLease>, odd_lifetime: &m
         Action::SendRefresh { refresh_token, mode } => {
             send_refresh(core, refresh_token, mode, odd_lifetime).await
         }
+        Action::ReadSource => read_source(core).await,
         Action::Save { lease, expected, record } => {
             let save = core.store.save(lease, expected, *record);
             match with_renewals(core, save).await {
@@ -181,6 +182,14 @@ async fn run_action(core: &Arc<Core>, action: Action<DynLease>, odd_lifetime: &m
     }
 }
 
+async fn read_source(core: &Arc<Core>) -> Done {
+    let Renewer::Source(source) = &core.renewer else { return Outcome::Woke };
+    match source.read().await {
+        Ok(token) => Outcome::SourceRead { token },
+        Err(error) => Outcome::SourceFailed { error: Cause::new(error) },
+    }
+}
+
 fn found(loaded: Result<Option<StoredRecord>, StoreError>) -> Found<Cause> {
     match loaded {
         Ok(None) => Found::Empty,
@@ -199,7 +208,8 @@ async fn send_refresh(
     mode: RequestMode,
     odd_lifetime: &mut bool,
 ) -> Done {
-    let Some(refresh) = core.refresh.clone() else { return Outcome::Abandoned };
+    let Renewer::Refresh(refresh) = &core.renewer else { return Outcome::Abandoned };
+    let refresh = Arc::clone(refresh);
     let limit = core.settings.refresh_request_timeout;
     // The lifetime counts from before the request was sent: the token is never older than that.
     let sent_at = core.settings.clock.now();

@@ -9,7 +9,7 @@
 //! | --- | --- | --- | --- |
 //! | `teamup_auth_refresh_requests_total` | counter | `mode`, `outcome` | refresh requests that were sent. `outcome` is `refreshed`, `transient`, `rejected`, `probably_rejected`, `configuration`, `outcome_unknown` or `not_the_endpoint`: the [class](crate::refresh::FailureClass) of the failure |
 //! | `teamup_auth_refresh_request_duration_seconds` | histogram | `mode`, `outcome` | how long each took, in seconds |
-//! | `teamup_auth_refresh_failures_total` | counter | `mode`, `kind` | refreshes that failed, each with all its requests. `kind` is `login_required`, `configuration`, `store`, `outcome_unknown`, `protocol` or `transient`, as the questions of [`Error`](crate::Error) are |
+//! | `teamup_auth_refresh_failures_total` | counter | `mode`, `kind` | refreshes that failed, each with all its requests. `kind` is `login_required`, `m2m_refused`, `configuration`, `store`, `outcome_unknown`, `protocol` or `transient`, as the questions of [`Error`](crate::Error) are |
 //! | `teamup_auth_adoptions_total` | counter | | records found in the store that another process had put there, and taken over in place of a refresh request or of one's own |
 //! | `teamup_auth_retries_total` | counter | `mode` | requests retried with a new token after a 401 |
 //! | `teamup_auth_refresh_limits_total` | counter | `mode` | how often the [refresh limit](crate::CredentialsBuilder::refresh_limit) was reached; not how many refreshes it refused |

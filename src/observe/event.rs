@@ -81,6 +81,7 @@ pub(crate) enum Event<'a> {
     SignedOut {
         revision: u64,
     },
+    M2mTokenReplaced,
     SeedIgnored {
         revision: u64,
     },
@@ -128,6 +129,12 @@ pub(super) fn trace(event: &Event<'_>) {
         Event::RefreshFailed { mode, error } if error.is_login_required() => {
             error!(target: TARGET, mode = mode.as_str(), error = %Chain(*error), "login required");
         }
+        Event::RefreshFailed { mode, error } if error.is_m2m_refused() => error!(
+            target: TARGET,
+            mode = mode.as_str(),
+            error = %Chain(*error),
+            "M2M token refused"
+        ),
         Event::RefreshFailed { mode, error } => {
             warn!(target: TARGET, mode = mode.as_str(), error = %Chain(*error), "refresh failed");
         }
@@ -172,6 +179,7 @@ pub(super) fn trace(event: &Event<'_>) {
         }
         Event::LoggedIn { revision } => info!(target: TARGET, revision, "logged in"),
         Event::SignedOut { revision } => info!(target: TARGET, revision, "signed out"),
+        Event::M2mTokenReplaced => info!(target: TARGET, "M2M token replaced"),
         Event::SeedIgnored { revision } => info!(
             target: TARGET,
             revision,

@@ -119,6 +119,8 @@ fn class(class: FailureClass) -> &'static str {
 fn kind(error: &Error) -> &'static str {
     if error.is_login_required() {
         "login_required"
+    } else if error.is_m2m_refused() {
+        "m2m_refused"
     } else if error.is_configuration() {
         "configuration"
     } else if error.is_store() {

@@ -12,6 +12,8 @@
 //! | refresh request failed, and is sent again | warn | `mode`, `error`, `wait_ms` |
 //! | refresh failed | warn | `mode`, `error` |
 //! | login required | error | `mode`, `error` |
+//! | M2M token refused | error | `mode`, `error` |
+//! | M2M token replaced | info | |
 //! | refresh limit reached | warn | `mode`, `error` |
 //! | the endpoint gave an odd lifetime | warn | |
 //! | record adopted: another process has refreshed or logged in | info | `revision`, `login_changed` |

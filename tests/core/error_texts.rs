@@ -8,6 +8,7 @@ use std::future::Future;
 use tower::{Layer, ServiceExt};
 use tower_http::follow_redirect::FollowRedirectLayer;
 use tower_teamup_auth::body::SendOnce;
+use tower_teamup_auth::m2m::source_fn;
 use tower_teamup_auth::store::{RecordContent, StoredRecord};
 use tower_teamup_auth::{AuthLayer, Credentials, Error};
 
@@ -113,6 +114,23 @@ async fn not_refreshable() -> Error {
         Credentials::m2m("s3cret".parse().unwrap()).base_url(BASE).build().await.unwrap();
     let client = client(&credentials, &Server::new());
     failure(send(&client, get_as(Customer, "/events")).await)
+}
+
+async fn m2m_refused() -> Error {
+    let credentials =
+        Credentials::m2m("s3cret".parse().unwrap()).base_url(BASE).build().await.unwrap();
+    reason(&send(&client(&credentials, &Server::new()), get("/events")).await)
+}
+
+async fn m2m_source() -> Error {
+    let source = source_fn(|| async { Err("the secret manager is down".into()) });
+    let credentials = Credentials::m2m_from(source).base_url(BASE).build().await.unwrap();
+    failure(send(&client(&credentials, &Server::new()), get("/events")).await)
+}
+
+async fn not_m2m() -> Error {
+    let credentials = good(&Server::new()).await;
+    credentials.set_m2m_token("s3cret".parse().unwrap()).unwrap_err()
 }
 
 /// Another process has refreshed, and dropped the token of the request's mode, which has expired, while
@@ -365,6 +383,30 @@ fn rows() -> Vec<Row> {
             "this credential can't mint a token for customer mode",
             "an M2M token acts in provider mode only and can't be refreshed",
             "use OAuth tokens for customer mode",
+        ),
+        row(
+            "M2mRefused",
+            run(m2m_refused()),
+            Error::is_m2m_refused,
+            "the API refuses the M2M token",
+            "where it comes from there is no other",
+            "issue a new M2M token in TeamUp's dashboard",
+        ),
+        row(
+            "M2mSource",
+            run(m2m_source()),
+            Error::is_m2m_source,
+            "the M2M token could not be read where it comes from",
+            "the secret manager is down",
+            "mend its source",
+        ),
+        row(
+            "NotM2m",
+            run(not_m2m()),
+            Error::is_invalid_request,
+            "these credentials are refreshed",
+            "an M2M token is not",
+            "hand the tokens of a login to `Credentials::log_in`",
         ),
         row(
             "NoToken",

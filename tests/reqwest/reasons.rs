@@ -66,7 +66,7 @@ async fn an_m2m_token_is_not_renewed() {
         server.revoke_everything();
         let response = api.send(get(&server, "revoked")).await.unwrap();
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{kind:?}");
-        assert!(reason(&response).is_some_and(Error::is_invalid_request), "{kind:?}");
+        assert!(reason(&response).is_some_and(Error::is_m2m_refused), "{kind:?}");
         assert_eq!((server.api_requests(), server.refresh_requests()), (2, 0));
     }
 }

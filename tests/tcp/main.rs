@@ -1,5 +1,6 @@
 //! The layer over real sockets: hyper-util clients against `FakeTeamUp`, HTTP/1.1 and HTTP/2.
 
+mod e7_m2m;
 mod p10_no_eviction;
 mod p1_one_exchange;
 mod p2_dropped_callers;

@@ -96,6 +96,12 @@ where
                     effects.happened.push(Happened::AnswerWithoutLogin);
                 }
             }
+            Outcome::SourceRead { token } => {
+                self.source_read(&mut current, token, tick, effects);
+            }
+            Outcome::SourceFailed { error } => {
+                self.source_failed(&mut current, error, tick, effects);
+            }
             Outcome::Saved => self.saved(&mut current, in_flight, effects),
             Outcome::NotSaved { conflict, lease_lost, error } => {
                 let error = (error, conflict, lease_lost);

@@ -2,7 +2,7 @@
 
 use super::{
     CredentialState, Current, Dirty, Effects, Enqueued, Failure, Happened, LOOK_PAUSE, ModeState,
-    Operation, Queued, Reason, Release, StoreCause, Tick, Ticket, Work, next_revision,
+    Operation, Queued, Reason, Release, Renewal, StoreCause, Tick, Ticket, Work, next_revision,
 };
 use crate::credentials::generation::Generation;
 use crate::headers::RequestMode;
@@ -34,6 +34,7 @@ where
             Operation::SignOut { login, overwrite } => {
                 self.sign_out(login, overwrite, tick, &mut effects)
             }
+            Operation::SetM2mToken { token } => self.set_m2m_token(token, tick, &mut effects),
             Operation::Flush => self.settle(false, &mut effects),
             Operation::Close => self.settle(true, &mut effects),
         };
@@ -57,6 +58,9 @@ where
         if matches!(reason, Reason::Unauthorized | Reason::RefusedRoute) {
             effects.changed |= !self.mode(mode).refused;
             self.mode_mut(mode).refused = true;
+        }
+        if self.config.renewal != Renewal::Refresh && mode != RequestMode::Provider {
+            return Enqueued::Settled(Err(Failure::NotRefreshable));
         }
         if let Some(ticket) = self.ticket_of_refresh(generation) {
             return Enqueued::Waits { ticket, started: false };
@@ -85,8 +89,8 @@ where
         now: Moment,
         effects: &mut Effects<E>,
     ) -> Option<Failure<E>> {
-        if !self.config.refreshable {
-            return Some(Failure::NotRefreshable);
+        if self.config.renewal == Renewal::Never {
+            return Some(self.without_source(reason, now, effects));
         }
         if let Some(failure) = self.login_required() {
             return Some(failure);
@@ -139,7 +143,7 @@ where
         tick: Tick,
         effects: &mut Effects<E>,
     ) -> Enqueued<E> {
-        if !self.config.refreshable {
+        if self.config.renewal != Renewal::Refresh {
             return Enqueued::Settled(Err(Failure::NotRefreshable));
         }
         if self.closing {
@@ -167,7 +171,7 @@ where
         tick: Tick,
         effects: &mut Effects<E>,
     ) -> Enqueued<E> {
-        if !self.config.refreshable {
+        if self.config.renewal != Renewal::Refresh {
             return Enqueued::Settled(Err(Failure::NotRefreshable));
         }
         if self.closing {
@@ -210,16 +214,16 @@ where
             *self.mode_mut(mode) = ModeState { generation, ..ModeState::new() };
             self.refresh_deadlines(mode, now);
         }
-        self.fail_waiting(&Failure::LoginChanged, current, effects);
+        self.end_waiting(&Err(Failure::LoginChanged), current, effects);
         effects.publish = true;
         effects.changed = true;
     }
 
-    /// Ends every refresh, look and save of the login before. A refresh request under way is
+    /// Ends every refresh, look and save of what was before: of another login, or another M2M token. A refresh request under way is
     /// dropped by the worker: its answer has no value.
-    fn fail_waiting(
+    pub(super) fn end_waiting(
         &mut self,
-        failure: &Failure<E>,
+        result: &Result<(), Failure<E>>,
         current: Option<&mut Current<E>>,
         effects: &mut Effects<E>,
     ) {
@@ -227,14 +231,14 @@ where
         let wake = &mut effects.wake;
         self.queue.retain(|queued| {
             if !goes_on(queued) {
-                wake.extend(queued.ticket.map(|ticket| (ticket, Err(failure.clone()))));
+                wake.extend(queued.ticket.map(|ticket| (ticket, result.clone())));
             }
             goes_on(queued)
         });
         if let Some(current) = current.filter(|current| !goes_on(&current.queued)) {
             let ticket = current.queued.ticket.take();
-            wake.extend(ticket.map(|ticket| (ticket, Err(failure.clone()))));
-            current.result = Some(Err(failure.clone()));
+            wake.extend(ticket.map(|ticket| (ticket, result.clone())));
+            current.result = Some(result.clone());
             current.pause_until = None;
             current.minted = None;
             current.rejected = None;

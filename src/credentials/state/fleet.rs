@@ -114,7 +114,7 @@ fn login_id(login: u8) -> LoginId {
 fn config() -> Config {
     Config {
         has_store: true,
-        refreshable: true,
+        renewal: Renewal::Refresh,
         base_url: "https://t".into(),
         window: RefreshWindow { leeway: Duration::from_secs(300), jitter: 0 },
         lease_wait: Duration::from_secs(30),
@@ -245,6 +245,7 @@ impl Fleet {
                 }
                 Outcome::Acquired { lease, found: Some(self.load()) }
             }
+            Action::ReadSource => unreachable!("these credentials are refreshed"),
             Action::Load => Outcome::Loaded { found: self.load() },
             Action::Save { lease, expected, record } => {
                 if self.holder != Some(lease) {

@@ -21,6 +21,7 @@
 //! | `next` | which action comes next |
 //! | `complete` | what an outcome changes |
 //! | `adoption` | which record wins: ours or the store's |
+//! | `m2m` | M2M tokens, which are read again or replaced, and never refreshed |
 //! | `types` | what goes in and what comes out |
 
 mod adoption;
@@ -30,6 +31,7 @@ mod enqueue;
 mod explore;
 #[cfg(all(test, heavy_tests))]
 mod fleet;
+mod m2m;
 mod next;
 #[cfg(test)]
 mod tests;
@@ -65,8 +67,7 @@ const SPENT: usize = 8;
 pub(crate) struct Config {
     /// Is there a store? Without one there is nobody to share a lease with, and nothing to save.
     pub(crate) has_store: bool,
-    /// An M2M token can't be refreshed.
-    pub(crate) refreshable: bool,
+    pub(crate) renewal: Renewal,
     pub(crate) base_url: Arc<str>,
     pub(crate) window: RefreshWindow,
     /// How long the lease is waited for.
@@ -74,6 +75,17 @@ pub(crate) struct Config {
     pub(crate) limit: RefreshLimit,
     /// The mode that is refreshed in time without being asked for.
     pub(crate) keep_warm: Option<RequestMode>,
+}
+
+/// Where the next access token comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Renewal {
+    /// From the refresh endpoint.
+    Refresh,
+    /// An M2M token: from its source, which is read again.
+    ReadSource,
+    /// An M2M token without a source: from nowhere, until the program brings another.
+    Never,
 }
 
 /// How many refreshes may be caused by 401s to fresh tokens, for each mode.
@@ -249,6 +261,7 @@ enum InFlight {
     AcquireLease,
     Load,
     SendRefresh { login_epoch: u32 },
+    ReadSource,
     Save { login: LoginId, revision: u64 },
     ReleaseLease,
     Sleep,
@@ -398,7 +411,7 @@ where
     /// Why a login is required, if it is.
     pub(crate) fn login_required(&self) -> Option<Failure<E>> {
         match self.record.as_ref().map(StoredRecord::content) {
-            _ if !self.config.refreshable => None,
+            _ if self.config.renewal != Renewal::Refresh => None,
             None => Some(Failure::NothingStored),
             Some(RecordContent::SignedOut) => Some(Failure::SignedOut),
             Some(RecordContent::Rejected(_)) => Some(Failure::Rejected {
@@ -501,7 +514,8 @@ impl<E> ModeFailure<E> {
                     | FailureClass::NotTheEndpoint
                     | FailureClass::ProbablyRejected,
                 ..
-            }
+            } | Failure::M2mRefused { .. }
+                | Failure::M2mSource { .. }
         )
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{
     Action, CredentialState, Current, Effects, Failure, Happened, HeldLease, InFlight, LeaseWait,
-    ModeFailure, Operation, Queued, Reason, Release, StoreCause, Tick, WARM_PAUSE, WaitStage, Work,
+    ModeFailure, Operation, Queued, Reason, Release, Renewal, StoreCause, Tick, WARM_PAUSE,
+    WaitStage, Work,
 };
 use crate::credentials::backoff;
 use crate::credentials::generation::Generation;
@@ -52,6 +53,7 @@ where
             Action::SendRefresh { .. } => {
                 Some(InFlight::SendRefresh { login_epoch: self.login_epoch })
             }
+            Action::ReadSource => Some(InFlight::ReadSource),
             Action::Save { record, .. } => {
                 Some(InFlight::Save { login: record.login(), revision: record.revision() })
             }
@@ -151,7 +153,7 @@ where
     /// Which token is to be refreshed without being asked for, and when; `None` where there is none
     /// or that can't help.
     pub(super) fn next_refresh_unasked(&self) -> Option<(RequestMode, Moment)> {
-        let mode = self.config.keep_warm.filter(|_| self.config.refreshable && !self.closing)?;
+        let mode = self.config.keep_warm.filter(|_| !self.closing)?;
         if self.login_required().is_some() {
             return None;
         }
@@ -224,6 +226,9 @@ where
             let remaining =
                 remaining.map(|end| end.duration_since(tick.now.wall_time()).unwrap_or_default());
             effects.happened.push(Happened::RefreshStarted { mode, reason, remaining });
+        }
+        if self.config.renewal == Renewal::ReadSource {
+            return Step::Act(Action::ReadSource);
         }
         if let Some(failure) = self.login_required() {
             return Step::Ends(Err(failure));

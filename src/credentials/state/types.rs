@@ -6,7 +6,7 @@ use crate::credentials::generation::Generation;
 use crate::headers::RequestMode;
 use crate::refresh::FailureClass;
 use crate::store::{Expected, LoginId, StoredRecord};
-use crate::token::{IssuedToken, Moment, RefreshToken, TokenSet};
+use crate::token::{AccessToken, IssuedToken, Moment, RefreshToken, TokenSet};
 
 /// Names the end of an operation, for whoever waits for it.
 pub(crate) type Ticket = u64;
@@ -43,6 +43,8 @@ pub(crate) enum Operation {
     LogIn { login: LoginId, tokens: TokenSet, overwrite: bool },
     /// No tokens any more. The id is used where no login is known.
     SignOut { login: LoginId, overwrite: bool },
+    /// An M2M token takes the place of the one before.
+    SetM2mToken { token: AccessToken },
     /// What is dirty is to be saved, and the lease released.
     Flush,
     /// The same, and nothing new is begun afterwards.
@@ -68,6 +70,8 @@ pub(crate) enum Action<L> {
         refresh_token: RefreshToken,
         mode: RequestMode,
     },
+    /// The M2M token is asked for where it comes from.
+    ReadSource,
     Save {
         lease: L,
         expected: Expected,
@@ -106,6 +110,13 @@ pub(crate) enum Outcome<L, E> {
     },
     RefreshFailed {
         failure: RequestFailure<E>,
+    },
+    /// The M2M token as it is now.
+    SourceRead {
+        token: AccessToken,
+    },
+    SourceFailed {
+        error: E,
     },
     /// The request was dropped, because its login is gone.
     Abandoned,
@@ -163,6 +174,8 @@ pub(crate) enum Failure<E> {
     ShutDown,
     /// An M2M token, or a mode that it does not act in.
     NotRefreshable,
+    /// It was meant for an M2M token, and there is none.
+    NotM2m,
     /// Too many refreshes were caused by 401s to fresh tokens.
     RefreshLimited,
     /// The revisions are used up.
@@ -175,6 +188,15 @@ pub(crate) enum Failure<E> {
     /// The refresh request failed, and is not repeated before `until`.
     Request {
         class: FailureClass,
+        error: E,
+        until: Moment,
+    },
+    /// The API has refused the M2M token, and there is no other. Nothing is read before `until`.
+    M2mRefused {
+        until: Moment,
+    },
+    /// The source of the M2M token could not be read, and is not asked again before `until`.
+    M2mSource {
         error: E,
         until: Moment,
     },
@@ -247,6 +269,8 @@ pub(crate) enum Happened<E> {
     SignedOut {
         revision: u64,
     },
+    /// Another M2M token is in use.
+    M2mTokenReplaced,
     RefreshLimited {
         mode: RequestMode,
         opened: bool,

@@ -92,7 +92,7 @@ impl World {
                 Ending::NotTheEndpoint,
                 Ending::Configuration,
             ],
-            Action::Sleep { .. } | Action::Idle => &[],
+            Action::ReadSource | Action::Sleep { .. } | Action::Idle => &[],
         };
         steps.extend(endings.iter().map(|ending| Step::End(*ending)));
         match action {

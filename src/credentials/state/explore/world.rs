@@ -88,7 +88,7 @@ fn issue(login: u8, number: u32, now: Moment) -> IssuedToken {
 fn config() -> Config {
     Config {
         has_store: true,
-        refreshable: true,
+        renewal: Renewal::Refresh,
         base_url: "https://t".into(),
         window: RefreshWindow { leeway: Duration::from_secs(300), jitter: 0 },
         lease_wait: Duration::from_secs(3),
@@ -315,6 +315,7 @@ impl World {
                 }
                 Outcome::Woke
             }
+            (Action::ReadSource, _) => unreachable!("these credentials are refreshed"),
             (Action::Idle, _) => unreachable!("an idle worker has ended"),
         };
         self.state.complete(worker, outcome, self.tick())
@@ -453,7 +454,7 @@ impl World {
                 self.save(lease, expected, &record);
             }
             Action::ReleaseLease { lease } => self.release(lease),
-            Action::Load | Action::Sleep { .. } | Action::Idle => {}
+            Action::Load | Action::ReadSource | Action::Sleep { .. } | Action::Idle => {}
         }
     }
 

@@ -5,6 +5,7 @@ mod adoption;
 mod failures;
 mod leases;
 mod logins;
+mod m2m;
 mod refreshes;
 mod saves;
 mod settling;
@@ -37,7 +38,7 @@ struct Driver {
 fn config() -> Config {
     Config {
         has_store: true,
-        refreshable: true,
+        renewal: Renewal::Refresh,
         base_url: "https://goteamup.com/api".into(),
         window: RefreshWindow { leeway: Duration::from_secs(300), jitter: 0 },
         lease_wait: Duration::from_secs(30),

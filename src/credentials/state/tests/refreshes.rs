@@ -202,10 +202,12 @@ fn p1_keep_warm_has_no_work_while_a_login_is_required() {
 #[test]
 fn p3_m2m_token_is_never_refreshed() {
     let mut config = config();
-    (config.refreshable, config.has_store) = (false, false);
+    (config.renewal, config.has_store) = (Renewal::Never, false);
     let mut d = Driver::with(config, Some(record(1, 1, RecordContent::Tokens(tokens("r1")))));
     let refused = d.ask(PROVIDER, Reason::Unauthorized);
-    assert_eq!(refused, Enqueued::Settled(Err(Failure::NotRefreshable)));
+    assert_eq!(refused, Enqueued::Settled(Err(Failure::M2mRefused { until: Moment::NEVER })));
+    let asked = d.ask(PROVIDER, Reason::Requested);
+    assert_eq!(asked, Enqueued::Settled(Err(Failure::NotRefreshable)));
     assert!(d.state.view().login_required.is_none());
     assert!(d.state.view().provider.refused);
     d.idle();

@@ -32,6 +32,7 @@ fn run(d: &mut Driver, mut stored: StoredRecord) -> u32 {
                 d.advance(pause);
                 d.complete(Outcome::Woke);
             }
+            Action::ReadSource => unreachable!("these credentials are refreshed"),
             Action::Idle => return sent,
         }
     }
