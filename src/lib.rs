@@ -64,6 +64,7 @@
 //! | --- | --- |
 //! | make credentials | [`Credentials::builder`], [`Credentials::m2m`] |
 //! | serve many users over one client | [`AuthLayer::per_request`] |
+//! | keep one credential for each user of a service | [`manager`] |
 //! | keep tokens between runs and processes | [`store`] |
 //! | run many processes on one credential | [`docs::fleet`] |
 //! | send streams | [`body`] |
@@ -108,6 +109,7 @@ pub mod limit;
 #[cfg_attr(docsrs, doc(cfg(feature = "login")))]
 pub mod login;
 pub mod m2m;
+pub mod manager;
 mod middleware;
 mod observe;
 mod origin;

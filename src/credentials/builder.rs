@@ -1,7 +1,6 @@
 //! How a credential is made, and what is refused before anything runs.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,9 @@ use http::Uri;
 use tokio::runtime::Handle;
 
 use super::Credentials;
+use super::build_checks::{
+    DEFAULT_BASE_URL, check_scope, check_timers, default_transport, parse_url,
+};
 use super::core::{Core, Renewer};
 use super::deadlines::RefreshWindow;
 use super::first_record::{self, FirstRecord};
@@ -18,6 +20,7 @@ use super::settings::Settings;
 use super::snapshot::Snapshot;
 use super::source_client::SourceClient;
 use super::state::{Config, CredentialState, RefreshLimit, Renewal};
+use super::status::{Status, status_of};
 use super::store_client::StoreClient;
 use crate::error::Error;
 use crate::headers::{AuthScheme, ProviderId, RequestMode};
@@ -28,9 +31,6 @@ use crate::refresh::{
 };
 use crate::store::{DynTokenStore, TokenStore};
 use crate::token::{AccessToken, Clock, TokenSet};
-
-/// The API's base as TeamUp documents it.
-const DEFAULT_BASE_URL: &str = "https://goteamup.com/api/v2";
 
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(300);
 const DEFAULT_WAIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -93,14 +93,30 @@ pub struct CredentialsBuilder {
     keep_warm: bool,
     runtime: Option<Handle>,
     clock: Clock,
+    on_change: Option<OnChange>,
+    /// For a login: what the store holds may be no record.
+    unreadable_is_empty: bool,
     #[cfg(feature = "testing")]
     at_each_step: Option<Arc<dyn Fn(RefreshStep) + Send + Sync>>,
 }
+
+/// Told after each change; the function makes the status, which is the newest when it is called.
+pub(crate) type OnChange = Arc<dyn Fn(&dyn Fn() -> Status) + Send + Sync>;
 
 #[derive(Clone)]
 enum M2m {
     Token(AccessToken),
     Source(Arc<dyn DynM2mSource>),
+}
+
+/// What the credentials of one builder have in common, for whoever makes many of them.
+pub(crate) struct Common {
+    pub(crate) mode: RequestMode,
+    pub(crate) clock: Clock,
+    pub(crate) runtime: Option<Handle>,
+    pub(crate) lease_wait: Duration,
+    /// The builder names tokens or a store, which can't be those of every user.
+    pub(crate) has_tokens: bool,
 }
 
 #[derive(Clone)]
@@ -134,6 +150,8 @@ impl CredentialsBuilder {
             keep_warm: false,
             runtime: None,
             clock: Clock::system(),
+            on_change: None,
+            unreadable_is_empty: false,
             #[cfg(feature = "testing")]
             at_each_step: None,
         }
@@ -392,8 +410,8 @@ impl CredentialsBuilder {
         let base = self.check_base_url()?;
         let origins = self.check_origins(&base)?;
         self.check_limits()?;
-        self.check_scope()?;
-        if self.m2m.is_none() {
+        check_scope(&self.scope)?;
+        if !matches!(self.m2m, Some(M2m::Token(_))) {
             check_timers()?;
         }
         let window = RefreshWindow { leeway: self.leeway, jitter: fastrand::u16(0..=1000) };
@@ -425,6 +443,7 @@ impl CredentialsBuilder {
                     require_stored: self.require_stored,
                     lease_wait: self.wait_timeout,
                     clock: &self.clock,
+                    unreadable_is_empty: self.unreadable_is_empty,
                 };
                 (Renewer::Refresh(refresh), first.find().await?)
             }
@@ -459,11 +478,44 @@ impl CredentialsBuilder {
         let state = CredentialState::new(config, record, settings.clock.now());
         let snapshot =
             Snapshot::empty(settings.provider_id).followed_by(&state.view(), settings.scheme);
-        let core = Arc::new(Core::new(state, snapshot, store, renewer, settings));
+        let mut core = Core::new(state, snapshot, store, renewer, settings);
+        if let Some(on_change) = self.on_change {
+            core.on_change = Some(Box::new(move |core| on_change(&|| status_of(core))));
+        }
+        let core = Arc::new(core);
         if self.keep_warm {
             core.ensure_worker()?;
         }
         Ok(Credentials { core })
+    }
+
+    /// Makes the credential of one user of many: over this store, whose changes are told.
+    pub(crate) fn for_user(mut self, store: Arc<dyn DynTokenStore>, on_change: OnChange) -> Self {
+        self.store = Some(store);
+        self.on_change = Some(on_change);
+        self
+    }
+
+    /// For a login: what the store holds may be no record.
+    pub(crate) fn unreadable_is_empty(mut self, accepted: bool) -> Self {
+        self.unreadable_is_empty = accepted;
+        self
+    }
+
+    /// The store as this builder's credentials use it.
+    pub(crate) fn store_client(&self, store: Arc<dyn DynTokenStore>) -> StoreClient {
+        let base_url = self.base_url.trim_end_matches('/').into();
+        StoreClient::new(Some(store), self.store_timeout, base_url)
+    }
+
+    pub(crate) fn common(&self) -> Common {
+        Common {
+            mode: self.mode,
+            clock: self.clock.clone(),
+            runtime: self.runtime.clone(),
+            lease_wait: self.wait_timeout,
+            has_tokens: self.tokens.is_some() || self.m2m.is_some() || self.store.is_some(),
+        }
     }
 
     fn check_base_url(&self) -> Result<Uri, Error> {
@@ -506,26 +558,6 @@ impl CredentialsBuilder {
         Ok(())
     }
 
-    /// RFC 6749 appendix A.4: a scope token is visible ASCII without `"` and `\`.
-    fn check_scope(&self) -> Result<(), Error> {
-        for (index, scope) in self.scope.iter().enumerate() {
-            if scope.is_empty() {
-                return Err(Error::invalid_input(format!(
-                    "scope number {index} is empty; leave it out, or call `scope` with no scopes at \
-                     all"
-                )));
-            }
-            if !scope.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte)) {
-                return Err(Error::invalid_input(format!(
-                    "scope number {index} holds a character that no scope can hold (a space, a \
-                     quotation mark, a backslash, a control or non-ASCII character); give each \
-                     scope as an item of its own"
-                )));
-            }
-        }
-        Ok(())
-    }
-
     fn check_refresh_client(&self, base: &Uri) -> Result<Arc<dyn DynRefresh>, Error> {
         let transport = match &self.refresh_by {
             Some(RefreshBy::Program(refresh)) => return Ok(Arc::clone(refresh)),
@@ -541,43 +573,6 @@ impl CredentialsBuilder {
             self.clock.clone(),
         )))
     }
-}
-
-/// A refresh needs timers, and a program should not find out at its first one.
-fn check_timers() -> Result<(), Error> {
-    let timer = || drop(tokio::time::sleep(Duration::ZERO));
-    if Handle::try_current().is_ok() && has_timers(timer).is_err() {
-        return Err(Error::no_timer());
-    }
-    Ok(())
-}
-
-/// Tokio tells by a panic alone, which is kept from the panic hook's output no further than that.
-fn has_timers(timer: impl FnOnce()) -> std::thread::Result<()> {
-    catch_unwind(AssertUnwindSafe(timer))
-}
-
-#[cfg(feature = "hyper")]
-fn default_transport() -> Result<Transport, Error> {
-    Ok(crate::refresh::default_refresh_client())
-}
-
-#[cfg(not(feature = "hyper"))]
-fn default_transport() -> Result<Transport, Error> {
-    Err(Error::invalid_input(
-        "nothing sends the refresh requests; hand an HTTP client to `refresh_client`, or switch the \
-         feature `hyper` of tower-teamup-auth on, or begin with `Credentials::m2m` for a token that \
-         is never refreshed",
-    ))
-}
-
-fn parse_url(what: &str, url: &str) -> Result<Uri, Error> {
-    url.parse().map_err(|error| {
-        // The text may hold a password before its host, so it is not repeated.
-        Error::invalid_input(format!(
-            "the {what} is no URL ({error}); write it as in `{DEFAULT_BASE_URL}`"
-        ))
-    })
 }
 
 impl fmt::Debug for CredentialsBuilder {

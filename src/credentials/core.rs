@@ -29,6 +29,8 @@ use crate::token::Moment;
 /// How an operation has ended; every waiter receives the same.
 pub(crate) type Ending = Result<(), Failure<Cause>>;
 
+pub(crate) type ChangeHook = Box<dyn Fn(&Core) + Send + Sync>;
+
 pub(crate) type State = CredentialState<DynLease, Cause>;
 
 /// What all handles of one credential share.
@@ -44,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) heartbeat: AtomicU64,
     pub(crate) watched: Watched,
     pub(crate) refused_routes: RefusedRoutes,
+    /// Called after each change, outside of the mutex.
+    pub(crate) on_change: Option<ChangeHook>,
     /// What the bodies of kept 401s take together.
     pub(crate) saved_bodies: ByteBudget,
 }
@@ -94,6 +98,7 @@ impl Core {
             heartbeat: AtomicU64::new(0),
             watched: Watched::default(),
             refused_routes: RefusedRoutes::default(),
+            on_change: None,
             saved_bodies: ByteBudget::default(),
         }
     }
@@ -182,6 +187,9 @@ impl Core {
         }
         if changed {
             let _ = catch_unwind(AssertUnwindSafe(|| self.watched.signal()));
+            if let Some(on_change) = &self.on_change {
+                let _ = catch_unwind(AssertUnwindSafe(|| on_change(self)));
+            }
         }
     }
 
@@ -225,6 +233,11 @@ impl Core {
         for waiters in waiting {
             let _ = catch_unwind(AssertUnwindSafe(|| waiters.send_modify(|_| {})));
         }
+    }
+
+    /// Does only the worker know of this credential, with nothing to do but to keep it warm?
+    pub(crate) fn is_abandoned(self: &Arc<Self>, held_by_worker: usize) -> bool {
+        Arc::strong_count(self) <= held_by_worker && self.read(|state| state.is_at_rest())
     }
 
     /// The time, and a number at random.

@@ -20,6 +20,8 @@ pub(super) struct FirstRecord<'a> {
     /// How long the lease is waited for.
     pub(super) lease_wait: Duration,
     pub(super) clock: &'a Clock,
+    /// What is no record counts as nothing, because a login will replace it.
+    pub(super) unreadable_is_empty: bool,
 }
 
 /// The record of an M2M token. It has no refresh token; what stands there is never sent.
@@ -42,7 +44,10 @@ impl FirstRecord<'_> {
             return Ok(self.seed.map(|seed| self.of_seed(seed, None)));
         }
         self.store.check().await.map_err(Error::store)?;
-        let stored = self.store.load().await.map_err(Error::store)?;
+        let stored = match self.store.load().await {
+            Err(error) if self.unreadable_is_empty && error.is_corrupt() => None,
+            stored => stored.map_err(Error::store)?,
+        };
         let Some(seed) = self.seed else {
             return match stored {
                 None if self.require_stored => Err(Error::nothing_stored()),

@@ -13,9 +13,10 @@
 //! | `refused_routes`, `byte_budget` | what requests that were answered 401 share |
 //! | `failure`, `report`, `watched` | errors, events, and who is told of changes |
 //! | `status` | what a program is told of all this |
-//! | `builder`, `settings`, `first_record` | how a credential is made |
+//! | `builder`, `build_checks`, `settings`, `first_record` | how a credential is made |
 
 mod backoff;
+mod build_checks;
 mod builder;
 mod byte_budget;
 mod core;
@@ -37,7 +38,7 @@ mod watched;
 mod worker;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::Guard;
 use tokio::runtime::Handle;
@@ -45,6 +46,7 @@ use tokio::time::timeout;
 
 use self::core::{Core, Submitted};
 pub use builder::CredentialsBuilder;
+pub(crate) use builder::{Common, OnChange};
 pub(crate) use byte_budget::{ByteBudget, ReservedBytes};
 pub(crate) use generation::Generation;
 pub(crate) use pending::PendingRefresh;
@@ -57,6 +59,7 @@ pub(crate) use snapshot::{
 };
 use state::Operation;
 pub(crate) use state::Reason;
+pub(crate) use store_client::StoreClient;
 
 use crate::error::Error;
 use crate::headers::RequestMode;
@@ -389,6 +392,17 @@ impl Credentials {
         self.run(Operation::Close).await
     }
 
+    /// A handle that keeps nothing alive.
+    pub(crate) fn downgrade(&self) -> WeakCredentials {
+        WeakCredentials(Arc::downgrade(&self.core))
+    }
+
+    /// Is there nothing under way, nothing in memory alone, and no lease? Then it can be built anew
+    /// from its store.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.core.read(|state| state.is_at_rest())
+    }
+
     /// Hands an operation in and waits for its end.
     async fn run(&self, operation: Operation) -> Result<(), Error> {
         let submitted = self.core.submit(operation);
@@ -449,6 +463,20 @@ impl Credentials {
     #[inline]
     pub(crate) fn now(&self) -> Moment {
         self.core.settings.clock.now()
+    }
+}
+
+/// A credential that lives as long as others, its worker included, know of it.
+#[derive(Clone)]
+pub(crate) struct WeakCredentials(Weak<Core>);
+
+impl WeakCredentials {
+    pub(crate) fn upgrade(&self) -> Option<Credentials> {
+        self.0.upgrade().map(|core| Credentials { core })
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
     }
 }
 

@@ -179,9 +179,7 @@ impl Credentials {
     /// # Ok::<(), BoxError>(())
     /// ```
     pub fn status(&self) -> Status {
-        let now = self.core.settings.clock.now();
-        let (mode, limit) = (self.core.settings.mode, self.core.settings.limit);
-        self.core.read(|state| Status::of(&state.view(), mode, limit, now))
+        status_of(&self.core)
     }
 
     /// The [states](Status) of this credential from now on, the present one first.
@@ -205,6 +203,12 @@ impl Credentials {
             last: None,
         }
     }
+}
+
+pub(super) fn status_of(core: &Core) -> Status {
+    let now = core.settings.clock.now();
+    let (mode, limit) = (core.settings.mode, core.settings.limit);
+    core.read(|state| Status::of(&state.view(), mode, limit, now))
 }
 
 impl Status {

@@ -99,6 +99,10 @@ impl StoreClient {
         self.call("save", save).await
     }
 
+    pub(crate) async fn delete(&self, lease: DynLease) -> Result<(), StoreError> {
+        self.call("delete", |store| async move { store.delete(&lease).await }).await
+    }
+
     /// Resolves when something may have changed. Without a store, never.
     pub(crate) async fn changed(&self) {
         match self.store.clone() {

@@ -35,6 +35,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// has used up one of them.
 const LONGEST_COUNTED: Duration = Duration::from_secs(1);
 
+/// So many references to its credential a worker has: its guard's and its own.
+const HELD_BY_WORKER: usize = 2;
+
 type Done = Outcome<DynLease, Cause>;
 
 /// Starts `worker` on `runtime`.
@@ -64,14 +67,16 @@ impl Guard {
         let core = Arc::clone(&self.core);
         let mut work = pin!(run(&core, self.worker));
         let mut beat = pin!(heartbeat());
-        poll_fn(|cx| {
+        let work = poll_fn(|cx| {
             core.heartbeat.fetch_add(1, Ordering::Relaxed);
             // Never ready: it sees to it that the next poll comes.
             let _ = beat.as_mut().poll(cx);
-            work.as_mut().poll(cx)
-        })
-        .await;
-        self.finished = true;
+            if core.is_abandoned(HELD_BY_WORKER) {
+                return Poll::Ready(false);
+            }
+            work.as_mut().poll(cx).map(|()| true)
+        });
+        self.finished = work.await;
     }
 }
 

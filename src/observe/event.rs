@@ -82,6 +82,10 @@ pub(crate) enum Event<'a> {
         revision: u64,
     },
     M2mTokenReplaced,
+    /// Which users there are could not be found out, to keep their logins alive.
+    KeysNotListed {
+        error: &'a (dyn std::error::Error + 'static),
+    },
     SeedIgnored {
         revision: u64,
     },
@@ -180,6 +184,11 @@ pub(super) fn trace(event: &Event<'_>) {
         Event::LoggedIn { revision } => info!(target: TARGET, revision, "logged in"),
         Event::SignedOut { revision } => info!(target: TARGET, revision, "signed out"),
         Event::M2mTokenReplaced => info!(target: TARGET, "M2M token replaced"),
+        Event::KeysNotListed { error } => warn!(
+            target: TARGET,
+            error = %Chain(*error),
+            "the users were not listed; their idle logins wait for the next pass"
+        ),
         Event::SeedIgnored { revision } => info!(
             target: TARGET,
             revision,

@@ -14,6 +14,7 @@
 //! | login required | error | `mode`, `error` |
 //! | M2M token refused | error | `mode`, `error` |
 //! | M2M token replaced | info | |
+//! | the users were not listed; their idle logins wait for the next pass | warn | `error` |
 //! | refresh limit reached | warn | `mode`, `error` |
 //! | the endpoint gave an odd lifetime | warn | |
 //! | record adopted: another process has refreshed or logged in | info | `revision`, `login_changed` |

@@ -31,6 +31,7 @@ pub(crate) trait DynTokenStore: Send + Sync + 'static {
         expected: Expected,
         record: &'a StoredRecord,
     ) -> Calling<'a, ()>;
+    fn delete<'a>(&'a self, lease: &'a DynLease) -> Calling<'a, ()>;
     fn changed(&self) -> BoxFuture<'_, ()>;
 }
 
@@ -69,6 +70,10 @@ impl<S: TokenStore> DynTokenStore for S {
         record: &'a StoredRecord,
     ) -> Calling<'a, ()> {
         Box::pin(TokenStore::save(self, lease.of_store::<S>(), expected, record))
+    }
+
+    fn delete<'a>(&'a self, lease: &'a DynLease) -> Calling<'a, ()> {
+        Box::pin(TokenStore::delete(self, lease.of_store::<S>()))
     }
 
     fn changed(&self) -> BoxFuture<'_, ()> {

@@ -177,11 +177,9 @@ fn unix_millis() -> u64 {
 }
 
 /// The end of a time limit, on Tokio's clock: the one that its timers run on.
-#[cfg(feature = "reqwest-middleware")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(tokio::time::Instant);
 
-#[cfg(feature = "reqwest-middleware")]
 impl Deadline {
     /// `limit` from now; a limit beyond what the clock can express never ends.
     pub(crate) fn after(limit: Duration) -> Self {

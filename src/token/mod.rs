@@ -21,7 +21,6 @@ mod secret;
 mod set;
 
 pub use clock::Clock;
-#[cfg(feature = "reqwest-middleware")]
 pub(crate) use clock::Deadline;
 pub(crate) use clock::Moment;
 pub use secret::{AccessToken, RefreshToken};

@@ -399,6 +399,14 @@ where
         }
     }
 
+    /// Is there nothing that has to be finished, and nothing in memory alone?
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.current.is_none()
+            && self.queue.is_empty()
+            && self.dirty.is_none()
+            && self.lease.is_none()
+    }
+
     /// Is there something that a worker has to do?
     pub(crate) fn has_work(&self) -> bool {
         self.current.is_some()

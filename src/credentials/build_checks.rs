@@ -1,0 +1,70 @@
+//! What a builder checks that depends on nothing but its argument or the runtime.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use http::Uri;
+use tokio::runtime::Handle;
+
+use crate::error::Error;
+use crate::refresh::Transport;
+
+/// The API's base as TeamUp documents it.
+pub(super) const DEFAULT_BASE_URL: &str = "https://goteamup.com/api/v2";
+
+/// A refresh needs timers, and a program should not find out at its first one.
+pub(super) fn check_timers() -> Result<(), Error> {
+    let timer = || drop(tokio::time::sleep(Duration::ZERO));
+    if Handle::try_current().is_ok() && has_timers(timer).is_err() {
+        return Err(Error::no_timer());
+    }
+    Ok(())
+}
+
+/// Tokio tells by a panic alone, which is kept from the panic hook's output no further than that.
+fn has_timers(timer: impl FnOnce()) -> std::thread::Result<()> {
+    catch_unwind(AssertUnwindSafe(timer))
+}
+
+#[cfg(feature = "hyper")]
+pub(super) fn default_transport() -> Result<Transport, Error> {
+    Ok(crate::refresh::default_refresh_client())
+}
+
+#[cfg(not(feature = "hyper"))]
+pub(super) fn default_transport() -> Result<Transport, Error> {
+    Err(Error::invalid_input(
+        "nothing sends the refresh requests; hand an HTTP client to `refresh_client`, or switch the \
+         feature `hyper` of tower-teamup-auth on, or begin with `Credentials::m2m` for a token that \
+         is never refreshed",
+    ))
+}
+
+pub(super) fn parse_url(what: &str, url: &str) -> Result<Uri, Error> {
+    url.parse().map_err(|error| {
+        // The text may hold a password before its host, so it is not repeated.
+        Error::invalid_input(format!(
+            "the {what} is no URL ({error}); write it as in `{DEFAULT_BASE_URL}`"
+        ))
+    })
+}
+
+/// RFC 6749 appendix A.4: a scope token is visible ASCII without `"` and `\`.
+pub(super) fn check_scope(scope: &[String]) -> Result<(), Error> {
+    for (index, scope) in scope.iter().enumerate() {
+        if scope.is_empty() {
+            return Err(Error::invalid_input(format!(
+                "scope number {index} is empty; leave it out, or call `scope` with no scopes at \
+                 all"
+            )));
+        }
+        if !scope.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte)) {
+            return Err(Error::invalid_input(format!(
+                "scope number {index} holds a character that no scope can hold (a space, a \
+                 quotation mark, a backslash, a control or non-ASCII character); give each \
+                 scope as an item of its own"
+            )));
+        }
+    }
+    Ok(())
+}
