@@ -10,6 +10,7 @@ mod capacity;
 mod dropped_callers;
 mod endurance;
 mod error_texts;
+mod health;
 mod modes;
 mod one_repeat;
 mod origins;
