@@ -112,7 +112,7 @@ impl Credentials {
     /// ```
     /// use tower_teamup_auth::{AuthScheme, Credentials};
     ///
-    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
     /// let credentials = Credentials::m2m("an-m2m-token".parse()?)
     ///     .scheme(AuthScheme::Token)
     ///     .build()
@@ -140,7 +140,7 @@ impl Credentials {
     /// use tower_teamup_auth::Credentials;
     /// use tower_teamup_auth::m2m::TokenFile;
     ///
-    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
     /// let credentials =
     ///     Credentials::m2m_from(TokenFile::new("/run/secrets/teamup-token")).build().await?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -160,7 +160,7 @@ impl Credentials {
     /// ```
     /// use tower_teamup_auth::Credentials;
     ///
-    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
     /// let credentials = Credentials::m2m("the-first-token".parse()?).build().await?;
     /// credentials.set_m2m_token("the-second-token".parse()?)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -475,8 +475,9 @@ impl WeakCredentials {
         self.0.upgrade().map(|core| Credentials { core })
     }
 
-    pub(crate) fn is_gone(&self) -> bool {
-        self.0.strong_count() == 0
+    /// How many handles there are, and references of a worker.
+    pub(crate) fn holders(&self) -> usize {
+        self.0.strong_count()
     }
 }
 

@@ -8,7 +8,7 @@
 //! | get a person's first tokens: in the browser, or by password | the examples `login` and `password_login`, each with `-- --fake` |
 //! | put the layer on a client: hyper-util, reqwest, reqwest-middleware | [`client`](crate::client) |
 //! | come from code that refreshes by hand | [`migration`] |
-//! | use an M2M token | [`Credentials::m2m`] |
+//! | use an M2M token | [`Credentials::m2m`]; one that is replaced while the program runs: [`m2m`](crate::m2m) |
 //!
 //! # Build
 //!
@@ -16,7 +16,7 @@
 //! | --- | --- |
 //! | make credentials, and set what is to be set | [`CredentialsBuilder`] |
 //! | choose mode and business for one request | [`RequestMode`], [`ProviderId`] |
-//! | serve many users over one client | [`AuthLayer::per_request`], the example `axum_service` |
+//! | serve many users over one client | [`multiple_users`], [`manager`](crate::manager), the examples `users` and `axum_service` |
 //! | put the layer in its place among others | [`ordering`] |
 //! | know which time limit bounds what | [`timeouts`] |
 //! | send streams | [`body`](crate::body) |
@@ -65,6 +65,7 @@ pub mod guarantees;
 pub mod internals;
 pub mod metrics;
 pub mod migration;
+pub mod multiple_users;
 pub mod ordering;
 pub mod performance;
 pub mod proof;

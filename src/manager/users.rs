@@ -134,9 +134,15 @@ impl Users {
                 break;
             }
             let Some((_, key)) = self.order.pop_first() else { break };
-            let Some(Entry::Known { kept, .. }) = self.entries.get_mut(&key) else { continue };
+            let Some(Entry::Known { weak, kept }) = self.entries.get_mut(&key) else { continue };
             match kept.take() {
-                Some(rest) if rest.credentials.is_at_rest() => evicted.push(rest.credentials),
+                Some(rest) if rest.credentials.is_at_rest() => {
+                    evicted.push(rest.credentials);
+                    // Nobody else holds it, and nobody can come to hold it under this lock.
+                    if weak.holders() == 1 {
+                        self.entries.remove(&key);
+                    }
+                }
                 Some(mut busy) => {
                     // It is in use, then.
                     self.uses += 1;
@@ -156,7 +162,7 @@ impl Users {
             return;
         }
         self.entries.retain(|_, entry| match entry {
-            Entry::Known { weak, kept } => kept.is_some() || !weak.is_gone(),
+            Entry::Known { weak, kept } => kept.is_some() || weak.holders() > 0,
             Entry::Building { .. } | Entry::Removing(_) => true,
         });
         self.sweep_at = (self.entries.len() * 2).max(FIRST_SWEEP);
