@@ -8,6 +8,7 @@ use tower_teamup_auth::testing::FakeTeamUp;
 use tower_teamup_auth::token::Clock;
 
 use crate::support::*;
+use crate::time::Stopwatch;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const USERS: usize = 20;
@@ -67,7 +68,7 @@ async fn keep_alive_stays_below_its_rate() {
     let (server, clock) = server().await;
     let family = Family::default();
     log_all_in(&server, &family, &clock).await;
-    let started = tokio::time::Instant::now();
+    let started = Stopwatch::start();
     tokio::time::sleep(20 * DAY).await; // every login is long due
     let template = template(&server).clock(clock.clone());
     let _manager = CredentialsManager::builder(template, family)
