@@ -139,6 +139,33 @@ async fn p2_eviction_keeps_tokens_that_could_not_be_saved() {
     assert_eq!(server.double_spends(), 0, "{}", server.journal());
 }
 
+/// No worker holds the credential then: the manager alone does.
+#[test]
+fn p2_eviction_keeps_unsaved_tokens_whose_runtime_is_gone() {
+    let (server, family) = (FakeTeamUp::start_blocking(), Family::default());
+    let manager = manager(&server, &family, 1);
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime().block_on(async {
+        let ada = manager.log_in("ada", tokens(&server, "ada")).await.unwrap();
+        family.fail_saves(true);
+        ada.refresh(MODE).await.unwrap();
+    });
+    runtime().block_on(async {
+        for user in 0..5 {
+            manager.get(&user.to_string()).await.unwrap();
+        }
+        assert_eq!(manager.health().unsaved(), 1);
+        family.fail_saves(false);
+        manager.shutdown(SOON).await.unwrap();
+        let next = self::manager(&server, &family, 1);
+        server.expire_access_tokens();
+        assert_eq!(status(&server, &next.get("ada").await.unwrap()).await, 200);
+        assert_eq!(server.double_spends(), 0, "{}", server.journal());
+    });
+    server.shutdown_blocking();
+}
+
 #[tokio::test]
 async fn p2_eviction_during_a_refresh_keeps_the_credential_until_its_answer_is_saved() {
     let (server, family) = (FakeTeamUp::start().await, Family::default());
@@ -184,7 +211,9 @@ async fn p12_shutdown_ends_all_side_by_side_and_builds_none_any_more() {
         let record = family.record(&user.to_string()).await.unwrap();
         assert_eq!(record.tokens().unwrap().access_token(MODE).map(|_| ()), Some(()));
     }
-    assert!(manager.get("late").await.unwrap_err().is_shut_down());
+    for user in ["late", "0"] {
+        assert!(manager.get(user).await.unwrap_err().is_shut_down());
+    }
     assert!(manager.iter().all(|(_, credentials)| credentials.status().is_shut_down()));
 }
 

@@ -3,9 +3,9 @@
 mod keep_alive;
 mod lives;
 mod support;
-mod told;
 #[allow(dead_code, reason = "these tests take what they need of it")]
 #[path = "../support/time.rs"]
 mod time;
+mod told;
 #[path = "../support/witness.rs"]
 mod witness;
