@@ -31,6 +31,7 @@ use tower_teamup_auth::login::{
     PendingAuthorization, PendingLogin,
 };
 use tower_teamup_auth::m2m::{EnvironmentVariable, TokenFile, source_fn};
+use tower_teamup_auth::manager::CredentialsManager;
 use tower_teamup_auth::refresh::{
     ApiError, FailureClass, HttpService, Refresh, RefreshEncoding, RefreshError, RefreshRequest,
     RefreshResponse, ResponseFormat,
@@ -343,6 +344,36 @@ async fn show_logins_and_sources(table: &mut Table, server: &FakeTeamUp) {
     table.debug("SourceFn", &source);
 }
 
+async fn show_the_manager(table: &mut Table, server: &FakeTeamUp) {
+    let template = Credentials::builder(RequestMode::Provider).base_url(server.base_url());
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("users");
+    let builder = CredentialsManager::builder(template, FileStore::family(store.clone()));
+    table.debug("ManagerBuilder", &builder);
+    let users = builder.build().unwrap();
+    table.debug("CredentialsManager", &users);
+    let mut events = users.subscribe();
+    table.debug("UserEvents", &events);
+    // A folder that is a file: what is saved there fails.
+    std::fs::write(&store, "").unwrap();
+    assert!(users.log_in("ada", tokens()).await.is_err());
+    std::fs::remove_file(&store).unwrap();
+    users.log_in("ada", tokens()).await.unwrap();
+    let event = events.next().await.unwrap();
+    table.debug("UserEvent", &event);
+    table.debug("UserEventKind", event.kind());
+    table.both("Health", &users.health());
+    let held = server.hold_refresh();
+    let ada = users.get("ada").await.unwrap();
+    let refresh = tokio::spawn(async move { ada.refresh(RequestMode::Provider).await });
+    held.arrived(1).await;
+    let unfinished = users.shutdown(std::time::Duration::ZERO).await.unwrap_err();
+    table.both("Unfinished", &unfinished);
+    refresh.abort();
+    held.release();
+    let _ = users.shutdown(std::time::Duration::from_secs(60)).await;
+}
+
 /// The public types that the sources declare, those of `testing` left out: a fake server's tokens
 /// open nothing.
 fn declared(folder: &Path, names: &mut BTreeSet<String>) {
@@ -376,6 +407,7 @@ async fn p5_every_public_type_is_shown_and_shows_no_secret() {
     show_bodies_and_clients(&mut table).await;
     show_sql(&mut table).await;
     show_logins_and_sources(&mut table, &server).await;
+    show_the_manager(&mut table, &server).await;
 
     let mut names = BTreeSet::new();
     declared(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../src")), &mut names);

@@ -11,7 +11,7 @@ use super::Credentials;
 use super::build_checks::{
     DEFAULT_BASE_URL, check_scope, check_timers, default_transport, parse_url,
 };
-use super::core::{Core, Renewer};
+use super::core::{ChangeHook, Core, Renewer};
 use super::deadlines::RefreshWindow;
 use super::first_record::{self, FirstRecord};
 #[cfg(feature = "testing")]
@@ -426,10 +426,10 @@ impl CredentialsBuilder {
                     ));
                 }
                 let (renewer, token) = match m2m {
-                    M2m::Token(token) => (Renewer::Nothing, Some(token)),
+                    M2m::Token(token) => (Renewer::M2m(None), Some(token)),
                     M2m::Source(source) => {
                         let source = SourceClient::new(Arc::clone(source), self.store_timeout);
-                        (Renewer::Source(Box::new(source)), None)
+                        (Renewer::M2m(Some(Box::new(source))), None)
                     }
                 };
                 (renewer, Some(first_record::of_m2m_token(token)))
@@ -452,8 +452,8 @@ impl CredentialsBuilder {
             has_store: store.has_store(),
             renewal: match &renewer {
                 Renewer::Refresh(_) => Renewal::Refresh,
-                Renewer::Source(_) => Renewal::ReadSource,
-                Renewer::Nothing => Renewal::Never,
+                Renewer::M2m(Some(_)) => Renewal::ReadSource,
+                Renewer::M2m(None) => Renewal::Never,
             },
             base_url,
             window,
@@ -480,7 +480,8 @@ impl CredentialsBuilder {
             Snapshot::empty(settings.provider_id).followed_by(&state.view(), settings.scheme);
         let mut core = Core::new(state, snapshot, store, renewer, settings);
         if let Some(on_change) = self.on_change {
-            core.on_change = Some(Box::new(move |core| on_change(&|| status_of(core))));
+            let hook: ChangeHook = Box::new(move |core| on_change(&|| status_of(core)));
+            core.on_change = Some(Box::new(hook));
         }
         let core = Arc::new(core);
         if self.keep_warm {

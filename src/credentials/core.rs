@@ -46,8 +46,8 @@ pub(crate) struct Core {
     pub(crate) heartbeat: AtomicU64,
     pub(crate) watched: Watched,
     pub(crate) refused_routes: RefusedRoutes,
-    /// Called after each change, outside of the mutex.
-    pub(crate) on_change: Option<ChangeHook>,
+    /// Called after each change, outside of the mutex. Boxed twice: few credentials have one.
+    pub(crate) on_change: Option<Box<ChangeHook>>,
     /// What the bodies of kept 401s take together.
     pub(crate) saved_bodies: ByteBudget,
 }
@@ -55,10 +55,9 @@ pub(crate) struct Core {
 /// What brings the next access token.
 pub(crate) enum Renewer {
     Refresh(Arc<dyn DynRefresh>),
-    /// Boxed: few credentials have one.
-    Source(Box<SourceClient>),
-    /// An M2M token that only the program replaces.
-    Nothing,
+    /// Of an M2M token: its source, if it has one. Boxed, and no variant of its own where there is
+    /// none, so that the enum is as small as its first variant.
+    M2m(Option<Box<SourceClient>>),
 }
 
 struct Locked {

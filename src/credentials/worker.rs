@@ -188,7 +188,7 @@ async fn run_action(core: &Arc<Core>, action: Action<DynLease>, odd_lifetime: &m
 }
 
 async fn read_source(core: &Arc<Core>) -> Done {
-    let Renewer::Source(source) = &core.renewer else { return Outcome::Woke };
+    let Renewer::M2m(Some(source)) = &core.renewer else { return Outcome::Woke };
     match source.read().await {
         Ok(token) => Outcome::SourceRead { token },
         Err(error) => Outcome::SourceFailed { error: Cause::new(error) },
