@@ -8,6 +8,7 @@
 //! | hyper-util | `hyper` | `AuthLayer` over `hyper_client()`, or over any client of hyper-util | this crate's own, or any client of hyper-util |
 //! | reqwest | `reqwest` | `AuthLayer` over `ReqwestService` | a `reqwest::Client` of its own |
 //! | reqwest-middleware | `reqwest-middleware` | `AuthMiddleware` | a `reqwest::Client` of its own |
+//! | any other | – | [`Credentials::access_token`](crate::Credentials::access_token), [`headers`](crate::Credentials::headers) or [`authorize`](crate::Credentials::authorize) | any of these |
 //!
 //! With the feature `hyper` the crate brings a client for refresh requests, so a program hands over
 //! the client of the API alone:
@@ -27,6 +28,7 @@
 //! # }
 //! ```
 
+mod any_client;
 #[cfg(feature = "hyper")]
 mod hyper;
 #[cfg(feature = "reqwest")]
@@ -42,6 +44,7 @@ mod tests;
 use std::error::Error as StdError;
 use std::{io, iter};
 
+pub use self::any_client::CurrentToken;
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 pub use self::hyper::{
