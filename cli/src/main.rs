@@ -1,2 +1,74 @@
-//! The command.
-fn main() {}
+//! `teamup-auth`: the tokens of the TeamUp API for scripts and for programs in any language.
+//!
+//! | file | role |
+//! | --- | --- |
+//! | `args`, `config` | what the command line, the environment and the files say |
+//! | `profile` | where an account is stored, and the credential that it gives |
+//! | `secrets` | asks for secrets, which never stand on a command line |
+//! | `commands/` | one file for each command that ends by itself |
+//! | `proxy/` | the authenticating reverse proxy |
+//! | `fake/` | the library's fake server as a process |
+//! | `browsers` | keeps web pages from using what listens on loopback |
+//! | `output`, `logging` | exit codes, JSON, logs |
+#![forbid(unsafe_code)]
+
+mod args;
+mod browsers;
+mod commands;
+mod config;
+mod fake;
+mod local_http;
+mod logging;
+mod output;
+mod profile;
+mod proxy;
+mod secrets;
+mod signals;
+
+use std::process::ExitCode;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = match config::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(config::Refused::Usage(error)) => {
+            // A reader that has gone away needs no help text.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(output::USAGE));
+        }
+        Err(config::Refused::Configuration(error)) => return output::fail(&error),
+    };
+    logging::start(&cli);
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => output::fail(&error),
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let Cli { account, command, .. } = cli;
+    let runtime = match &command {
+        Command::Proxy(_) | Command::Fake(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    }
+    .enable_all()
+    .build()?;
+    let end = runtime.block_on(async {
+        match command {
+            Command::Login(login) => commands::login::run(&account, login).await,
+            Command::Token(token) => commands::token::run(&account, &token).await,
+            Command::Headers(headers) => commands::headers::run(&account, &headers).await,
+            Command::Status(status) => commands::status::run(&account, &status).await,
+            Command::Refresh => commands::refresh::run(&account).await,
+            Command::Logout(logout) => commands::logout::run(&account, &logout).await,
+            Command::Proxy(proxy) => proxy::run(&account, proxy).await,
+            Command::Fake(fake) => fake::run(fake).await,
+            Command::Completions { shell } => commands::manual::completions(shell),
+            Command::Man { folder } => commands::manual::man(folder.as_deref()),
+        }
+    });
+    // A read of standard input that nobody waits for any more keeps no program from ending.
+    runtime.shutdown_background();
+    end
+}

@@ -1,0 +1,14 @@
+//! `refresh`: a new access token, whatever the age of the present one.
+
+use std::process::ExitCode;
+
+use super::close;
+use crate::args::Account;
+use crate::profile;
+
+pub(crate) async fn run(account: &Account) -> anyhow::Result<ExitCode> {
+    let credentials = profile::open(account).await?;
+    let refreshed = credentials.refresh(account.mode.into()).await;
+    close(&credentials, refreshed).await?;
+    Ok(ExitCode::SUCCESS)
+}
