@@ -24,6 +24,7 @@ mod profile;
 mod proxy;
 mod secrets;
 mod signals;
+mod stopwatch;
 
 use std::process::ExitCode;
 

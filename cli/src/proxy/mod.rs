@@ -1,4 +1,127 @@
-//! stub
+//! `proxy`: an authenticating reverse proxy. Any HTTP client sends plain requests to it; what goes to TeamUp
+//! carries a token.
+//!
+//! | file | role |
+//! | --- | --- |
+//! | `server` | connections, their limits, and the end |
+//! | `gateway` | one request: checked, forwarded, answered |
+//! | `target` | which request targets lead to the API |
+//! | `headers` | what of a head is forwarded |
+//! | `upload` | a request's body, with its limits |
+//! | `links` | URLs of the API in answers |
+//! | `problem` | the answers that the proxy gives by itself |
+//! | `admin` | health and metrics |
+
+mod admin;
+mod gateway;
+mod headers;
+mod links;
+mod problem;
+mod server;
+mod target;
+mod upload;
+
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use http::Request;
+use hyper::body::Incoming;
+use tower::ServiceBuilder;
+use tower_teamup_auth::body::{ReplayBody, ReplayBodyLayer};
+use tower_teamup_auth::client::{HyperClient, hyper_client};
+use tower_teamup_auth::limit::{RateLimitLayer, RateLimiter};
+use tower_teamup_auth::{AuthLayer, Credentials};
+
+use self::gateway::Gateway;
+use self::server::{Ending, Listener};
+use self::upload::Upload;
 use crate::args::{Account, Proxy};
-pub(crate) async fn run(_: &Account, _: Proxy) -> anyhow::Result<ExitCode> { anyhow::bail!("x") }
+use crate::browsers::Hosts;
+use crate::{profile, signals};
+
+/// What the stack over the client takes.
+type Forwarded = Request<Upload<Incoming>>;
+
+pub(crate) async fn run(account: &Account, args: Proxy) -> anyhow::Result<ExitCode> {
+    let secret = args.secret_file.as_deref().map(read_secret).transpose()?;
+    if args.socket.is_none() && !args.listen.ip().is_loopback() && secret.is_none() {
+        bail!(
+            "{} is no loopback address, so others could use this account; give --secret-file, or \
+             listen on loopback",
+            args.listen
+        );
+    }
+    if args.admin.is_some_and(|admin| !admin.ip().is_loopback()) {
+        bail!("--admin takes a loopback address");
+    }
+    let metrics = admin::install_metrics()?;
+    let credentials = profile::open(account).await?;
+    let status = credentials.status();
+    if status.is_login_required() {
+        tracing::warn!("a login is required: requests are answered 401 until `teamup-auth login`");
+    }
+    let (listener, hosts) = match &args.socket {
+        #[cfg(unix)]
+        Some(path) => (Listener::socket(path)?, Hosts::any()),
+        #[cfg(not(unix))]
+        Some(_) => bail!("this platform has no Unix sockets; use --listen"),
+        None => {
+            let (listener, address) = Listener::tcp(args.listen).await?;
+            (listener, Hosts::of(address, &args.allow_host))
+        }
+    };
+    let mut admin = tokio::task::JoinSet::new();
+    if let Some(address) = args.admin {
+        let (address, serving) = admin::serve(address, credentials.clone(), metrics).await?;
+        tracing::info!("health and metrics at http://{address}");
+        admin.spawn(serving);
+    }
+    tracing::info!("listening on {listener}");
+
+    let client: HyperClient<ReplayBody<Upload<Incoming>>> = hyper_client();
+    let replay = ReplayBodyLayer::new().max_bytes(args.replay_bytes);
+    let auth = AuthLayer::new(credentials.clone());
+    let gateway = Gateway::new(account, &args, hosts, secret)?;
+    let ending = match args.rate_limit {
+        Some(count) => {
+            let limiter = RateLimiter::new(count, Duration::from_secs(60));
+            let limit = RateLimitLayer::new(limiter);
+            let stack = ServiceBuilder::new().layer(replay).layer(auth).layer(limit).service(client);
+            server::serve(listener, gateway, stack, &args, signals::asked_to_end()).await
+        }
+        None => {
+            let stack = ServiceBuilder::new().layer(replay).layer(auth).service(client);
+            server::serve(listener, gateway, stack, &args, signals::asked_to_end()).await
+        }
+    };
+    finish(&credentials, ending).await
+}
+
+/// Nothing may exist in memory alone when the process is gone. A second signal ends the wait.
+async fn finish(credentials: &Credentials, ending: Ending) -> anyhow::Result<ExitCode> {
+    tokio::select! {
+        closed = credentials.shutdown() => closed.context("the newest tokens")?,
+        () = signals::asked_to_end() => bail!("ended by a second signal while the tokens were saved"),
+    }
+    match ending {
+        Ending::Drained => {
+            tracing::info!("every request was answered; ended");
+            Ok(ExitCode::SUCCESS)
+        }
+        Ending::CutOff(connections) => {
+            bail!("{connections} connections were cut off at the limit of --drain-timeout")
+        }
+    }
+}
+
+fn read_secret(path: &Path) -> anyhow::Result<zeroize::Zeroizing<String>> {
+    let text = std::fs::read_to_string(path).map(zeroize::Zeroizing::new);
+    let text = text.with_context(|| format!("the secret in {} can't be read", path.display()))?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.len() < 16 || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+        bail!("the secret in {} needs 16 or more visible ASCII characters", path.display());
+    }
+    Ok(zeroize::Zeroizing::new(secret.to_owned()))
+}

@@ -1,0 +1,71 @@
+//! Health and metrics, on a port of their own.
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use http::{Method, StatusCode};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+use tower_teamup_auth::Credentials;
+
+use crate::local_http;
+
+/// Upper bounds in seconds: the API answers within some tenths of a second.
+const DURATIONS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// From here on, the library's metrics and the proxy's are counted.
+pub(super) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
+    let durations = Matcher::Suffix("_seconds".to_owned());
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(durations, &DURATIONS)
+        .and_then(PrometheusBuilder::install_recorder)
+        .context("the metrics can't be recorded")?;
+    tower_teamup_auth::describe_metrics();
+    describe_counter!(
+        "teamup_auth_proxy_requests_total",
+        Unit::Count,
+        "Requests of the proxy's clients, by outcome"
+    );
+    describe_histogram!(
+        "teamup_auth_proxy_request_duration_seconds",
+        Unit::Seconds,
+        "From a request's head to the answer's head, of requests that were forwarded"
+    );
+    describe_gauge!("teamup_auth_proxy_connections", Unit::Count, "Connections of the proxy's clients");
+    Ok(handle)
+}
+
+/// Binds the port. The server runs while the future is polled.
+pub(super) async fn serve(
+    address: SocketAddr,
+    credentials: Credentials,
+    metrics: PrometheusHandle,
+) -> anyhow::Result<(SocketAddr, impl Future<Output = std::io::Result<()>> + Send + use<>)> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("--admin can't listen on {address}"))?;
+    let address = listener.local_addr()?;
+    let serving = local_http::serve(listener, move |call| {
+        let (credentials, metrics) = (credentials.clone(), metrics.clone());
+        async move {
+            match (&call.method, call.path.as_str()) {
+                (&Method::GET | &Method::HEAD, "/healthz") => {
+                    let status = credentials.status();
+                    let code = match status.is_healthy() {
+                        true => StatusCode::OK,
+                        false => StatusCode::SERVICE_UNAVAILABLE,
+                    };
+                    local_http::text(code, format!("{status}\n"))
+                }
+                (&Method::GET, "/metrics") => {
+                    metrics.run_upkeep();
+                    let kind = "text/plain; version=0.0.4; charset=utf-8";
+                    local_http::typed(StatusCode::OK, kind, metrics.render())
+                }
+                _ => local_http::text(StatusCode::NOT_FOUND, "try /healthz or /metrics\n"),
+            }
+        }
+    });
+    Ok((address, serving))
+}
