@@ -39,8 +39,11 @@ impl Hosts {
             names.push(format!("{}:{port}", host.to_ascii_lowercase()));
         }
         if port == 80 {
-            let without: Vec<_> =
-                names.iter().filter_map(|name| name.strip_suffix(":80")).map(str::to_owned).collect();
+            let without: Vec<_> = names
+                .iter()
+                .filter_map(|name| name.strip_suffix(":80"))
+                .map(str::to_owned)
+                .collect();
             names.extend(without);
         }
         Hosts { names: Some(names) }
@@ -58,9 +61,10 @@ impl Hosts {
         if !self.allow(host) {
             return Err(Refusal::Host);
         }
-        let is_same_site = headers.get_all(SEC_FETCH_SITE).iter().all(|site| {
-            matches!(site.as_bytes(), b"same-origin" | b"none")
-        });
+        let is_same_site = headers
+            .get_all(SEC_FETCH_SITE)
+            .iter()
+            .all(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
         let is_own_origin = headers.get_all(ORIGIN).iter().all(|origin| {
             let host = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
             // Behind a socket there is no origin that a page could have.
@@ -101,10 +105,13 @@ mod tests {
     #[test]
     fn p4_hosts_of_somebody_else_are_refused() {
         let hosts = Hosts::of("127.0.0.1:8270".parse().unwrap(), &["proxy.test".to_owned()]);
-        for host in ["127.0.0.1:8270", "localhost:8270", "LocalHost:8270", "[::1]:8270", "proxy.test"] {
+        for host in
+            ["127.0.0.1:8270", "localhost:8270", "LocalHost:8270", "[::1]:8270", "proxy.test"]
+        {
             assert_eq!(check(&hosts, &[("host", host)]), Ok(()), "{host}");
         }
-        for host in ["", "evil.test", "evil.test:8270", "localhost", "127.0.0.1:8271", "localhost:8270."]
+        for host in
+            ["", "evil.test", "evil.test:8270", "localhost", "127.0.0.1:8271", "localhost:8270."]
         {
             assert_eq!(check(&hosts, &[("host", host)]), Err(Refusal::Host), "{host}");
         }

@@ -50,7 +50,9 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, Refused
     let bare = command();
     let named = bare.clone().try_get_matches_from(&args)?;
     let named = Cli::from_arg_matches(&named)?;
-    if let crate::args::Command::Completions { .. } | crate::args::Command::Man { .. } = named.command {
+    if let crate::args::Command::Completions { .. } | crate::args::Command::Man { .. } =
+        named.command
+    {
         return Ok(named);
     }
     let folders = Folders::find()?;
@@ -198,7 +200,9 @@ mod tests {
 
     #[test]
     fn a_file_with_an_unknown_name_is_refused() {
-        for file in ["moed = 'customer'", "[tokn]\njson = true", "[token]\njsn = true", "config = 'x'"] {
+        for file in
+            ["moed = 'customer'", "[tokn]\njson = true", "[token]\njsn = true", "config = 'x'"]
+        {
             assert!(parsed(file, &["token"]).is_err(), "{file}");
         }
     }

@@ -1,6 +1,6 @@
 //! Logs on standard error. The library's events hold no secret, and this program's hold none either.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
@@ -17,7 +17,11 @@ pub(crate) fn start(cli: &Cli) {
         Ok(filter) => (filter, None),
         Err(error) => (EnvFilter::new(default), Some(error)),
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .init();
     if let Some(error) = refused {
         tracing::warn!("the filter of --log can't be read, `{default}` is used: {error}");
     }

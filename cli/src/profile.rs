@@ -53,7 +53,10 @@ impl Profile {
     /// When the name could be anything else than the name of a file.
     pub(crate) fn new(name: &str, folders: Folders) -> anyhow::Result<Self> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(is_plain)
+        if name.is_empty()
+            || name.len() > 100
+            || name.starts_with('.')
+            || !name.chars().all(is_plain)
         {
             bail!(
                 "a profile's name has 1 to 100 letters, digits, `.`, `_` and `-`, and begins with no \
@@ -233,7 +236,8 @@ pub(crate) fn save_settings(
     }
     let path = Profile::of(account)?.settings_path();
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("{} can't be made", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("{} can't be made", folder.display()))?;
     }
     write(&path, &toml::to_string(&table)?)
 }
@@ -267,7 +271,8 @@ mod tests {
     #[test]
     fn a_name_that_leads_out_of_the_folder_is_refused() {
         let folders = Folders { config: "/c".into(), state: "/s".into() };
-        for name in ["", ".", "..", "../x", "a/b", "a\\b", ".hidden", "a\0", "é", &"x".repeat(101)] {
+        for name in ["", ".", "..", "../x", "a/b", "a\\b", ".hidden", "a\0", "é", &"x".repeat(101)]
+        {
             assert!(Profile::new(name, folders.clone()).is_err(), "{name:?}");
         }
         let profile = Profile::new("studio-1.test_2", folders).unwrap();

@@ -28,7 +28,11 @@ pub(crate) fn ask_openly(what: &str) -> anyhow::Result<Zeroizing<String>> {
 /// All of standard input.
 pub(crate) fn read_all() -> anyhow::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
-    io::stdin().lock().take(LIMIT).read_to_string(&mut text).context("standard input can't be read")?;
+    io::stdin()
+        .lock()
+        .take(LIMIT)
+        .read_to_string(&mut text)
+        .context("standard input can't be read")?;
     Ok(text)
 }
 

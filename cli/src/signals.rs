@@ -5,9 +5,8 @@
 pub(crate) async fn asked_to_end() {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let both = signal(SignalKind::terminate()).and_then(|terminate| {
-        Ok((terminate, signal(SignalKind::interrupt())?))
-    });
+    let both = signal(SignalKind::terminate())
+        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
     match both {
         Ok((mut terminate, mut interrupt)) => {
             tokio::select! {

@@ -8,7 +8,10 @@ use tokio::time::Instant;
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
-    #[expect(clippy::disallowed_methods, reason = "the library's clock is its own; this one decides nothing")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the library's clock is its own; this one decides nothing"
+    )]
     pub(crate) fn start() -> Self {
         Stopwatch(Instant::now())
     }

@@ -146,9 +146,9 @@ fn from_json(text: &str) -> anyhow::Result<TokenSet> {
             "provider" => RequestMode::Provider,
             _ => bail!("an access token's mode is `customer` or `provider`"),
         };
-        let expires_in = access.expires_in.map(|seconds| {
-            Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)
-        });
+        let expires_in = access
+            .expires_in
+            .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO));
         let token = AccessToken::new(access.access_token.as_str())?;
         Ok(tokens.with_access_token(mode, token, expires_in))
     })
@@ -160,7 +160,13 @@ mod tests {
 
     #[test]
     fn p5_json_that_can_not_be_read_is_not_repeated() {
-        for text in ["", "secret", r#"{"refresh_token": 7}"#, r#"{"refresh_token": "sec ret"}"#] {
+        for text in [
+            "",
+            "secret",
+            r#"{"refresh_token": 7}"#,
+            r#"{"refresh_token": ["secret"]}"#,
+            r#"{"refresh_token": "sec\u00e9"}"#,
+        ] {
             let error = format!("{:?}", from_json(text).unwrap_err());
             assert!(!error.contains("sec"), "{error}");
         }

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use tower_teamup_auth::status::{Status, Token};
 use tower_teamup_auth::RequestMode;
+use tower_teamup_auth::status::{Status, Token};
 
 use crate::args::{self, Account};
 use crate::{output, profile};

@@ -13,13 +13,15 @@
 //! | `POST /refuse-mode` `{"mode": "customer", "refused": true}` | the refresh endpoint refuses it |
 //! | `POST /faults`, `DELETE /faults` | see `fault` |
 //! | `POST /hold` `{"at": "refresh"}` | holds requests: `refresh`, `refresh_answer`, `api`, `api_answer` |
-//! | `GET /held`, `POST /release` | how many are held; lets them go |
+//! | `POST /wait-held` `{"count": 1}` | answers when so many are held |
+//! | `POST /wait-authorized` `{"count": 2}` | answers when so many tokens were accepted |
+//! | `POST /release` | lets them go |
 //! | `POST /serve` `{"path": "/x", "json": {}}` | an endpoint of your own |
 //! | `POST /redirect` `{"method", "path", "status", "location"}` | another that redirects |
 //! | `POST /link-pages` `{"base_url": "http://..."}` | where `next` and `previous` lead |
 //! | `POST /stop` | the process ends |
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -38,7 +40,7 @@ use crate::local_http::{self, Answer, Call};
 pub(super) struct Control {
     server: FakeTeamUp,
     lifetime: Mutex<Duration>,
-    held: Mutex<Option<Hold>>,
+    held: Mutex<Option<Arc<Hold>>>,
     stop: Notify,
 }
 
@@ -56,12 +58,32 @@ impl Control {
         self.stop.notified().await;
     }
 
-    pub(super) fn answer(&self, call: Call) -> Answer {
-        match self.act(&call) {
+    pub(super) async fn answer(&self, call: Call) -> Answer {
+        let outcome = match (&call.method, call.path.as_str()) {
+            (&Method::POST, "/wait-held") => self.wait_held(&call).await,
+            (&Method::POST, "/wait-authorized") => self.wait_authorized(&call).await,
+            _ => self.act(&call),
+        };
+        match outcome {
             Ok(Some(value)) => local_http::json(StatusCode::OK, &value),
-            Ok(None) => local_http::text(StatusCode::NOT_FOUND, "the control API has no such request"),
+            Ok(None) => {
+                local_http::text(StatusCode::NOT_FOUND, "the control API has no such request")
+            }
             Err(why) => local_http::json(StatusCode::BAD_REQUEST, &json!({ "error": why })),
         }
+    }
+
+    async fn wait_held(&self, call: &Call) -> Result<Option<Value>, Refused> {
+        let count = read::<Count>(call)?.count;
+        let hold = lock(&self.held).clone().ok_or("nothing is held; ask for `/hold` first")?;
+        hold.arrived(count).await;
+        Ok(Some(json!({})))
+    }
+
+    async fn wait_authorized(&self, call: &Call) -> Result<Option<Value>, Refused> {
+        let count = read::<Count>(call)?.count;
+        self.server.wait_for(|journal| journal.authorized() >= count).await;
+        Ok(Some(json!({})))
     }
 
     fn act(&self, call: &Call) -> Result<Option<Value>, Refused> {
@@ -114,11 +136,8 @@ impl Control {
                     Place::Api => server.hold_api(),
                     Place::ApiAnswer => server.hold_api_answer(),
                 };
-                *lock(&self.held) = Some(hold);
+                *lock(&self.held) = Some(Arc::new(hold));
                 done
-            }
-            (&Method::GET, "/held") => {
-                json!({ "count": lock(&self.held).as_ref().map_or(0, Hold::count) })
             }
             (&Method::POST, "/release") => {
                 *lock(&self.held) = None;
@@ -132,7 +151,8 @@ impl Control {
             (&Method::POST, "/redirect") => {
                 let Redirect { method, path, status, location } = read(call)?;
                 let method = method.parse().map_err(|_| "`method` is none of HTTP's")?;
-                let status = StatusCode::from_u16(status).map_err(|_| "`status` is none of HTTP's")?;
+                let status =
+                    StatusCode::from_u16(status).map_err(|_| "`status` is none of HTTP's")?;
                 server.redirect(method, &path, status, &location);
                 done
             }
@@ -207,6 +227,12 @@ struct Issue {
     #[serde(default)]
     modes: Vec<Mode>,
     account: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Count {
+    count: usize,
 }
 
 #[derive(Deserialize)]

@@ -30,9 +30,8 @@ fn entry(entry: &Entry) -> Value {
         let name = name.as_str();
         !["authorization", "cookie", "secret", "token"].iter().any(|word| name.contains(word))
     });
-    let headers = headers.map(|(name, value)| {
-        json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())])
-    });
+    let headers = headers
+        .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]));
     json!({
         "number": entry.number(),
         "connection": entry.connection(),

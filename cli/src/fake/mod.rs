@@ -44,7 +44,7 @@ pub(crate) async fn run(args: Fake) -> anyhow::Result<ExitCode> {
         let handler = Arc::clone(&handler);
         local_http::serve(control, move |call| {
             let handler = Arc::clone(&handler);
-            async move { handler.answer(call) }
+            async move { handler.answer(call).await }
         })
     };
     tokio::select! {

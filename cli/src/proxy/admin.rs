@@ -15,11 +15,16 @@ use crate::local_http;
 /// Upper bounds in seconds: the API answers within some tenths of a second.
 const DURATIONS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
+/// The same for what is left of a token's life: up to two hours, as clients of the API see.
+const REMAINING: [f64; 6] = [0.0, 60.0, 300.0, 1800.0, 3600.0, 7200.0];
+
 /// From here on, the library's metrics and the proxy's are counted.
 pub(super) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
-    let durations = Matcher::Suffix("_seconds".to_owned());
+    let durations = Matcher::Suffix("_duration_seconds".to_owned());
+    let remaining = Matcher::Suffix("_remaining_seconds".to_owned());
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(durations, &DURATIONS)
+        .and_then(|builder| builder.set_buckets_for_metric(remaining, &REMAINING))
         .and_then(PrometheusBuilder::install_recorder)
         .context("the metrics can't be recorded")?;
     tower_teamup_auth::describe_metrics();
@@ -33,7 +38,11 @@ pub(super) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
         Unit::Seconds,
         "From a request's head to the answer's head, of requests that were forwarded"
     );
-    describe_gauge!("teamup_auth_proxy_connections", Unit::Count, "Connections of the proxy's clients");
+    describe_gauge!(
+        "teamup_auth_proxy_connections",
+        Unit::Count,
+        "Connections of the proxy's clients"
+    );
     Ok(handle)
 }
 

@@ -20,12 +20,12 @@ use tower::{Service, ServiceExt};
 use tower_teamup_auth::{BoxError, Error, PROVIDER_ID, REQUEST_MODE, RequestMode, ResponseBody};
 use zeroize::Zeroizing;
 
+use super::Forwarded;
 use super::headers::{self, ERROR, SECRET};
 use super::links::Rewriting;
 use super::problem::{self, Problem};
 use super::target;
 use super::upload::{Fault, Upload};
-use super::Forwarded;
 use crate::args::{Account, ClientAuthorization, Proxy};
 use crate::browsers::{Hosts, Refusal};
 use crate::stopwatch::Stopwatch;
@@ -217,7 +217,9 @@ impl Gateway {
             }
         }
         let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        if length.and_then(|length| length.parse().ok()).is_some_and(|length: u64| length > self.max_body)
+        if length
+            .and_then(|length| length.parse().ok())
+            .is_some_and(|length: u64| length > self.max_body)
         {
             return Err(Problem::of_upload(super::upload::Cause::TooLong));
         }

@@ -28,6 +28,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use http::Request;
 use hyper::body::Incoming;
+use serde_json::json;
 use tower::ServiceBuilder;
 use tower_teamup_auth::body::{ReplayBody, ReplayBodyLayer};
 use tower_teamup_auth::client::{HyperClient, hyper_client};
@@ -39,7 +40,7 @@ use self::server::{Ending, Listener};
 use self::upload::Upload;
 use crate::args::{Account, Proxy};
 use crate::browsers::Hosts;
-use crate::{profile, signals};
+use crate::{output, profile, signals};
 
 /// What the stack over the client takes.
 type Forwarded = Request<Upload<Incoming>>;
@@ -73,12 +74,16 @@ pub(crate) async fn run(account: &Account, args: Proxy) -> anyhow::Result<ExitCo
         }
     };
     let mut admin = tokio::task::JoinSet::new();
+    let mut admin_url = None;
     if let Some(address) = args.admin {
         let (address, serving) = admin::serve(address, credentials.clone(), metrics).await?;
-        tracing::info!("health and metrics at http://{address}");
+        admin_url = Some(format!("http://{address}"));
         admin.spawn(serving);
     }
     tracing::info!("listening on {listener}");
+    // For a program that starts the proxy on a free port.
+    let url = args.socket.is_none().then(|| listener.to_string());
+    output::json(&json!({ "url": url, "socket": args.socket, "admin_url": admin_url }))?;
 
     let client: HyperClient<ReplayBody<Upload<Incoming>>> = hyper_client();
     let replay = ReplayBodyLayer::new().max_bytes(args.replay_bytes);
@@ -88,7 +93,8 @@ pub(crate) async fn run(account: &Account, args: Proxy) -> anyhow::Result<ExitCo
         Some(count) => {
             let limiter = RateLimiter::new(count, Duration::from_secs(60));
             let limit = RateLimitLayer::new(limiter);
-            let stack = ServiceBuilder::new().layer(replay).layer(auth).layer(limit).service(client);
+            let stack =
+                ServiceBuilder::new().layer(replay).layer(auth).layer(limit).service(client);
             server::serve(listener, gateway, stack, &args, signals::asked_to_end()).await
         }
         None => {

@@ -66,7 +66,8 @@ impl Listener {
         let before = rustix::process::umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
         let listener = UnixListener::bind(path);
         rustix::process::umask(before);
-        let listener = listener.with_context(|| format!("{} can't be listened on", path.display()))?;
+        let listener =
+            listener.with_context(|| format!("{} can't be listened on", path.display()))?;
         Ok(Listener::Unix(listener, path.to_owned()))
     }
 }

@@ -93,7 +93,9 @@ impl Refusal {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Refusal::Form => "the request target has to be a path",
-            Refusal::Ambiguous => "the path could be read in two ways: //, ., .., or an encoded slash",
+            Refusal::Ambiguous => {
+                "the path could be read in two ways: //, ., .., or an encoded slash"
+            }
             Refusal::Elsewhere => "the path does not lie under the API's base",
             Refusal::RefreshEndpoint => "the proxy refreshes tokens by itself",
             Refusal::Method => "this method is not forwarded",
@@ -149,10 +151,13 @@ mod tests {
         for target in ["/", "/api", "/api/v1/x", "/api/v22/x", "/API/v2/x", "/api/v2x"] {
             assert_eq!(checked(target), Err(Refusal::Elsewhere), "{target}");
         }
-        for target in ["http://evil.test/api/v2/x", "https://goteamup.com/api/v2/x", "evil.test:443", "*"] {
+        for target in
+            ["http://evil.test/api/v2/x", "https://goteamup.com/api/v2/x", "evil.test:443", "*"]
+        {
             assert_eq!(checked(target), Err(Refusal::Form), "{target}");
         }
-        for target in ["/api/v2/auth/refresh_access_token", "/api/v2/auth/Refresh_access_token/?x"] {
+        for target in ["/api/v2/auth/refresh_access_token", "/api/v2/auth/Refresh_access_token/?x"]
+        {
             assert_eq!(checked(target), Err(Refusal::RefreshEndpoint), "{target}");
         }
     }

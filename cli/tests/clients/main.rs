@@ -1,0 +1,2 @@
+//! Clients in other languages.
+fn main() {}
