@@ -19,9 +19,11 @@ use tower_teamup_auth::{RequestMode, TokenSet};
 
 use self::control::Control;
 use crate::args::Fake;
-use crate::{local_http, output, signals};
+use crate::signals::Signals;
+use crate::{local_http, output};
 
 pub(crate) async fn run(args: Fake) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::handle()?;
     let control = (Ipv4Addr::LOCALHOST, args.control_port);
     let control = TcpListener::bind(control).await.context("the control API can't listen")?;
     let control_url = format!("http://{}", control.local_addr()?);
@@ -49,7 +51,7 @@ pub(crate) async fn run(args: Fake) -> anyhow::Result<ExitCode> {
     };
     tokio::select! {
         served = serving => served?,
-        () = signals::asked_to_end() => {}
+        () = signals.next() => {}
         () = handler.stopped() => {}
     }
     server.shutdown().await;

@@ -40,7 +40,8 @@ use self::server::{Ending, Listener};
 use self::upload::Upload;
 use crate::args::{Account, Proxy};
 use crate::browsers::Hosts;
-use crate::{output, profile, signals};
+use crate::signals::Signals;
+use crate::{output, profile};
 
 /// What the stack over the client takes.
 type Forwarded = Request<Upload<Incoming>>;
@@ -57,6 +58,7 @@ pub(crate) async fn run(account: &Account, args: Proxy) -> anyhow::Result<ExitCo
     if args.admin.is_some_and(|admin| !admin.ip().is_loopback()) {
         bail!("--admin takes a loopback address");
     }
+    let mut signals = Signals::handle()?;
     let metrics = admin::install_metrics()?;
     let credentials = profile::open(account).await?;
     let status = credentials.status();
@@ -95,21 +97,25 @@ pub(crate) async fn run(account: &Account, args: Proxy) -> anyhow::Result<ExitCo
             let limit = RateLimitLayer::new(limiter);
             let stack =
                 ServiceBuilder::new().layer(replay).layer(auth).layer(limit).service(client);
-            server::serve(listener, gateway, stack, &args, signals::asked_to_end()).await
+            server::serve(listener, gateway, stack, &args, signals.next()).await
         }
         None => {
             let stack = ServiceBuilder::new().layer(replay).layer(auth).service(client);
-            server::serve(listener, gateway, stack, &args, signals::asked_to_end()).await
+            server::serve(listener, gateway, stack, &args, signals.next()).await
         }
     };
-    finish(&credentials, ending).await
+    finish(&credentials, ending, signals).await
 }
 
 /// Nothing may exist in memory alone when the process is gone. A second signal ends the wait.
-async fn finish(credentials: &Credentials, ending: Ending) -> anyhow::Result<ExitCode> {
+async fn finish(
+    credentials: &Credentials,
+    ending: Ending,
+    mut signals: Signals,
+) -> anyhow::Result<ExitCode> {
     tokio::select! {
         closed = credentials.shutdown() => closed.context("the newest tokens")?,
-        () = signals::asked_to_end() => bail!("ended by a second signal while the tokens were saved"),
+        () = signals.next() => bail!("ended by a second signal while the tokens were saved"),
     }
     match ending {
         Ending::Drained => {
