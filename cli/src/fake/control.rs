@@ -10,6 +10,7 @@
 //! | `POST /revoke` | every token is revoked |
 //! | `POST /advance` `{"seconds": 60}` | the server's clock goes ahead |
 //! | `POST /lifetime` `{"seconds": 60}` | of tokens from now on; null for no end |
+//! | `POST /expires-in` `{"value": 0}` | what the refresh endpoint says of it, true or not; null for the truth |
 //! | `POST /refuse-mode` `{"mode": "customer", "refused": true}` | the refresh endpoint refuses it |
 //! | `POST /faults`, `DELETE /faults` | see `fault` |
 //! | `POST /hold` `{"at": "refresh"}` | holds requests: `refresh`, `refresh_answer`, `api`, `api_answer` |
@@ -113,6 +114,11 @@ impl Control {
                 let lifetime = read::<Seconds>(call)?.seconds.map(seconds).transpose()?;
                 server.set_access_token_lifetime(lifetime);
                 *lock(&self.lifetime) = lifetime.unwrap_or(Duration::MAX);
+                done
+            }
+            (&Method::POST, "/expires-in") => {
+                let value = read::<ExpiresIn>(call)?.value.map(|value| value.to_string());
+                server.set_expires_in(value.as_deref());
                 done
             }
             (&Method::POST, "/refuse-mode") => {
@@ -219,6 +225,12 @@ struct OneMode {
 #[serde(deny_unknown_fields)]
 struct Seconds {
     seconds: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExpiresIn {
+    value: Option<Value>,
 }
 
 #[derive(Deserialize)]
