@@ -1,0 +1,134 @@
+"""Clients that hang up, faults behind the proxy, and SIGTERM at the end.
+
+Arguments: the command, a folder for its files, and seconds. Nothing may be lost and nothing spent twice: the
+fake server counts. Every fault leaves the answer that holds a rotated refresh token alone.
+"""
+
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+command, folder, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+environment = {
+    "HOME": folder,
+    "XDG_CONFIG_HOME": os.path.join(folder, "config"),
+    "XDG_STATE_HOME": os.path.join(folder, "state"),
+}
+counts = {"answered": 0, "hung_up": 0, "failed": 0}
+counting = threading.Lock()
+# The proxy was told to end: that it takes no further connections is right.
+ending = threading.Event()
+over = threading.Event()
+
+
+def start(*arguments):
+    process = subprocess.Popen([command, *arguments], env=environment, stdout=subprocess.PIPE, text=True)
+    return process, json.loads(process.stdout.readline())
+
+
+def run(*arguments, text=None):
+    return subprocess.run([command, *arguments], env=environment, input=text, text=True, check=True)
+
+
+def control(method, path, body=None):
+    connection = http.client.HTTPConnection(fake["control_url"].removeprefix("http://"), timeout=60)
+    connection.request(method, path, json.dumps(body or {}))
+    answer = connection.getresponse()
+    text = answer.read()
+    assert answer.status == 200, text
+    return json.loads(text)
+
+
+def count(what):
+    with counting:
+        counts[what] += 1
+
+
+def client(number):
+    """Requests of all kinds, one after the other; one in four is given up."""
+    chance = random.Random(number)
+    while not ending.is_set():
+        body = b"x" * chance.choice([0, 10, 50_000, 2_000_000])
+        method, path = ("POST", "/api/v2/uploads") if body else ("GET", "/api/v2/events?page_size=100")
+        head = f"{method} {path} HTTP/1.1\r\nhost: {address[0]}:{address[1]}\r\n"
+        head += f"teamup-request-mode: {chance.choice(['customer', 'provider'])}\r\nconnection: close\r\n"
+        head += f"content-length: {len(body)}\r\n\r\n" if body else "\r\n"
+        try:
+            with socket.create_connection(address, timeout=60) as connection:
+                if chance.random() < 0.25:
+                    if chance.random() < 0.5:
+                        connection.sendall(head.encode() + body[: chance.randrange(len(body) + 1)])
+                    else:
+                        connection.sendall(head.encode() + body)
+                        connection.recv(chance.choice([1, 100]))
+                    count("hung_up")
+                    continue
+                connection.sendall(head.encode() + body)
+                count("answered" if connection.recv(12) == b"HTTP/1.1 200" else "failed")
+                while connection.recv(65536):
+                    pass
+        except OSError:
+            if not ending.is_set():
+                count("failed")
+
+
+def mischief():
+    chance = random.Random(0)
+    faults = [
+        {"on": "api", "fault": "drop_connection"},
+        {"on": "api", "fault": "status", "status": 503},
+        {"on": "api", "fault": "unauthorized"},
+        {"on": "api", "fault": "cut_off"},
+        {"on": "api", "fault": "delay", "delay": 0.3},
+        {"on": "refresh", "fault": "status", "status": 503},
+        {"on": "refresh", "fault": "status", "status": 429, "retry_after": 1},
+        {"on": "refresh", "fault": "delay", "delay": 0.5},
+        {"on": "refresh", "fault": "delay", "answer_delay": 0.5},
+    ]
+    while not over.wait(chance.random() * 1.5):
+        control("POST", "/faults", chance.choice(faults))
+        if chance.random() < 0.2:
+            control("POST", "/expire")
+
+
+fake_process, fake = start("fake", "--keep-entries", "1000")
+try:
+    run("login", "--tokens", "--base-url", fake["base_url"], text=json.dumps(fake["tokens"]))
+    proxy, where = start("proxy", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log", "error")
+    host, port = where["url"].removeprefix("http://").split(":")
+    address = (host, int(port))
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(30)]
+    threads.append(threading.Thread(target=mischief))
+    for thread in threads:
+        thread.start()
+    time.sleep(seconds)
+    # In the midst of it all.
+    control("POST", "/expire")
+    ending.set()
+    proxy.send_signal(signal.SIGTERM)
+    code = proxy.wait(timeout=90)
+    over.set()
+    for thread in threads:
+        thread.join()
+    control("DELETE", "/faults")
+    # What is stored is the newest: it can be spent.
+    run("refresh")
+    seen = control("GET", "/counts")
+    print(f"soak: {counts}, the API saw {seen}")
+    assert code == 0, f"the proxy ended with {code}"
+    assert seen["double_spends"] == 0 and seen["mixed_logins"] == 0, seen
+    assert seen["rejected_refresh_requests"] == 0, seen
+    assert counts["answered"] > 10 * seconds and counts["hung_up"] > seconds, counts
+    assert seen["rotations"] > seconds / 10, seen
+finally:
+    ending.set()
+    over.set()
+    fake_process.terminate()
+    fake_process.wait()
