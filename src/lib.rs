@@ -73,6 +73,7 @@
 //! | use an M2M token that is replaced while the program runs | [`m2m`] |
 //! | stay below the API's rate limit | [`limit`] |
 //! | use hyper-util, reqwest or reqwest-middleware | [`client`] |
+//! | use another client, or another language | [`Credentials::access_token`], [`docs::command`] |
 //! | refresh in a way of your own | [`refresh::Refresh`] |
 //! | know what an error asks of you | [`Error`] |
 //! | know what is promised, and how that is proved | [`docs::guarantees`] |

@@ -23,6 +23,8 @@
 //! | keep tokens: file, Redis, keyring, a store of your own | [`store`](crate::store) |
 //! | refresh in a way of your own | [`refresh::Refresh`](crate::refresh::Refresh) |
 //! | test your own program | [`testing`] |
+//! | use a client without an adapter | [`Credentials::access_token`], the example `any_client` |
+//! | use scripts, or another language | [`command`] |
 //!
 //! # Run
 //!
@@ -47,6 +49,7 @@
 //! | what a request costs, and why | [`performance`] |
 //! | what each dependency is for | [`internals`](internals#the-dependencies-of-the-default-build) |
 //!
+//! [`Credentials::access_token`]: crate::Credentials::access_token
 //! [`AuthLayer::per_request`]: crate::AuthLayer::per_request
 //! [`Credentials::m2m`]: crate::Credentials::m2m
 //! [`Credentials::refresh`]: crate::Credentials::refresh
@@ -60,6 +63,7 @@
 //! [`ProviderId`]: crate::ProviderId
 //! [`RequestMode`]: crate::RequestMode
 
+pub mod command;
 pub mod fleet;
 pub mod guarantees;
 pub mod internals;

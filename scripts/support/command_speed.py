@@ -1,0 +1,80 @@
+"""Measures two proxies in turn. Arguments: seconds, and NAME=URL=MEMORY=PROCESS for each; the first is the
+measure of the other. The rounds alternate, so that whatever else the machine does meets both."""
+
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+ROUNDS = 3
+seconds = sys.argv[1]
+proxies = [argument.split("=") for argument in sys.argv[2:]]
+
+
+def in_ms(text):
+    value, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()
+    return float(value) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+
+
+def small(url):
+    arguments = ["wrk", "--threads", "1", "--connections", "32", "--duration", f"{seconds}s", "--latency"]
+    report = subprocess.run([*arguments, f"{url}/api/v2/small"], capture_output=True, text=True, check=True)
+    assert "Non-2xx" not in report.stdout and "Socket errors" not in report.stdout, report.stdout
+    found = {share: in_ms(re.search(rf"{share}%\s+(\S+)", report.stdout)[1]) for share in (50, 99)}
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", report.stdout)[1]), found[50], found[99]
+
+
+def stream(url):
+    """Seconds for ten times 10 MB."""
+    began = time.perf_counter()
+    for _ in range(10):
+        arguments = ["curl", "--silent", "--fail", "--output", "/dev/null", "--write-out", "%{size_download}"]
+        done = subprocess.run([*arguments, f"{url}/api/v2/large"], capture_output=True, text=True, check=True)
+        assert done.stdout == "10000000", done.stdout
+    return time.perf_counter() - began
+
+
+def memory(process):
+    children = subprocess.run(["pgrep", "-P", process], capture_output=True, text=True).stdout.split()
+    kib = 0
+    for number in [process, *children]:
+        with open(f"/proc/{number}/status") as status:
+            kib += int(re.search(r"VmRSS:\s+(\d+)", status.read())[1])
+    return kib / 1024
+
+
+def thousand(url, process):
+    """Resident MiB with 1,000 open connections, each after one request."""
+    host, port = url.removeprefix("http://").split(":")
+    head = f"GET /api/v2/small HTTP/1.1\r\nhost: {host}:{port}\r\n\r\n".encode()
+    connections = []
+    for _ in range(1000):
+        connection = socket.create_connection((host, int(port)))
+        connection.sendall(head)
+        connections.append(connection)
+    for connection in connections:
+        assert connection.recv(12) == b"HTTP/1.1 200"
+    used = memory(process)
+    for connection in connections:
+        connection.close()
+    return used
+
+
+results = {name: {"small": [], "stream": []} for name, *_ in proxies}
+for _ in range(ROUNDS):
+    for name, url, *_ in proxies:
+        results[name]["small"].append(small(url))
+        results[name]["stream"].append(stream(url))
+table = {}
+for name, url, before, process in proxies:
+    columns = [statistics.median(column) for column in zip(*results[name]["small"])]
+    table[name] = [*columns, statistics.median(results[name]["stream"]), float(before), thousand(url, process)]
+
+rows = ["requests a second", "p50, ms", "p99, ms", "ten times 10 MB, s", "memory at start, MiB",
+        "memory with 1,000 connections, MiB"]
+measure, other = (name for name, *_ in proxies)
+print(f"| | {measure} | {other} | ratio |\n| --- | --- | --- | --- |")
+for row, one, two in zip(rows, table[measure], table[other]):
+    print(f"| {row} | {one:,.2f} | {two:,.2f} | {two / one:.2f} |")

@@ -1,0 +1,124 @@
+//! The command `teamup-auth`: tokens for scripts, and for programs in any language.
+//!
+//! It is a package of its own (`cargo install teamup-auth`), built on this crate's public API. Several
+//! processes of it, and programs that use this crate, share one account safely: they take turns at the
+//! same store.
+//!
+//! ```text
+//! teamup-auth login --client-id YOUR-APPLICATION
+//! teamup-auth headers | curl --header @- https://goteamup.com/api/v2/events
+//! ```
+//!
+//! # The proxy
+//!
+//! `teamup-auth proxy` listens on `http://127.0.0.1:8270`, or on a Unix socket. A program sends plain
+//! requests to it, and they go to the API with a token. The proxy refreshes in time, retries once after a
+//! 401, streams bodies both ways and follows no redirects. Uploads up to `--replay-bytes` can be retried.
+//!
+//! curl:
+//!
+//! ```text
+//! teamup-auth proxy &
+//! curl http://127.0.0.1:8270/api/v2/events
+//! curl --data @event.json --header 'Content-Type: application/json' http://127.0.0.1:8270/api/v2/events
+//! ```
+//!
+//! Python, with requests; httpx is the same but for its name:
+//!
+//! ```python
+//! import requests
+//!
+//! api = "http://127.0.0.1:8270/api/v2"
+//! for event in requests.get(f"{api}/events", timeout=60).json()["results"]:
+//!     print(event["name"])
+//! ```
+//!
+//! Node:
+//!
+//! ```js
+//! const api = "http://127.0.0.1:8270/api/v2";
+//! const answer = await fetch(`${api}/events`);
+//! for (const event of (await answer.json()).results) {
+//!   console.log(event.name);
+//! }
+//! ```
+//!
+//! Ruby:
+//!
+//! ```ruby
+//! require "json"
+//! require "net/http"
+//!
+//! events = Net::HTTP.get(URI("http://127.0.0.1:8270/api/v2/events"))
+//! JSON.parse(events)["results"].each { |event| puts event["name"] }
+//! ```
+//!
+//! `next` and `previous` of a list lead to TeamUp. With `--rewrite-urls` they lead to the proxy.
+//!
+//! # Modes and providers
+//!
+//! A client chooses with `TeamUp-Request-Mode` and `TeamUp-Provider-ID`; without them the flags `--mode`
+//! and `--provider-id` count. With `--fixed`, a request that names another is answered 403.
+//!
+//! # What the proxy refuses
+//!
+//! Each such answer names its reason in `TeamUp-Auth-Error`:
+//!
+//! | request | status | reason |
+//! | --- | --- | --- |
+//! | a `Host` that is not the proxy's | 421 | `host` |
+//! | a web page's, by `Origin` or `Sec-Fetch-Site` | 403 | `cross_site` |
+//! | without the secret of `--secret-file` in `TeamUp-Auth-Secret` | 403 | `secret` |
+//! | with an `Authorization` of its own, unless `--client-authorization replace` | 400 | `authorization` |
+//! | a target that is no path, or a path with `//`, `.`, `..` or an encoded slash | 400 | `target` |
+//! | a path outside the API's base | 404 | `not_the_api` |
+//! | the refresh endpoint | 403 | `refresh_endpoint` |
+//! | CONNECT, TRACE | 405 | `method` |
+//! | a body over `--max-body` | 413 | `body_too_long` |
+//! | a body that pauses for longer than `--body-timeout` | 408 | `body_too_slow` |
+//!
+//! And where the API gave no answer, or a 401 that no refresh could mend:
+//!
+//! | what happened | status | reason |
+//! | --- | --- | --- |
+//! | a login is required | 401 | `login_required` |
+//! | another process has logged in | 409 | `login_changed` |
+//! | the token was refreshed and the upload is gone: send it again | the 401 | `send_again` |
+//! | this route refuses fresh tokens | the 401 | `route_refused` |
+//! | the refresh failed | 503 | `refresh_failed` |
+//! | the wait for a token was too long | 503 | `timeout` |
+//! | TeamUp refuses the mode or the provider | 500 | `configuration` |
+//! | the API is out of reach | 502 | `bad_gateway` |
+//!
+//! # Health checks
+//!
+//! With `--admin 127.0.0.1:9464` the proxy serves `/healthz` there, 200 or 503, and `/metrics` for
+//! Prometheus: those of [`metrics`](super::metrics), and `teamup_auth_proxy_requests_total`,
+//! `teamup_auth_proxy_request_duration_seconds` and `teamup_auth_proxy_connections`.
+//!
+//! After SIGTERM it takes no new connections, answers the requests under way for `--drain-timeout` at most,
+//! and stores what is not stored. Its exit code is 0 if nothing was cut off.
+//!
+//! # Tests in any language
+//!
+//! `teamup-auth fake` runs the server of [`testing`](super::testing) as a process. Its first line of output
+//! is one JSON object with `base_url`, `control_url` and `tokens`. The control API expires tokens, breaks
+//! requests, and says what the server saw:
+//!
+//! ```text
+//! curl --request POST $CONTROL_URL/expire
+//! curl --data '{"on": "refresh", "fault": "status", "status": 503}' $CONTROL_URL/faults
+//! curl $CONTROL_URL/counts
+//! ```
+//!
+//! # Limitations
+//!
+//! - The proxy speaks HTTP/1.1 to its clients, without TLS. It is for one machine.
+//! - It forwards no upgrade, so no websockets. Take the token from `teamup-auth token` for those.
+//! - A request with both `Content-Length` and `Transfer-Encoding` is read as chunked and framed anew, as
+//!   RFC 9112 section 6.3 allows. It is not refused.
+//! - It keeps an M2M token until it is restarted.
+//!
+//! # Performance
+//!
+//! TABLE
