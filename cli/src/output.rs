@@ -88,11 +88,11 @@ fn code_of(error: &Error) -> u8 {
 
 /// One value of JSON on a line of standard output.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    line(&serde_json::to_string(value)?)
+    print(&serde_json::to_string(value)?)
 }
 
 /// One line of standard output.
-pub(crate) fn line(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
     out.flush()?;

@@ -14,7 +14,7 @@ pub(crate) fn ask(what: &str) -> anyhow::Result<Zeroizing<String>> {
         let secret = rpassword::prompt_password(format!("{what}: "));
         return checked(Zeroizing::new(secret.context("the terminal can't be read")?), what);
     }
-    line(what)
+    read_line(what)
 }
 
 /// Something that may show, such as a phone number.
@@ -22,7 +22,7 @@ pub(crate) fn ask_openly(what: &str) -> anyhow::Result<Zeroizing<String>> {
     if io::stdin().is_terminal() {
         eprint!("{what}: ");
     }
-    line(what)
+    read_line(what)
 }
 
 /// All of standard input.
@@ -36,7 +36,7 @@ pub(crate) fn read_all() -> anyhow::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-fn line(what: &str) -> anyhow::Result<Zeroizing<String>> {
+fn read_line(what: &str) -> anyhow::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     // The lock is that of one buffer: what lies behind the line is there for the next question.
     let mut stdin = io::stdin().lock();

@@ -1,4 +1,4 @@
-"""Measures two proxies in turn. Arguments: seconds, and NAME=URL=MEMORY=PROCESS for each; the first is the
+"""Measures two proxies in turn. Arguments: seconds, and NAME=URL=PROCESS for each; the first is the
 measure of the other. The rounds alternate, so that whatever else the machine does meets both."""
 
 import re
@@ -22,7 +22,7 @@ def small(url):
     arguments = ["wrk", "--threads", "1", "--connections", "32", "--duration", f"{seconds}s", "--latency"]
     report = subprocess.run([*arguments, f"{url}/api/v2/small"], capture_output=True, text=True, check=True)
     assert "Non-2xx" not in report.stdout and "Socket errors" not in report.stdout, report.stdout
-    found = {share: in_ms(re.search(rf"{share}%\s+(\S+)", report.stdout)[1]) for share in (50, 99)}
+    found = {share: in_ms(re.search(rf"^ +{share}%\s+(\S+)", report.stdout, re.M)[1]) for share in (50, 99)}
     return float(re.search(r"Requests/sec:\s+([\d.]+)", report.stdout)[1]), found[50], found[99]
 
 
@@ -62,15 +62,16 @@ def thousand(url, process):
     return used
 
 
+before = {name: memory(process) for name, _, process in proxies}
 results = {name: {"small": [], "stream": []} for name, *_ in proxies}
 for _ in range(ROUNDS):
-    for name, url, *_ in proxies:
+    for name, url, _ in proxies:
         results[name]["small"].append(small(url))
         results[name]["stream"].append(stream(url))
 table = {}
-for name, url, before, process in proxies:
+for name, url, process in proxies:
     columns = [statistics.median(column) for column in zip(*results[name]["small"])]
-    table[name] = [*columns, statistics.median(results[name]["stream"]), float(before), thousand(url, process)]
+    table[name] = [*columns, statistics.median(results[name]["stream"]), before[name], thousand(url, process)]
 
 rows = ["requests a second", "p50, ms", "p99, ms", "ten times 10 MB, s", "memory at start, MiB",
         "memory with 1,000 connections, MiB"]

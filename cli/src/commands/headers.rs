@@ -19,7 +19,7 @@ pub(crate) async fn run(account: &Account, args: &Headers) -> anyhow::Result<Exi
         output::json(&object.collect::<Map<_, _>>())?;
     } else {
         for (name, value) in pairs {
-            output::line(&format!("{name}: {value}"))?;
+            output::print(&format!("{name}: {value}"))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -135,7 +135,7 @@ struct GivenAccess {
 }
 
 fn from_json(text: &str) -> anyhow::Result<TokenSet> {
-    // Serde's own error could repeat a part of what it read.
+    // Serde's own error could show a part of what it read.
     let Ok(given) = serde_json::from_str::<Given>(text) else {
         bail!("standard input holds no tokens as JSON: {{\"refresh_token\": \"...\"}}");
     };

@@ -31,10 +31,10 @@ pub(crate) async fn run(account: &Account, args: &args::Status) -> anyhow::Resul
             "failure": status.failure().map(|failure| failure.error().to_string()),
         }))?;
     } else {
-        output::line(&format!("profile   {}", account.profile))?;
-        output::line(&format!("API       {}", account.base_url))?;
-        output::line(&format!("store     {place}"))?;
-        output::line(&format!("status    {status}"))?;
+        output::print(&format!("profile   {}", account.profile))?;
+        output::print(&format!("API       {}", account.base_url))?;
+        output::print(&format!("store     {place}"))?;
+        output::print(&format!("status    {status}"))?;
     }
     let is_required = status.is_login_required();
     Ok(if is_required { ExitCode::from(output::LOGIN_REQUIRED) } else { ExitCode::SUCCESS })

@@ -30,7 +30,7 @@ pub(crate) async fn run(account: &Account, args: &Token) -> anyhow::Result<ExitC
             "expires_at": token.expires_at().map(output::unix_time),
         }))?;
     } else {
-        output::line(token.expose())?;
+        output::print(token.expose())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Context;
 use http::{Method, StatusCode};
@@ -18,8 +19,11 @@ const DURATIONS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0
 /// The same for what is left of a token's life: up to two hours, as clients of the API see.
 const REMAINING: [f64; 6] = [0.0, 60.0, 300.0, 1800.0, 3600.0, 7200.0];
 
+/// What is recorded between two upkeeps stays in memory, whether anybody asks for it or not.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// From here on, the library's metrics and the proxy's are counted.
-pub(super) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
+fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     let durations = Matcher::Suffix("_duration_seconds".to_owned());
     let remaining = Matcher::Suffix("_remaining_seconds".to_owned());
     let handle = PrometheusBuilder::new()
@@ -46,15 +50,16 @@ pub(super) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     Ok(handle)
 }
 
-/// Binds the port. The server runs while the future is polled.
+/// Binds the port, and has metrics counted. The server runs while the future is polled.
 pub(super) async fn serve(
     address: SocketAddr,
     credentials: Credentials,
-    metrics: PrometheusHandle,
 ) -> anyhow::Result<(SocketAddr, impl Future<Output = std::io::Result<()>> + Send + use<>)> {
     let listener = TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("--admin can't listen on {address}"))?;
     let address = listener.local_addr()?;
+    let metrics = install_metrics()?;
+    let upkeep = metrics.clone();
     let serving = local_http::serve(listener, move |call| {
         let (credentials, metrics) = (credentials.clone(), metrics.clone());
         async move {
@@ -68,7 +73,6 @@ pub(super) async fn serve(
                     local_http::text(code, format!("{status}\n"))
                 }
                 (&Method::GET, "/metrics") => {
-                    metrics.run_upkeep();
                     let kind = "text/plain; version=0.0.4; charset=utf-8";
                     local_http::typed(StatusCode::OK, kind, metrics.render())
                 }
@@ -76,5 +80,17 @@ pub(super) async fn serve(
             }
         }
     });
+    let serving = async move {
+        let upkeep = async {
+            loop {
+                tokio::time::sleep(UPKEEP).await;
+                upkeep.run_upkeep();
+            }
+        };
+        tokio::select! {
+            served = serving => served,
+            () = upkeep => Ok(()),
+        }
+    };
     Ok((address, serving))
 }

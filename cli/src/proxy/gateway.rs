@@ -133,7 +133,10 @@ impl Gateway {
     {
         let fault = Fault::default();
         let own_host = self.own_host(request.headers());
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        // The path without its query, which may hold what no log should.
+        let method = request.method().clone();
+        let logged = tracing::enabled!(tracing::Level::WARN).then(|| request.uri().clone());
+        let path = logged.as_ref().map(http::Uri::path);
         let request = self.checked(request, &fault).inspect_err(|problem| {
             self.metrics.refused.increment(1);
             tracing::debug!(%method, path, code = problem.code(), "refused");
@@ -263,7 +266,7 @@ impl Gateway {
                 parts.headers.insert(ERROR, HeaderValue::from_static(problem::code(error)));
             }
         }
-        // What clients below knew of the exchange is not for the server above.
+        // What the client below noted is not for the server above.
         parts.extensions.clear();
         let Some(host) = own_host else {
             return Response::from_parts(parts, Either::Left(body));

@@ -59,7 +59,6 @@ pub(crate) async fn run(account: &Account, args: Proxy) -> anyhow::Result<ExitCo
         bail!("--admin takes a loopback address");
     }
     let mut signals = Signals::handle()?;
-    let metrics = admin::install_metrics()?;
     let credentials = profile::open(account).await?;
     let status = credentials.status();
     if status.is_login_required() {
@@ -78,7 +77,7 @@ pub(crate) async fn run(account: &Account, args: Proxy) -> anyhow::Result<ExitCo
     let mut admin = tokio::task::JoinSet::new();
     let mut admin_url = None;
     if let Some(address) = args.admin {
-        let (address, serving) = admin::serve(address, credentials.clone(), metrics).await?;
+        let (address, serving) = admin::serve(address, credentials.clone()).await?;
         admin_url = Some(format!("http://{address}"));
         admin.spawn(serving);
     }
