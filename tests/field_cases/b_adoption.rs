@@ -55,7 +55,7 @@ async fn adopts_after_its_token_was_refused(refused: bool) {
     }
     clock.pass(3).await;
     refreshing.await.unwrap().unwrap();
-    assert_eq!(server.rejected_refresh_requests(), 1, "{}", server.journal());
+    assert_eq!(server.double_spends(), 1, "{}", server.journal());
     assert!(!first.status().is_login_required());
 
     let requests = server.refresh_requests();
@@ -64,7 +64,7 @@ async fn adopts_after_its_token_was_refused(refused: bool) {
     assert_eq!(server.refresh_requests(), requests + usize::from(refused), "{}", server.journal());
     assert_eq!(status(&api_of(&second), &server, "second").await, 200);
     // Nobody has sent a spent token but in that one request.
-    assert_eq!(server.rejected_refresh_requests(), 1, "{}", server.journal());
+    assert_eq!(server.double_spends(), 1, "{}", server.journal());
     first.shutdown().await.unwrap();
     second.shutdown().await.unwrap();
 }

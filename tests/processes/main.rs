@@ -1,6 +1,7 @@
 //! Fleets: real processes that share a store and a FakeTeamUp, and what can happen to them.
 #![cfg(unix)]
 
+mod fleet;
 mod killed;
 #[path = "../support/log.rs"]
 mod log;
@@ -10,6 +11,7 @@ mod process;
 #[path = "../support/redis.rs"]
 mod redis_server;
 mod shared;
+mod stopped;
 #[path = "../support/witness.rs"]
 mod witness;
 mod worker;

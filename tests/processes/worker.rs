@@ -34,6 +34,9 @@ pub(crate) struct Plan {
     stop_at: Option<String>,
     lease_lifetime: Duration,
     wait_timeout: Duration,
+    refresh_request_timeout: Duration,
+    /// The threads of its runtime.
+    threads: usize,
 }
 
 impl Plan {
@@ -43,6 +46,8 @@ impl Plan {
             stop_at: None,
             lease_lifetime: HOUR,
             wait_timeout: Duration::from_secs(30),
+            refresh_request_timeout: Duration::from_secs(120),
+            threads: 2,
         }
     }
 
@@ -61,19 +66,32 @@ impl Plan {
         self
     }
 
+    pub(crate) fn refresh_request_timeout(mut self, limit: Duration) -> Self {
+        self.refresh_request_timeout = limit;
+        self
+    }
+
+    pub(crate) fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
     fn to_role(&self) -> String {
         let millis = |duration: Duration| duration.as_millis();
         format!(
-            "{} {} {} {}",
+            "{} {} {} {} {} {}",
             self.api,
             self.stop_at.as_deref().unwrap_or("-"),
             millis(self.lease_lifetime),
-            millis(self.wait_timeout)
+            millis(self.wait_timeout),
+            millis(self.refresh_request_timeout),
+            self.threads
         )
     }
 
     fn from_role(role: &str) -> Self {
-        let [api, stop_at, lease_lifetime, wait_timeout] = *role.split(' ').collect::<Vec<_>>()
+        let [api, stop_at, lease_lifetime, wait_timeout, refresh_request_timeout, threads] =
+            *role.split(' ').collect::<Vec<_>>()
         else {
             panic!("`{role}` is no plan")
         };
@@ -83,6 +101,8 @@ impl Plan {
             stop_at: (stop_at != "-").then(|| stop_at.to_owned()),
             lease_lifetime: millis(lease_lifetime),
             wait_timeout: millis(wait_timeout),
+            refresh_request_timeout: millis(refresh_request_timeout),
+            threads: threads.parse().unwrap(),
         }
     }
 }
@@ -106,6 +126,16 @@ impl Worker {
     /// Has it send a request through its layer; the answer's status, or why there was none.
     pub(crate) fn request(&mut self) -> String {
         self.ask("request")
+    }
+
+    /// Has it send a request, or refresh, and does not wait for the end.
+    pub(crate) fn begin(&mut self, order: &str) {
+        self.process.tell(order);
+    }
+
+    /// How what was begun has ended.
+    pub(crate) fn ended(&mut self) -> String {
+        self.answer()
     }
 
     /// Has it refresh now; "done", or why not.
@@ -190,8 +220,12 @@ pub(crate) async fn was_a_worker() -> bool {
 fn work_by(role: &str, place: OsString) {
     let plan = Plan::from_role(role);
     tracing::subscriber::set_global_default(log::subscriber(|| Telling)).unwrap();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = match plan.threads {
+        1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+        threads => {
+            tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+        }
+    };
     // The work is a task, so that what runs it is a worker thread of the runtime if it has any.
     let runtime = runtime.unwrap();
     let work = runtime.spawn(work(plan, place));
@@ -207,7 +241,9 @@ async fn work(plan: Plan, place: OsString) {
     while let Some(order) = orders.recv().await {
         let answer = match order.as_str() {
             "request" => request(&api, &plan.api).await,
+            "timed request" => format!("{} {}", request(&api, &plan.api).await, millis_now()),
             "refresh" => done(credentials.refresh(MODE).await),
+            "refresh, and say who failed" => culprit(credentials.refresh(MODE).await),
             "shut down" => done(credentials.shutdown().await),
             _ => {
                 let record = order.strip_prefix("log in ").expect("an order").as_bytes();
@@ -261,6 +297,7 @@ async fn credentials(
         .base_url(&plan.api)
         .refresh_client(http_client)
         .wait_timeout(plan.wait_timeout)
+        .refresh_request_timeout(plan.refresh_request_timeout)
         .at_each_step(move |step| stop(format!("{step:?}")));
     let builder = match place.to_str().filter(|place| place.starts_with("redis://")) {
         Some(url) => builder.store(redis_store(url.to_owned(), plan.lease_lifetime)),
@@ -284,6 +321,22 @@ async fn request(api: &Auth<HyperClient>, base_url: &str) -> String {
         Ok((status, reason)) => {
             format!("{status}: {}", reason.map_or("?".into(), |e| e.to_string()))
         }
+        Err(error) => error.to_string(),
+    }
+}
+
+/// The machine's own clock, the same in each process.
+fn millis_now() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+}
+
+/// Whom a person who reads the error would turn to.
+fn culprit(result: Result<(), Error>) -> String {
+    match result {
+        Ok(()) => "nobody".to_owned(),
+        Err(error) if error.is_store() => format!("the store: {error}"),
+        Err(error) if error.refresh_error().is_some() => "the endpoint".to_owned(),
         Err(error) => error.to_string(),
     }
 }
