@@ -7,7 +7,7 @@ use tower_teamup_auth::testing::{FakeTeamUp, Fault};
 use tower_teamup_auth::token::Clock;
 use tower_teamup_auth::{AuthLayer, TokenSet};
 
-use crate::scene::{MODE, Place, StandingClock, api_of, settle};
+use crate::scene::{MODE, Place, StandingClock, api_of, run_tasks};
 use crate::support::{Crowd, Http, Protocol, call, credentials, expired_tokens, get, status};
 
 const CALLERS: usize = 2000;
@@ -137,7 +137,7 @@ fn frozen_for(frozen: Duration, expired: bool) {
         tokio::time::pause();
         tokio::time::advance(frozen).await;
         tokio::time::resume();
-        settle().await;
+        run_tasks().await;
         assert_eq!(status(&api, &server, "thawed").await, 200);
         credentials.flush().await.unwrap();
     });

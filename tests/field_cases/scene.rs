@@ -34,19 +34,19 @@ impl StandingClock {
         for _ in 0..seconds {
             // A timer ends with the next whole millisecond of the clock.
             tokio::time::advance(Duration::from_millis(1001)).await;
-            settle().await;
+            run_tasks().await;
         }
     }
 
     /// Lets the time pass at once, as for a process that stood still meanwhile.
     pub(crate) async fn jump(&self, by: Duration) {
         tokio::time::advance(by).await;
-        settle().await;
+        run_tasks().await;
     }
 }
 
 /// Lets everything go on that can: each yield looks at the sockets, too.
-pub(crate) async fn settle() {
+pub(crate) async fn run_tasks() {
     for _ in 0..50 {
         tokio::task::yield_now().await;
     }
