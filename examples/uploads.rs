@@ -68,7 +68,7 @@ async fn main() -> Result<ExitCode, BoxError> {
         }
     }
     println!(
-        "uploads={} answered_200={} answered_401={} exchanges={}",
+        "uploads={} answered_200={} answered_401={} refresh_requests={}",
         statuses.len(),
         statuses.iter().filter(|status| **status == StatusCode::OK).count(),
         statuses.iter().filter(|status| **status == StatusCode::UNAUTHORIZED).count(),

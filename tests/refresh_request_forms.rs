@@ -68,17 +68,21 @@ async fn every_form_of_the_request_and_of_the_response_mints_the_token_of_its_mo
                     assert_eq!(response.status(), StatusCode::OK, "{case}");
 
                     let journal = server.journal();
-                    let exchange =
+                    let refresh_request =
                         journal.entries().iter().rfind(|entry| entry.refresh_outcome().is_some());
-                    let exchange = exchange.expect(&case);
+                    let refresh_request = refresh_request.expect(&case);
                     assert_eq!(
-                        exchange.refresh_outcome(),
+                        refresh_request.refresh_outcome(),
                         Some(RefreshOutcome::Rotated(mode)),
                         "{case}"
                     );
-                    assert_eq!(exchange.query(), query, "{case}");
-                    assert_eq!(exchange.path(), "/api/v2/auth/refresh_access_token", "{case}");
-                    let sent_as = exchange.header("content-type").expect(&case);
+                    assert_eq!(refresh_request.query(), query, "{case}");
+                    assert_eq!(
+                        refresh_request.path(),
+                        "/api/v2/auth/refresh_access_token",
+                        "{case}"
+                    );
+                    let sent_as = refresh_request.header("content-type").expect(&case);
                     assert!(sent_as.starts_with(content_type), "{case}: {sent_as}");
                 }
             }

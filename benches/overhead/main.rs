@@ -99,7 +99,7 @@ fn noisy() {
     print("loopback_instructions_bare", bare.round(), f64::NAN, "instructions");
     print("loopback_overhead", 100.0 * (layered - bare) / bare, 4.0, "percent");
     let storm = storm::storm();
-    print("storm_exchanges", storm.exchanges as f64, 1.0, "exchanges");
+    print("storm_refresh_requests", storm.refresh_requests as f64, 1.0, "refresh requests");
     print("storm_milliseconds", storm.milliseconds, f64::NAN, "milliseconds");
     print("storm_over_repeats", storm.ratio, 1.8, "ratio");
     print("storm_by_hand_over_repeats", storm.ratio_by_hand, f64::NAN, "ratio");

@@ -11,7 +11,7 @@ use tower_teamup_auth::{
 
 use crate::workloads::ACCESS_TOKEN;
 
-/// The exchange of a credential whose token stays fresh.
+/// The refresh request of a credential whose token stays fresh.
 struct NeverRefreshed;
 
 impl Refresh for NeverRefreshed {

@@ -25,35 +25,35 @@ use crate::stopwatch::Stopwatch;
 use crate::workloads::{ACCESS_TOKEN, Bare, authorization, get};
 
 const REQUESTS: usize = 10_000;
-const EXCHANGE: Duration = Duration::from_millis(5);
+const REFRESH_TIME: Duration = Duration::from_millis(5);
 const ROUNDS: usize = 7;
 
 /// What a storm came to.
 pub(crate) struct Storm {
-    pub(crate) exchanges: u64,
+    pub(crate) refresh_requests: u64,
     /// How long it took, over what sending the repeats through the bare service takes and the
-    /// exchange: the best round of each.
+    /// refresh request: the best round of each.
     pub(crate) ratio: f64,
     /// The same of what a program writes by hand, as short as it can be.
     pub(crate) ratio_by_hand: f64,
-    /// The same, with an exchange that outlives whoever began it.
+    /// The same, with a refresh request that outlives whoever began it.
     pub(crate) ratio_by_hand_in_a_task: f64,
     pub(crate) milliseconds: f64,
 }
 
 pub(crate) fn storm() -> Storm {
-    let mut exchanges = 0;
+    let mut refresh_requests = 0;
     let [repeats, by_hand, by_hand_in_a_task, layered] = best_of(ROUNDS, || {
         let repeats = in_a_runtime(repeats_alone());
-        let by_hand = in_a_runtime(storm_by_hand(Exchange::ByTheFirst));
-        let by_hand_in_a_task = in_a_runtime(storm_by_hand(Exchange::InATask));
-        let (layered, exchanged) = in_a_runtime(one_storm());
-        exchanges = exchanges.max(exchanged);
+        let by_hand = in_a_runtime(storm_by_hand(RefreshRun::ByTheFirst));
+        let by_hand_in_a_task = in_a_runtime(storm_by_hand(RefreshRun::InATask));
+        let (layered, refreshed) = in_a_runtime(one_storm());
+        refresh_requests = refresh_requests.max(refreshed);
         [repeats, by_hand, by_hand_in_a_task, layered].map(|time| time.as_secs_f64())
     });
-    let floor = repeats + EXCHANGE.as_secs_f64();
+    let floor = repeats + REFRESH_TIME.as_secs_f64();
     Storm {
-        exchanges,
+        refresh_requests,
         ratio: layered / floor,
         ratio_by_hand: by_hand / floor,
         ratio_by_hand_in_a_task: by_hand_in_a_task / floor,
@@ -78,8 +78,8 @@ async fn repeats_alone() -> Duration {
 
 async fn one_storm() -> (Duration, u64) {
     let (open, gate) = watch::channel(false);
-    let exchanges = Arc::new(AtomicU64::new(0));
-    let credentials = credentials_with("one", Slow(Arc::clone(&exchanges))).await;
+    let refresh_requests = Arc::new(AtomicU64::new(0));
+    let credentials = credentials_with("one", Slow(Arc::clone(&refresh_requests))).await;
     let service = AuthLayer::new(credentials).layer(Gated(gate.clone()));
     let mut tasks = JoinSet::new();
     for _ in 0..REQUESTS {
@@ -88,12 +88,12 @@ async fn one_storm() -> (Duration, u64) {
     }
     until_all_wait(&gate, &tasks).await;
     let elapsed = finish(open, tasks).await;
-    (elapsed, exchanges.load(Ordering::Relaxed))
+    (elapsed, refresh_requests.load(Ordering::Relaxed))
 }
 
-/// Who runs the exchange that is written by hand.
+/// Who runs the refresh request that is written by hand.
 #[derive(Clone, Copy)]
-enum Exchange {
+enum RefreshRun {
     /// The first caller: should it go away, the new tokens go with it.
     ByTheFirst,
     /// A task of its own, as P2 needs it. It begins after the tasks that were woken before it.
@@ -103,7 +103,7 @@ enum Exchange {
 /// As little of a storm as a program can do by hand: each task keeps a clone of its request, the first
 /// 401 renews, the others wait for it, and each sends its clone. No origin, no clock, and a 401 is
 /// dropped unread.
-async fn storm_by_hand(exchange: Exchange) -> Duration {
+async fn storm_by_hand(refresh_request: RefreshRun) -> Duration {
     let (open, gate) = watch::channel(false);
     let (renewed, renewal) = watch::channel(authorization());
     let renewed = Arc::new(Mutex::new(Some(renewed)));
@@ -122,12 +122,12 @@ async fn storm_by_hand(exchange: Exchange) -> Duration {
             let first = renewed.lock().expect("no task panics").take();
             if let Some(renewed) = first {
                 let renew = async move {
-                    tokio::time::sleep(EXCHANGE).await;
+                    tokio::time::sleep(REFRESH_TIME).await;
                     renewed.send_replace(HeaderValue::from_static("Bearer another-access-token"));
                 };
-                match exchange {
-                    Exchange::ByTheFirst => renew.await,
-                    Exchange::InATask => drop(tokio::spawn(renew)),
+                match refresh_request {
+                    RefreshRun::ByTheFirst => renew.await,
+                    RefreshRun::InATask => drop(tokio::spawn(renew)),
                 }
             }
             renewal.changed().await.expect("the renewal comes");
@@ -194,7 +194,7 @@ struct Slow(Arc<AtomicU64>);
 impl Refresh for Slow {
     async fn refresh(&self, _: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(EXCHANGE).await;
+        tokio::time::sleep(REFRESH_TIME).await;
         let [access, refresh] = ["another-access-token", "another-refresh-token"];
         Ok(RefreshResponse::new(
             access.parse().expect("a good token"),

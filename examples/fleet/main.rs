@@ -6,8 +6,8 @@
 //!
 //! Five times their access token expires for all of them at once, by the clock or because the
 //! server withdraws it, and then each sends its requests through a layer of its own. However many
-//! processes there are, an expiry costs one exchange: whoever gets the right to refresh first does
-//! it, and the others find the new tokens in the store. Refresh tokens rotate, so a second exchange
+//! processes there are, an expiry costs one refresh request: whoever gets the right to refresh first does
+//! it, and the others find the new tokens in the store. Refresh tokens rotate, so a second refresh request
 //! would be a spent token sent again, which logs the user out.
 //!
 //! Starts a TeamUp-like server and a `redis-server` of its own, both on free loopback ports. Exits 0

@@ -140,23 +140,23 @@ impl Account<'_> {
         &mut self,
         fleet: &mut Fleet,
         name: &str,
-        expected_exchanges: usize,
+        expected_refresh_requests: usize,
     ) -> anyhow::Result<()> {
-        let (exchanges, unauthorized) =
+        let (refresh_requests, unauthorized) =
             (self.server.refresh_requests(), self.server.unauthorized());
         let answers = fleet.order(name).await?;
         let mut ok = 0;
         for answer in &answers {
             ok += answer.parse::<usize>().with_context(|| format!("it said {answer:?}"))?;
         }
-        let exchanges = self.server.refresh_requests() - exchanges;
+        let refresh_requests = self.server.refresh_requests() - refresh_requests;
         let unauthorized = self.server.unauthorized() - unauthorized;
         let sent = answers.len() * REQUESTS;
         println!(
-            "    {name:<23} {sent} requests, {unauthorized:>3} × 401, exchanges: {exchanges}, answered \
+            "    {name:<23} {sent} requests, {unauthorized:>3} × 401, refresh_requests: {refresh_requests}, answered \
              200 in the end: {ok}"
         );
-        self.all_well &= ok == sent && exchanges == expected_exchanges;
+        self.all_well &= ok == sent && refresh_requests == expected_refresh_requests;
         Ok(())
     }
 
@@ -165,7 +165,7 @@ impl Account<'_> {
         let journal = self.server.journal();
         let rejected = journal.rejected_refresh_requests() + journal.double_spends();
         println!(
-            "processes={PROCESSES} expiries={EXPIRIES} exchanges={} rejected={rejected} \
+            "processes={PROCESSES} expiries={EXPIRIES} refresh_requests={} rejected={rejected} \
              unauthorized_to_caller={}",
             journal.refresh_requests(),
             journal.unauthorized_to_caller(),

@@ -78,7 +78,7 @@ fn grouped(entries: &[Entry]) -> Vec<(usize, String)> {
         let status = entry.status().map_or("no answer".to_owned(), |status| status.to_string());
         let (method, path) = (entry.method(), entry.path());
         let mut what = match (entry.refresh_outcome(), entry.mode()) {
-            (Some(exchange), _) => format!("{method} {path} {status}: {exchange:?}"),
+            (Some(refresh_request), _) => format!("{method} {path} {status}: {refresh_request:?}"),
             (None, mode) => {
                 let size = entry.body().map_or(0, |body| body.size());
                 let body = if size > 0 { format!(" of {size} bytes") } else { String::new() };

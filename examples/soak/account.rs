@@ -57,10 +57,10 @@ impl Account {
     }
 
     pub(crate) fn line(&self, world: &World, log: &Log) -> String {
-        let exchanges = world.steady.refresh_requests() + world.lossy.refresh_requests();
+        let refresh_requests = world.steady.refresh_requests() + world.lossy.refresh_requests();
         let repeated = log.repeats();
         format!(
-            "sent {} answered 200: {} repeated {repeated} exchanges {exchanges} given up {} \
+            "sent {} answered 200: {} repeated {repeated} refresh_requests {refresh_requests} given up {} \
              memory {}, {} MiB tasks {}",
             self.requests(),
             self.count(End::Ok),
@@ -103,7 +103,7 @@ impl Verdict {
         let lost_tokens = lost.credentials + unexplained + rejected;
         let double_spent = steady.knowing + steady.unknowing + lossy.knowing;
         let leaked = elsewhere.with_a_token + log.leaks();
-        let exchanges = world.steady.refresh_requests() + world.lossy.refresh_requests();
+        let refresh_requests = world.steady.refresh_requests() + world.lossy.refresh_requests();
         let repeated = log.repeats();
         let count = |end| account.count(end);
         let [allocated, held, tasks] = account.taken.each_ref().map(|[first, last]| {
@@ -137,7 +137,7 @@ impl Verdict {
             ),
         ];
         let last_line = format!(
-            "requests={} ok={} repeated={repeated} exchanges={exchanges} cancelled={} \
+            "requests={} ok={} repeated={repeated} refresh_requests={refresh_requests} cancelled={} \
              lost={lost_tokens} double_spent={double_spent} leaked={leaked}",
             account.requests(),
             count(End::Ok),

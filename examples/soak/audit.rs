@@ -69,11 +69,12 @@ impl Seen {
         let values = entry.headers().values().map(|value| value.as_bytes());
         let body = entry.body().map(|body| body.bytes().as_ref());
         self.with_a_token += usize::from(values.chain(body).any(holds_a_token));
-        let (Some(exchange), Some(token)) = (entry.refresh_outcome(), entry.token_fingerprint())
+        let (Some(refresh_request), Some(token)) =
+            (entry.refresh_outcome(), entry.token_fingerprint())
         else {
             return;
         };
-        match exchange {
+        match refresh_request {
             RefreshOutcome::Rotated(_) => {
                 let told = reached_the_client(entry);
                 self.lost_answers += usize::from(!told);

@@ -12,7 +12,7 @@ pub(crate) async fn steady(server: FakeTeamUp, mut end: watch::Receiver<bool>) {
     while goes_on(&mut end, 5..25).await {
         server.fail_api(of_the_api());
         if fastrand::u8(..5) == 0 {
-            server.fail_refresh(of_an_exchange());
+            server.fail_refresh(of_a_refresh_request());
         }
         expire_something(&server);
     }
@@ -25,7 +25,7 @@ pub(crate) async fn lossy(server: FakeTeamUp, mut end: watch::Receiver<bool>) {
         server.fail_api(of_the_api());
         match fastrand::u8(..20) {
             0 => server.fail_refresh(that_loses_the_rotation()),
-            1..3 => server.fail_refresh(of_an_exchange()),
+            1..3 => server.fail_refresh(of_a_refresh_request()),
             _ => {}
         }
         expire_something(&server);
@@ -64,7 +64,7 @@ fn of_the_api() -> Fault {
 }
 
 /// Nothing is rotated, or the answer still tells the rotated token.
-fn of_an_exchange() -> Fault {
+fn of_a_refresh_request() -> Fault {
     let some_millis = |most| Duration::from_millis(fastrand::u64(..most));
     match fastrand::u8(..11) {
         0 => Fault::drop_connection(),

@@ -1,4 +1,4 @@
-//! reqwest as the client, for the API and for the exchange.
+//! reqwest as the client, for the API and for the refresh request.
 
 use std::fmt;
 use std::future::Future;

@@ -6,26 +6,26 @@ use tower_teamup_auth::refresh::FailureClass::{
     self, Configuration, NotTheEndpoint, OutcomeUnknown, ProbablyRejected, Rejected, Transient,
 };
 
-use crate::support::exchanges::Exchange;
+use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::Server;
 use crate::support::*;
 
 struct Case {
-    answer: Exchange,
+    answer: RefreshAnswer,
     class: FailureClass,
     /// What the error or what lies behind it says.
     says: &'static str,
 }
 
-fn of_type(content_type: &str, body: &str) -> Exchange {
-    Exchange::Answered(200, vec![("content-type", content_type.to_owned())], body.to_owned())
+fn of_type(content_type: &str, body: &str) -> RefreshAnswer {
+    RefreshAnswer::Answered(200, vec![("content-type", content_type.to_owned())], body.to_owned())
 }
 
 /// A good answer, with one thing replaced by another.
-fn with(from: &str, to: &str) -> Exchange {
+fn with(from: &str, to: &str) -> RefreshAnswer {
     let good = good_body();
     assert!(good.contains(from));
-    Exchange::json(200, good.replace(from, to))
+    RefreshAnswer::json(200, good.replace(from, to))
 }
 
 fn good_body() -> String {
@@ -38,7 +38,7 @@ fn cases() -> Vec<Case> {
     let case = |class, says, answer| Case { answer, class, says };
     let unknown = |says, answer| case(OutcomeUnknown, says, answer);
     let not_the_endpoint = |says, answer| case(NotTheEndpoint, says, answer);
-    let configuration = |body: &str| case(Configuration, "TeamUp", Exchange::json(403, body));
+    let configuration = |body: &str| case(Configuration, "TeamUp", RefreshAnswer::json(403, body));
     let mut compressed = vec![("content-type", "application/json".to_owned())];
     compressed.push(("content-encoding", "gzip".to_owned()));
     let redirect = vec![("location", format!("https://evil.test/?token={SECRET}"))];
@@ -49,25 +49,31 @@ fn cases() -> Vec<Case> {
         unknown("no usable text as its `access_token`", with("\"s3cret-a\"", "[\"s3cret-a\"]")),
         unknown("no usable text as its `access_token`", with("s3cret-a", "s3cret\\u0000a")),
         unknown("no usable text as its `access_token`", with("s3cret-a", "s3cret-ä")),
-        unknown("is not a JSON object", Exchange::json(200, format!("{SECRET} is no JSON"))),
-        unknown("is not a JSON object", Exchange::json(200, format!("[\"{SECRET}\"]"))),
-        unknown("is not a JSON object", Exchange::json(200, "")),
-        unknown("is not a JSON object", Exchange::json(200, &good_body()[..40])),
-        unknown("is not a JSON object", Exchange::json(204, "")),
-        unknown("longer than 64 KiB", Exchange::json(200, " ".repeat(64 * 1024) + &good_body())),
-        unknown("is compressed", Exchange::Answered(200, compressed, format!("\u{1F}{SECRET}"))),
+        unknown("is not a JSON object", RefreshAnswer::json(200, format!("{SECRET} is no JSON"))),
+        unknown("is not a JSON object", RefreshAnswer::json(200, format!("[\"{SECRET}\"]"))),
+        unknown("is not a JSON object", RefreshAnswer::json(200, "")),
+        unknown("is not a JSON object", RefreshAnswer::json(200, &good_body()[..40])),
+        unknown("is not a JSON object", RefreshAnswer::json(204, "")),
+        unknown(
+            "longer than 64 KiB",
+            RefreshAnswer::json(200, " ".repeat(64 * 1024) + &good_body()),
+        ),
+        unknown(
+            "is compressed",
+            RefreshAnswer::Answered(200, compressed, format!("\u{1F}{SECRET}")),
+        ),
         unknown("a gateway", of_type_with(502, "text/html", SECRET)),
         unknown("a gateway", of_type_with(504, "text/html", SECRET)),
         not_the_endpoint("neither JSON nor XML", of_type("text/html", SECRET)),
         not_the_endpoint("neither JSON nor XML", of_type("text/html", &format!("<p>{SECRET}"))),
         not_the_endpoint("neither JSON nor XML", of_type("text/plain", SECRET)),
-        not_the_endpoint("redirect", Exchange::Answered(301, redirect.clone(), good_body())),
-        not_the_endpoint("redirect", Exchange::Answered(302, redirect.clone(), good_body())),
-        not_the_endpoint("redirect", Exchange::Answered(307, redirect.clone(), good_body())),
-        not_the_endpoint("redirect", Exchange::Answered(308, redirect, good_body())),
-        not_the_endpoint("status that has no meaning", Exchange::json(404, good_body())),
-        not_the_endpoint("status that has no meaning", Exchange::json(418, good_body())),
-        not_the_endpoint("not in TeamUp's words", Exchange::json(400, good_body())),
+        not_the_endpoint("redirect", RefreshAnswer::Answered(301, redirect.clone(), good_body())),
+        not_the_endpoint("redirect", RefreshAnswer::Answered(302, redirect.clone(), good_body())),
+        not_the_endpoint("redirect", RefreshAnswer::Answered(307, redirect.clone(), good_body())),
+        not_the_endpoint("redirect", RefreshAnswer::Answered(308, redirect, good_body())),
+        not_the_endpoint("status that has no meaning", RefreshAnswer::json(404, good_body())),
+        not_the_endpoint("status that has no meaning", RefreshAnswer::json(418, good_body())),
+        not_the_endpoint("not in TeamUp's words", RefreshAnswer::json(400, good_body())),
         not_the_endpoint("not in TeamUp's words", of_type_with(401, "text/html", "<html>")),
         not_the_endpoint("not in TeamUp's words", of_type_with(403, "text/html", "<html>")),
         configuration(r#"{"field_errors":{"scope":["no"]}}"#),
@@ -75,17 +81,21 @@ fn cases() -> Vec<Case> {
         case(
             ProbablyRejected,
             "does not document",
-            Exchange::json(400, r#"{"code":"odd","type":"conflict"}"#),
+            RefreshAnswer::json(400, r#"{"code":"odd","type":"conflict"}"#),
         ),
-        case(Rejected, "refused the refresh token", Exchange::rejected(400)),
-        case(Rejected, "refused the refresh token", Exchange::rejected(401)),
+        case(Rejected, "refused the refresh token", RefreshAnswer::rejected(400)),
+        case(Rejected, "refused the refresh token", RefreshAnswer::rejected(401)),
         case(Transient, "could not serve", of_type_with(429, "text/html", SECRET)),
         case(Transient, "could not serve", of_type_with(503, "text/html", SECRET)),
     ]
 }
 
-fn of_type_with(status: u16, content_type: &str, body: &str) -> Exchange {
-    Exchange::Answered(status, vec![("content-type", content_type.to_owned())], body.to_owned())
+fn of_type_with(status: u16, content_type: &str, body: &str) -> RefreshAnswer {
+    RefreshAnswer::Answered(
+        status,
+        vec![("content-type", content_type.to_owned())],
+        body.to_owned(),
+    )
 }
 
 /// What an error says, and what lies behind it.
@@ -99,7 +109,7 @@ async fn p5_each_bad_answer_is_a_classed_error_that_repeats_no_secret() {
     for Case { answer, class, says } in cases() {
         for rejected in [false, true] {
             let server = Server::new();
-            server.every_exchange(answer.clone());
+            server.every_answer(answer.clone());
             let client = if rejected {
                 client(&good(&server).await, &server)
             } else {
@@ -134,10 +144,10 @@ async fn p5_each_bad_answer_is_a_classed_error_that_repeats_no_secret() {
             assert_eq!(questions, expected, "{says}");
 
             // What is unknown or may pass is tried once more, what is certain is not.
-            let exchanges = server.seen_exchanges().len();
+            let refresh_requests = server.seen_refresh_requests().len();
             match class {
-                OutcomeUnknown | Transient => assert_eq!(exchanges, 2, "{says}"),
-                _ => assert_eq!(exchanges, 1, "{says}"),
+                OutcomeUnknown | Transient => assert_eq!(refresh_requests, 2, "{says}"),
+                _ => assert_eq!(refresh_requests, 1, "{says}"),
             }
         }
     }
@@ -148,10 +158,10 @@ async fn response_of_64_kib_is_read() {
     let server = Server::new();
     let mut body = good_body();
     body.insert_str(0, &" ".repeat(64 * 1024 - body.len()));
-    server.next_exchanges([Exchange::json(200, body)]);
+    server.next_answers([RefreshAnswer::json(200, body)]);
     server.revive(Provider, "s3cret-a");
     assert_eq!(status(&client(&expired(&server).await, &server)).await, StatusCode::OK);
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,7 +171,7 @@ async fn teamups_own_words_reach_the_program_without_the_token_in_them() {
         r#"{{"code":"invalid_grant","message":"token {SECRET}-refresh-0 is spent","type":"invalid_request_error",
             "field_errors":{{"refresh_token":["unknown: {SECRET}-refresh-0"],"non_field_errors":["no"]}}}}"#
     );
-    server.every_exchange(Exchange::json(400, said));
+    server.every_answer(RefreshAnswer::json(400, said));
     let error = failure(send(&client(&expired(&server).await, &server), get("/events")).await);
     let api_error = error.api_error().unwrap();
     assert_eq!(api_error.code, "invalid_grant");
@@ -175,7 +185,7 @@ async fn teamups_own_words_reach_the_program_without_the_token_in_them() {
 #[tokio::test(start_paused = true)]
 async fn p5_error_of_a_client_that_quotes_the_request_is_redacted() {
     let server = Server::new();
-    server.every_exchange(Exchange::Quoted);
+    server.every_answer(RefreshAnswer::Quoted);
     let error = failure(send(&client(&expired(&server).await, &server), get("/events")).await);
     let words = all_words(&error);
     assert!(words.contains("could not send") && words.contains("[refresh token]"), "{words}");
@@ -193,14 +203,19 @@ async fn refresh_request_is_the_documented_one() {
         .await
         .unwrap();
     assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
-    let [exchange] = &server.seen_exchanges()[..] else { panic!("one exchange") };
-    assert_eq!(exchange.method, http::Method::POST);
-    assert_eq!(exchange.uri.to_string(), "https://api.test/api/v2/auth/refresh_access_token");
-    assert_eq!(exchange.headers["content-type"], "application/json");
-    assert_eq!(exchange.headers["accept"], "application/json");
-    assert_eq!(exchange.headers["accept-encoding"], "identity");
-    assert_eq!(exchange.headers.len(), 3);
-    let body: serde_json::Value = serde_json::from_slice(&exchange.body).unwrap();
+    let [refresh_request] = &server.seen_refresh_requests()[..] else {
+        panic!("one refresh request")
+    };
+    assert_eq!(refresh_request.method, http::Method::POST);
+    assert_eq!(
+        refresh_request.uri.to_string(),
+        "https://api.test/api/v2/auth/refresh_access_token"
+    );
+    assert_eq!(refresh_request.headers["content-type"], "application/json");
+    assert_eq!(refresh_request.headers["accept"], "application/json");
+    assert_eq!(refresh_request.headers["accept-encoding"], "identity");
+    assert_eq!(refresh_request.headers.len(), 3);
+    let body: serde_json::Value = serde_json::from_slice(&refresh_request.body).unwrap();
     assert_eq!(
         body,
         serde_json::json!({

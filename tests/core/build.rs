@@ -189,7 +189,7 @@ async fn store_is_believed_before_the_seed_and_the_seed_is_saved_where_it_is_emp
         builder(&server).store(store.clone()).tokens(seed.clone()).build().await.unwrap();
     assert_eq!(store.refresh_token(), "s3cret-refresh-0");
     assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
-    assert_eq!(server.seen_exchanges().len(), 0);
+    assert_eq!(server.seen_refresh_requests().len(), 0);
 
     let store = Store::empty();
     builder(&server).store(store.clone()).tokens(seed).build().await.unwrap();
@@ -210,7 +210,7 @@ async fn credentials_without_tokens_are_signed_out_until_somebody_logs_in() {
         credentials.log_in(server.good_tokens(None)).await.unwrap();
         assert_eq!(status(&client).await, StatusCode::OK);
     }
-    assert_eq!((server.seen_calls().len(), server.seen_exchanges().len()), (2, 0));
+    assert_eq!((server.seen_calls().len(), server.seen_refresh_requests().len()), (2, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -251,5 +251,5 @@ async fn nothing_is_sent_while_credentials_are_built() {
     expired(&server).await;
     good(&server).await;
     settle().await;
-    assert_eq!((server.seen_calls().len(), server.seen_exchanges().len()), (0, 0));
+    assert_eq!((server.seen_calls().len(), server.seen_refresh_requests().len()), (0, 0));
 }

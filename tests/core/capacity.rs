@@ -115,15 +115,15 @@ fn counted(credentials: &Credentials, server: &Server) -> (Client, Arc<Counts>) 
 async fn p6_readied_service_is_given_back_while_a_token_is_awaited() {
     let server = Server::new();
     let (mut client, counts) = counted(&expired(&server).await, &server);
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     make_ready(&mut client).await;
     assert_eq!(counts.reserved(), 1);
     let future = tokio::spawn(client.call(get("/events")));
     assert_eq!(counts.reserved(), 0);
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     settle().await;
     assert_eq!(counts.reserved(), 0);
-    server.exchanges().open();
+    server.refresh_requests().open();
     assert_eq!(future.await.unwrap().unwrap().status(), StatusCode::OK);
     assert_eq!((counts.reserved(), counts.most_reserved()), (0, 1));
 }
@@ -133,16 +133,16 @@ async fn p6_nothing_is_reserved_while_the_renewal_after_a_401_is_awaited() {
     let server = Server::new();
     let (client, counts) = counted(&good(&server).await, &server);
     server.expire_everything();
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let mut callers = JoinSet::new();
     for _ in 0..50 {
         let client = client.clone();
         callers.spawn(async move { status(&client).await });
     }
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     settle().await;
     assert_eq!((server.seen_calls().len(), counts.reserved()), (50, 0));
-    server.exchanges().open();
+    server.refresh_requests().open();
     assert!(callers.join_all().await.iter().all(|status| *status == StatusCode::OK));
     assert_eq!(counts.reserved(), 0);
 }
@@ -178,7 +178,7 @@ async fn p6_clone_of_a_readied_service_is_readied_on_its_own() {
 }
 
 /// Lets a hundred callers meet a missing token, then a rejected one, through `stack`: a client
-/// that carries the exchange as well. Everybody must be answered.
+/// that carries the refresh request as well. Everybody must be answered.
 async fn all_are_answered<S>(server: &Server, stack: S)
 where
     S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
@@ -192,7 +192,7 @@ where
         .await
         .unwrap();
     let client = AuthLayer::new(credentials).layer(stack);
-    for exchanges in 1..=3 {
+    for refresh_requests in 1..=3 {
         let mut callers = JoinSet::new();
         for _ in 0..100 {
             let client = client.clone();
@@ -200,13 +200,13 @@ where
         }
         let statuses = callers.join_all().await;
         assert!(statuses.iter().all(|status| *status == StatusCode::OK));
-        assert_eq!(server.seen_exchanges().len(), exchanges);
+        assert_eq!(server.seen_refresh_requests().len(), refresh_requests);
         server.expire_everything();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn p6_concurrency_limit_of_one_shared_with_the_exchange_does_not_deadlock() {
+async fn p6_concurrency_limit_of_one_shared_with_the_refresh_request_does_not_deadlock() {
     let server = Server::new();
     all_are_answered(&server, ConcurrencyLimit::new(checked(&server), 1)).await;
 }
@@ -246,7 +246,7 @@ async fn p6_buffer_around_the_layer_and_a_shared_limit_within_do_not_deadlock() 
         callers.spawn(async move { client.oneshot(get("/events")).await.unwrap().status() });
     }
     assert!(callers.join_all().await.iter().all(|status| *status == StatusCode::OK));
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,7 +258,7 @@ async fn p6_rate_limit_counts_every_send_and_holds_nobody_for_ever() {
         .service(checked(&server));
     let stopwatch = Stopwatch::start();
     all_are_answered(&server, stack).await;
-    let sends = server.seen_calls().len() + server.seen_exchanges().len();
+    let sends = server.seen_calls().len() + server.seen_refresh_requests().len();
     assert!(sends >= 503, "{sends}");
     assert!(stopwatch.elapsed() >= Duration::from_secs(9), "{:?}", stopwatch.elapsed());
 }

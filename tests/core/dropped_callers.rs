@@ -19,8 +19,8 @@ async fn stored(server: &Server, tokens: TokenSet) -> (Credentials, Store) {
     (builder(server).store(store.clone()).build().await.unwrap(), store)
 }
 
-/// What must be true however a caller went away: one exchange, its pair in the store, and the next
-/// exchange spends the rotated token.
+/// What must be true however a caller went away: one refresh request, its pair in the store, and the next
+/// refresh request spends the rotated token.
 async fn nothing_is_lost(server: &Server, credentials: &Credentials, store: &Store) {
     until(|| server.granted() == 1 && store.refresh_token() == server.live_refresh_token()).await;
     assert_eq!(status(&client(credentials, server)).await, StatusCode::OK);
@@ -54,7 +54,7 @@ async fn drop_after_every_poll(rejected: bool, others: usize) -> usize {
         assert!(statuses.iter().all(|status| *status == StatusCode::OK), "after {polls} polls");
         settle().await;
         // Alone, a caller that is gone before its 401 has come asks for no refresh.
-        if server.exchanges().count() > 0 {
+        if server.refresh_requests().count() > 0 {
             nothing_is_lost(&server, &credentials, &store).await;
         } else {
             assert!(rejected && others == 0 && first.is_none());
@@ -89,20 +89,20 @@ async fn p2_only_caller_answered_401_dropped_at_every_await_point_loses_nothing(
 }
 
 #[tokio::test(start_paused = true)]
-async fn p2_all_callers_dropped_while_the_exchange_is_under_way_lose_nothing() {
+async fn p2_all_callers_dropped_while_the_refresh_request_is_under_way_lose_nothing() {
     let server = Server::new();
     let (credentials, store) = stored(&server, server.expired_tokens()).await;
     let client = client(&credentials, &server);
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..100 {
         let client = client.clone();
         callers.spawn(async move { status(&client).await });
     }
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     settle().await;
     callers.shutdown().await;
-    server.exchanges().open();
+    server.refresh_requests().open();
     nothing_is_lost(&server, &credentials, &store).await;
     assert_eq!(server.seen_calls().len(), 1);
 }
@@ -115,10 +115,10 @@ async fn p2_caller_timed_out_by_tower_leaves_the_refresh_running() {
         .timeout(Duration::from_secs(1))
         .layer(AuthLayer::new(credentials.clone()))
         .service(checked(&server));
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let error = impatient.clone().oneshot(get("/events")).await.unwrap_err();
     assert!(error.is::<tower::timeout::error::Elapsed>(), "{error:?}");
-    server.exchanges().open();
+    server.refresh_requests().open();
     nothing_is_lost(&server, &credentials, &store).await;
 }
 
@@ -127,7 +127,7 @@ async fn p2_caller_that_panics_while_it_waits_changes_nothing_for_the_others() {
     let server = Server::new();
     let (credentials, store) = stored(&server, server.expired_tokens()).await;
     let client = client(&credentials, &server);
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let panicking = tokio::spawn({
         let client = client.clone();
         async move {
@@ -136,9 +136,9 @@ async fn p2_caller_that_panics_while_it_waits_changes_nothing_for_the_others() {
         }
     });
     let other = tokio::spawn(async move { status(&client).await });
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     assert!(panicking.await.unwrap_err().is_panic());
-    server.exchanges().open();
+    server.refresh_requests().open();
     assert_eq!(other.await.unwrap(), StatusCode::OK);
     nothing_is_lost(&server, &credentials, &store).await;
 }
@@ -178,22 +178,22 @@ fn lose_the_runtime(
 }
 
 #[test]
-fn p2_runtime_dropped_while_the_exchange_is_under_way_leaves_nobody_waiting() {
+fn p2_runtime_dropped_while_the_refresh_request_is_under_way_leaves_nobody_waiting() {
     let runtime = runtime();
     let (server, client) = runtime.block_on(async {
         let server = Server::new();
         let credentials = expired(&server).await;
         (server.clone(), client(&credentials, &server))
     });
-    server.exchanges().hold();
-    let answered = lose_the_runtime(&client, server.exchanges().arrived(1), || {
+    server.refresh_requests().hold();
+    let answered = lose_the_runtime(&client, server.refresh_requests().arrived(1), || {
         // The one who waits has begun the one further try that an unknown outcome allows.
-        runtime.block_on(server.exchanges().arrived(2));
-        server.exchanges().open();
+        runtime.block_on(server.refresh_requests().arrived(2));
+        server.refresh_requests().open();
     });
     assert_eq!(answered, StatusCode::OK);
     assert_eq!(runtime.block_on(status(&client)), StatusCode::OK);
-    assert_eq!((server.seen_exchanges().len(), server.granted()), (2, 1));
+    assert_eq!((server.seen_refresh_requests().len(), server.granted()), (2, 1));
     assert_eq!(server.double_spent(), 0);
 }
 
@@ -213,7 +213,7 @@ fn p2_runtime_dropped_while_the_pair_is_saved_loses_neither_the_pair_nor_the_wri
             tokio::task::yield_now().await;
         }
     };
-    // The pair is alive in memory: it is written first, and no second exchange is needed.
+    // The pair is alive in memory: it is written first, and no second refresh request is needed.
     assert_eq!(lose_the_runtime(&client, saving, || ()), StatusCode::OK);
     assert_eq!(runtime.block_on(status(&client)), StatusCode::OK);
     assert_eq!((server.granted(), server.double_spent()), (1, 0));

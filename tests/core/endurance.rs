@@ -5,32 +5,32 @@ use std::time::Duration;
 use http::StatusCode;
 use tower_teamup_auth::token::Clock;
 
-use crate::support::exchanges::Exchange;
+use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::{Call, Server};
 use crate::support::stores::{Fault, Op, Store};
 use crate::support::*;
 
-/// Every way in which an exchange can fail for good.
-fn failures() -> Vec<Exchange> {
+/// Every way in which a refresh request can fail for good.
+fn failures() -> Vec<RefreshAnswer> {
     let html = vec![("content-type", "text/html".to_owned())];
     let elsewhere = vec![("location", "https://evil.test/".to_owned())];
     vec![
-        Exchange::Refused,
-        Exchange::LostBefore,
-        Exchange::LostAfter,
-        Exchange::Unanswered,
-        Exchange::Late,
-        Exchange::too_many("30"),
-        Exchange::too_many("3600"),
-        Exchange::json(500, "{}"),
-        Exchange::rejected(400),
-        Exchange::rejected(401),
-        Exchange::rejected(403),
-        Exchange::json(200, "{}"),
-        Exchange::json(200, "not JSON"),
-        Exchange::Answered(200, html, "<html>".to_owned()),
-        Exchange::Answered(302, elsewhere, String::new()),
-        Exchange::json(404, "{}"),
+        RefreshAnswer::Refused,
+        RefreshAnswer::LostBefore,
+        RefreshAnswer::LostAfter,
+        RefreshAnswer::Unanswered,
+        RefreshAnswer::Late,
+        RefreshAnswer::too_many("30"),
+        RefreshAnswer::too_many("3600"),
+        RefreshAnswer::json(500, "{}"),
+        RefreshAnswer::rejected(400),
+        RefreshAnswer::rejected(401),
+        RefreshAnswer::rejected(403),
+        RefreshAnswer::json(200, "{}"),
+        RefreshAnswer::json(200, "not JSON"),
+        RefreshAnswer::Answered(200, html, "<html>".to_owned()),
+        RefreshAnswer::Answered(302, elsewhere, String::new()),
+        RefreshAnswer::json(404, "{}"),
     ]
 }
 
@@ -38,7 +38,7 @@ fn failures() -> Vec<Exchange> {
 async fn p10_failing_refresh_in_the_advised_window_never_stops_a_valid_token() {
     for failing in failures() {
         let server = Server::new();
-        server.every_exchange(failing.clone());
+        server.every_answer(failing.clone());
         let tokens = server.good_tokens(Some(1000));
         let credentials = builder(&server).tokens(tokens).build().await.unwrap();
         let client = client(&credentials, &server);
@@ -56,8 +56,8 @@ async fn p10_failing_refresh_in_the_advised_window_never_stops_a_valid_token() {
         }
         // None but those that began a refresh waited for it, and backoff keeps these few.
         assert!(sent >= 70 && waited <= 7, "{waited} of {sent}: {failing:?}");
-        assert!(waited <= server.seen_exchanges().len());
-        assert!(!server.seen_exchanges().is_empty());
+        assert!(waited <= server.seen_refresh_requests().len());
+        assert!(!server.seen_refresh_requests().is_empty());
 
         // Once it has expired it is not sent any more.
         let calls = server.seen_calls().len();
@@ -84,7 +84,7 @@ async fn p10_failing_store_in_the_advised_window_never_stops_a_valid_token() {
                 assert!(stopwatch.elapsed() <= Duration::from_secs(3), "{op:?} {fault:?}");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            assert_eq!(server.seen_exchanges().len(), 0);
+            assert_eq!(server.seen_refresh_requests().len(), 0);
         }
     }
 }
@@ -98,7 +98,7 @@ async fn p10_refusal_met_by_one_mode_leaves_the_valid_token_of_the_other_in_use(
             "s3cret-expired".parse().unwrap(),
             Some(std::time::SystemTime::UNIX_EPOCH),
         );
-        server.every_exchange(failing.clone());
+        server.every_answer(failing.clone());
         let client = client(&builder(&server).tokens(tokens).build().await.unwrap(), &server);
         failure(send(&client, get_as(Customer, "/events")).await);
         for _ in 0..5 {
@@ -113,7 +113,7 @@ async fn p10_refusal_met_by_one_mode_leaves_the_valid_token_of_the_other_in_use(
 async fn p10_a_401_whose_renewal_fails_for_the_moment_leaves_the_token_in_use() {
     let server = Server::new();
     let client = client(&good(&server).await, &server);
-    server.every_exchange(Exchange::Refused);
+    server.every_answer(RefreshAnswer::Refused);
     server.next_calls([Call::Answered(401, &[])]);
     assert!(reason(&send(&client, get("/events")).await).is_transient());
     // The API had a bad moment: the same token is good.
@@ -128,7 +128,7 @@ async fn p10_wall_clock_set_ahead_with_the_endpoint_down_does_not_stop_a_valid_t
     let tokens = server.good_tokens(Some(1800));
     let credentials = builder(&server).clock(clock.clone()).tokens(tokens).build().await.unwrap();
     let client = client(&credentials, &server);
-    server.every_exchange(Exchange::Refused);
+    server.every_answer(RefreshAnswer::Refused);
     clock.shift_wall(Duration::from_secs(3600));
     let stopwatch = Stopwatch::start();
     assert_eq!(status(&client).await, StatusCode::OK);
@@ -140,7 +140,7 @@ async fn p10_wall_clock_set_ahead_with_the_endpoint_down_does_not_stop_a_valid_t
     tokio::time::sleep(Duration::from_secs(1800)).await;
     assert!(failure(send(&client, get("/events")).await).is_transient());
     // And the endpoint's return is all it takes, after the second backoff.
-    server.every_exchange(Exchange::Granted);
+    server.every_answer(RefreshAnswer::Granted);
     tokio::time::sleep(Duration::from_secs(15)).await;
     assert_eq!(status(&client).await, StatusCode::OK);
 }
@@ -152,15 +152,15 @@ async fn p10_wall_clock_set_back_neither_stops_a_valid_token_nor_keeps_an_expire
     let tokens = server.good_tokens(Some(1800));
     let credentials = builder(&server).clock(clock.clone()).tokens(tokens).build().await.unwrap();
     let client = client(&credentials, &server);
-    server.every_exchange(Exchange::Refused);
+    server.every_answer(RefreshAnswer::Refused);
     clock.shift_wall_back(Duration::from_secs(3600));
     let stopwatch = Stopwatch::start();
     assert_eq!(status(&client).await, StatusCode::OK);
-    assert_eq!((stopwatch.elapsed(), server.seen_exchanges().len()), (Duration::ZERO, 0));
+    assert_eq!((stopwatch.elapsed(), server.seen_refresh_requests().len()), (Duration::ZERO, 0));
 
     // The monotonic clock tells that it has expired, with the endpoint up again.
     tokio::time::sleep(Duration::from_secs(1800)).await;
-    server.every_exchange(Exchange::Granted);
+    server.every_answer(RefreshAnswer::Granted);
     assert_eq!(status(&client).await, StatusCode::OK);
     assert_eq!(server.seen_calls()[1].token(), Some(&*format!("{SECRET}-provider-1")));
 }
@@ -175,9 +175,9 @@ async fn laptop_that_was_suspended_renews_before_it_sends() {
     clock.shift_wall(Duration::from_secs(7200));
     server.expire_everything();
     assert_eq!(status(&client).await, StatusCode::OK);
-    assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 1));
+    assert_eq!((server.seen_refresh_requests().len(), server.seen_calls().len()), (1, 1));
     // The new token's end counts from the clock as it stands.
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(status(&client).await, StatusCode::OK);
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
 }

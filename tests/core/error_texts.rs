@@ -13,7 +13,7 @@ use tower_teamup_auth::store::{RecordContent, StoredRecord};
 use tower_teamup_auth::{AuthLayer, Credentials, Error};
 
 use crate::readiness::Checked;
-use crate::support::exchanges::Exchange;
+use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::{Call, Server};
 use crate::support::stores::{Fault, Op, Store};
 use crate::support::*;
@@ -41,16 +41,16 @@ fn text(error: &Error) -> String {
     text
 }
 
-/// The error of a refresh that is asked for while exchanges are answered like this.
-async fn refresh(exchange: Exchange) -> Error {
+/// The error of a refresh that is asked for while refresh requests are answered like this.
+async fn refresh(refresh_request: RefreshAnswer) -> Error {
     let server = Server::new();
-    server.every_exchange(exchange);
+    server.every_answer(refresh_request);
     expired(&server).await.refresh(Provider).await.unwrap_err()
 }
 
 async fn lost_and_then_rejected() -> Error {
     let server = Server::new();
-    server.next_exchanges([Exchange::LostAfter]);
+    server.next_answers([RefreshAnswer::LostAfter]);
     expired(&server).await.refresh(Provider).await.unwrap_err()
 }
 
@@ -212,7 +212,7 @@ async fn unsaved() -> Error {
 }
 
 async fn timed_out() -> Error {
-    refresh(Exchange::Unanswered).await
+    refresh(RefreshAnswer::Unanswered).await
 }
 
 async fn shut_down() -> Error {
@@ -282,7 +282,7 @@ fn rows() -> Vec<Row> {
         ),
         row(
             "Refresh(Transient)",
-            run(refresh(Exchange::json(503, "{}"))),
+            run(refresh(RefreshAnswer::json(503, "{}"))),
             Error::is_transient,
             "the access token could not be refreshed for the moment",
             "503",
@@ -290,7 +290,7 @@ fn rows() -> Vec<Row> {
         ),
         row(
             "Refresh(Transient)",
-            run(refresh(Exchange::Refused)),
+            run(refresh(RefreshAnswer::Refused)),
             Error::is_transient,
             "the access token could not be refreshed for the moment",
             "connection refused",
@@ -298,7 +298,7 @@ fn rows() -> Vec<Row> {
         ),
         row(
             "Refresh(OutcomeUnknown)",
-            run(refresh(Exchange::LostBefore)),
+            run(refresh(RefreshAnswer::LostBefore)),
             Error::is_outcome_unknown,
             "the refresh was sent and no whole answer came back",
             "connection reset",
@@ -306,7 +306,7 @@ fn rows() -> Vec<Row> {
         ),
         row(
             "Refresh(NotTheEndpoint)",
-            run(refresh(Exchange::json(404, "{}"))),
+            run(refresh(RefreshAnswer::json(404, "{}"))),
             Error::is_protocol,
             "what answered the refresh request is not the refresh endpoint",
             "404",
@@ -314,7 +314,10 @@ fn rows() -> Vec<Row> {
         ),
         row(
             "Refresh(Configuration)",
-            run(refresh(Exchange::json(400, r#"{"field_errors":{"scope":["Not a scope."]}}"#))),
+            run(refresh(RefreshAnswer::json(
+                400,
+                r#"{"field_errors":{"scope":["Not a scope."]}}"#,
+            ))),
             Error::is_configuration,
             "TeamUp refuses what the refresh asked for",
             "Not a scope.",
@@ -322,7 +325,7 @@ fn rows() -> Vec<Row> {
         ),
         row(
             "Refresh(ProbablyRejected)",
-            run(refresh(Exchange::rejected(403))),
+            run(refresh(RefreshAnswer::rejected(403))),
             Error::is_login_required,
             "TeamUp refused the refresh request and does not document why",
             "(status 403): invalid_grant",
@@ -338,7 +341,7 @@ fn rows() -> Vec<Row> {
         ),
         row(
             "Rejected",
-            run(refresh(Exchange::rejected(400))),
+            run(refresh(RefreshAnswer::rejected(400))),
             Error::is_login_required,
             "a login is required: TeamUp has refused the refresh token",
             "(status 400): invalid_grant, invalid_request_error, no",

@@ -12,7 +12,7 @@ mod endurance;
 mod error_texts;
 mod health;
 mod modes;
-mod one_repeat;
+mod one_retry;
 mod origins;
 mod panics;
 #[path = "../support/readiness.rs"]

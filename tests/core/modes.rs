@@ -56,7 +56,7 @@ async fn p7_a_hundred_interleaved_requests_of_both_modes_match_their_tokens_whil
         let asked = seen.extensions.get::<RequestMode>().unwrap();
         assert_eq!(seen.mode(), Some(asked.as_str()));
     }
-    assert_eq!((server.double_spent(), server.most_exchanges_at_once()), (0, 1));
+    assert_eq!((server.double_spent(), server.most_refresh_requests_at_once()), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,7 +79,7 @@ async fn p7_mode_is_the_headers_or_else_the_extensions_or_else_the_credentials()
         assert_eq!((seen.mode(), type_of_token(&seen)), (Some(mode), mode));
         assert_eq!(seen.headers.get_all(REQUEST_MODE).iter().count(), 1);
     }
-    assert_eq!(server.seen_exchanges().len(), 0);
+    assert_eq!(server.seen_refresh_requests().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +94,7 @@ async fn p7_the_default_mode_is_the_builders() {
         .unwrap();
     assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
     assert_eq!(server.seen_calls()[0].mode(), Some("customer"));
-    assert_eq!(server.seen_exchanges()[0].field("new_access_token_type"), "customer");
+    assert_eq!(server.seen_refresh_requests()[0].field("new_access_token_type"), "customer");
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,7 +113,7 @@ async fn p7_unknown_mode_is_an_error_before_anything_is_sent() {
         assert!(error.is_invalid_request(), "{error}");
         assert!(error.to_string().contains("more than one"), "{error}");
     }
-    assert_eq!((server.seen_calls().len(), server.seen_exchanges().len()), (0, 0));
+    assert_eq!((server.seen_calls().len(), server.seen_refresh_requests().len()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,14 +129,14 @@ async fn p7_each_mode_is_minted_when_it_is_first_asked_for_and_both_share_the_re
             .spawn(async move { send(&client, get_as(mode, "/events")).await.unwrap().status() });
     }
     assert!(callers.join_all().await.iter().all(|status| *status == StatusCode::OK));
-    let exchanges = server.seen_exchanges();
-    let spent: Vec<_> = exchanges.iter().map(|seen| seen.field("refresh_token")).collect();
+    let refresh_requests = server.seen_refresh_requests();
+    let spent: Vec<_> = refresh_requests.iter().map(|seen| seen.field("refresh_token")).collect();
     assert_eq!(spent, [format!("{SECRET}-refresh-0"), format!("{SECRET}-refresh-1")]);
     let mut minted: Vec<_> =
-        exchanges.iter().map(|seen| seen.field("new_access_token_type")).collect();
+        refresh_requests.iter().map(|seen| seen.field("new_access_token_type")).collect();
     minted.sort();
     assert_eq!(minted, ["customer", "provider"]);
-    assert_eq!((server.double_spent(), server.most_exchanges_at_once()), (0, 1));
+    assert_eq!((server.double_spent(), server.most_refresh_requests_at_once()), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,7 +279,7 @@ async fn credentials_of_a_request_go_before_those_of_the_layer() {
     server.every_call(Call::Answered(401, &[]));
     send(&client, request).await.unwrap();
     // Minted, refused, minted anew and sent again: all of it with the credentials it brought.
-    assert_eq!((server.seen_exchanges().len(), other.seen_exchanges().len()), (0, 2));
+    assert_eq!((server.seen_refresh_requests().len(), other.seen_refresh_requests().len()), (0, 2));
     let ids: Vec<_> =
         server.seen_calls().iter().map(|seen| seen.provider_id() == Some("7")).collect();
     assert_eq!(ids, [true, true]);

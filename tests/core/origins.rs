@@ -117,7 +117,7 @@ async fn p4_401_from_elsewhere_passes_and_is_neither_renewed_nor_repeated() {
         assert!(response.extensions().is_empty());
         assert_eq!(server.seen_calls().len(), index + 1);
     }
-    assert_eq!(server.seen_exchanges().len(), 0);
+    assert_eq!(server.seen_refresh_requests().len(), 0);
     assert!(server.seen_calls().iter().all(|seen| seen.headers.is_empty()));
 }
 
@@ -129,7 +129,7 @@ async fn p4_request_to_elsewhere_waits_for_no_token() {
     for uri in ELSEWHERE {
         assert_eq!(send(&client, to(uri)).await.unwrap().status(), StatusCode::OK);
     }
-    assert_eq!(server.seen_exchanges().len(), 0);
+    assert_eq!(server.seen_refresh_requests().len(), 0);
     assert!(server.seen_calls().iter().all(|seen| seen.headers.is_empty()));
 }
 
@@ -221,7 +221,7 @@ async fn p4_own_authorization_is_respected_and_its_401_is_the_callers() {
         let [seen] = &server.seen_calls()[..] else { panic!("one send") };
         assert_eq!(seen.headers.len(), 1);
         assert_eq!(seen.headers[AUTHORIZATION], "Basic b3du");
-        assert_eq!(server.seen_exchanges().len(), 0);
+        assert_eq!(server.seen_refresh_requests().len(), 0);
     }
 }
 
@@ -247,9 +247,9 @@ async fn p4_further_origins_are_allowed_by_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p4_exchange_passes_its_own_stack_untouched() {
+async fn p4_refresh_request_passes_its_own_stack_untouched() {
     let server = Server::new();
-    // The exchange runs through a layer that would authorize it, and would wait for itself.
+    // The refresh request runs through a layer that would authorize it, and would wait for itself.
     let other = good(&server).await;
     let stack = AuthLayer::new(other.clone()).layer(checked(&server));
     let credentials = builder(&server)
@@ -259,11 +259,13 @@ async fn p4_exchange_passes_its_own_stack_untouched() {
         .await
         .unwrap();
     assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
-    let [exchange] = &server.seen_exchanges()[..] else { panic!("one exchange") };
+    let [refresh_request] = &server.seen_refresh_requests()[..] else {
+        panic!("one refresh request")
+    };
     for header in [AUTHORIZATION, REQUEST_MODE, PROVIDER_ID] {
-        assert!(!exchange.headers.contains_key(header));
+        assert!(!refresh_request.headers.contains_key(header));
     }
-    assert_eq!(exchange.uri.to_string(), format!("{BASE}/auth/refresh_access_token"));
+    assert_eq!(refresh_request.uri.to_string(), format!("{BASE}/auth/refresh_access_token"));
 }
 
 #[tokio::test(start_paused = true)]

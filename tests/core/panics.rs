@@ -13,7 +13,7 @@ use crate::support::stores::{Fault, Op, Store};
 use crate::support::*;
 use crate::witness::Heard;
 
-/// An exchange that panics, in its future or before there is one, and succeeds after `panics`.
+/// A refresh request that panics, in its future or before there is one, and succeeds after `panics`.
 struct Panicking {
     panics: usize,
     at_once: bool,
@@ -68,7 +68,7 @@ async fn p2_panic_in_the_refresh_is_an_error_for_all_who_wait_and_the_next_reque
 }
 
 #[tokio::test(start_paused = true)]
-async fn p2_panic_in_the_store_before_the_exchange_is_an_error_and_spends_nothing() {
+async fn p2_panic_in_the_store_before_the_refresh_request_is_an_error_and_spends_nothing() {
     for op in [Op::Acquire, Op::Load] {
         for fault in [Fault::Panics, Fault::PanicsAtOnce] {
             let server = Server::new();
@@ -78,7 +78,7 @@ async fn p2_panic_in_the_store_before_the_exchange_is_an_error_and_spends_nothin
             store.faults(op, [fault]);
             let error = failure(within_a_minute(send(&client, get("/events"))).await);
             assert!(error.is_transient(), "{op:?} {fault:?}: {error}");
-            assert_eq!(server.seen_exchanges().len(), 0);
+            assert_eq!(server.seen_refresh_requests().len(), 0);
 
             tokio::time::sleep(Duration::from_secs(8)).await;
             assert_eq!(within_a_minute(status(&client)).await, StatusCode::OK);
@@ -88,7 +88,7 @@ async fn p2_panic_in_the_store_before_the_exchange_is_an_error_and_spends_nothin
 }
 
 #[tokio::test(start_paused = true)]
-async fn p2_panic_in_the_store_after_the_exchange_is_a_write_that_is_repeated() {
+async fn p2_panic_in_the_store_after_the_refresh_request_is_a_write_that_is_repeated() {
     for fault in [Fault::Panics, Fault::PanicsAtOnce] {
         let trace = Heard::start();
         let server = Server::new();

@@ -10,7 +10,7 @@ use tower_teamup_auth::store::{MemoryStore, RecordContent, StoreError, StoredRec
 use tower_teamup_auth::{AuthLayer, Credentials, TokenSet};
 use tracing::Instrument;
 
-use crate::support::exchanges::Exchange;
+use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::{Call, Server};
 use crate::support::stores::{Fault, Op, Store};
 use crate::support::*;
@@ -120,27 +120,27 @@ async fn walk(server: &Server) {
         format!(r#"{{"code":"invalid_grant","message":"{SECRET}-refresh-0 {SECRET}-refresh-1"}}"#);
 
     // Transient, then granted; refused by the store, then saved.
-    server.next_exchanges([Exchange::too_many("1"), Exchange::Quoted]);
+    server.next_answers([RefreshAnswer::too_many("1"), RefreshAnswer::Quoted]);
     assert!(!call(Provider).await);
     store.faults(Op::Save, [Fault::Fails, Fault::Panics]);
     store.faults(Op::Release, [Fault::None, Fault::None, Fault::Fails]);
     assert!(call(Provider).await);
-    // Every class of failure, as long as the exchange can be granted in the end.
-    server.every_exchange(Exchange::json(503, quoting.clone()));
+    // Every class of failure, as long as the refresh request can be granted in the end.
+    server.every_answer(RefreshAnswer::json(503, quoting.clone()));
     assert!(!call(Customer).await);
-    server.every_exchange(Exchange::LostBefore);
+    server.every_answer(RefreshAnswer::LostBefore);
     assert!(!call(Customer).await);
-    server.every_exchange(Exchange::Quoted);
+    server.every_answer(RefreshAnswer::Quoted);
     assert!(!call(Customer).await);
-    server.every_exchange(Exchange::json(200, format!("{SECRET} is no JSON")));
+    server.every_answer(RefreshAnswer::json(200, format!("{SECRET} is no JSON")));
     assert!(!call(Customer).await);
-    server.every_exchange(Exchange::json(302, quoting.clone()));
+    server.every_answer(RefreshAnswer::json(302, quoting.clone()));
     assert!(!call(Customer).await);
     store.faults(Op::Acquire, [Fault::Fails]);
     assert!(!call(Customer).await);
     store.faults(Op::Load, [Fault::Panics]);
     assert!(!call(Customer).await);
-    server.every_exchange(Exchange::Granted);
+    server.every_answer(RefreshAnswer::Granted);
     store.held([false]);
     assert!(call(Customer).await);
     // A 401, its retry, and a storm of them.
@@ -161,21 +161,21 @@ async fn walk(server: &Server) {
     store.put_refreshed(elsewhere, 1);
     credentials.refresh(Provider).await.unwrap();
     // An odd lifetime, a refusal, a sign-out by another process, a new login, the end.
-    server.next_exchanges([Exchange::json(
+    server.next_answers([RefreshAnswer::json(
         200,
         format!(
             r#"{{"access_token":"{SECRET}-odd","expires_in":-1,"refresh_token":"{SECRET}-refresh-odd"}}"#
         ),
     )]);
     credentials.refresh(Provider).await.unwrap();
-    server.every_exchange(Exchange::json(400, quoting));
+    server.every_answer(RefreshAnswer::json(400, quoting));
     error_shows_no_secret(&credentials.refresh(Provider).await.unwrap_err());
     let kept = store.kept().unwrap();
     let signed_out = StoredRecord::new(kept.login(), kept.revision() + 1, RecordContent::SignedOut);
     store.put(Some(signed_out));
     tokio::time::sleep(Duration::from_secs(6)).await;
     error_shows_no_secret(&credentials.refresh(Provider).await.unwrap_err());
-    server.every_exchange(Exchange::Granted);
+    server.every_answer(RefreshAnswer::Granted);
     credentials.log_in(server.log_in_again("new")).await.unwrap();
     assert!(call(Provider).await);
     credentials.sign_out().await.unwrap();

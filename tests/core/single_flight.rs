@@ -1,4 +1,4 @@
-//! P1: any number of concurrent 401s or expiries of one generation cost one exchange.
+//! P1: any number of concurrent 401s or expiries of one generation cost one refresh request.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use http::StatusCode;
 use tokio::task::JoinSet;
 use tower_teamup_auth::Error;
 
-use crate::support::exchanges::Exchange;
+use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::Server;
 use crate::support::*;
 
@@ -29,23 +29,23 @@ async fn all_ok(callers: JoinSet<StatusCode>) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p1_ten_thousand_callers_on_an_expired_token_share_one_exchange() {
+async fn p1_ten_thousand_callers_on_an_expired_token_share_one_refresh_request() {
     let server = Server::new();
     let client = client(&expired(&server).await, &server);
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let callers = call_at_once(&client, CALLERS);
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     settle().await;
     assert_eq!(server.seen_calls().len(), 0);
-    server.exchanges().open();
+    server.refresh_requests().open();
     assert_eq!(all_ok(callers).await, CALLERS);
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
     assert_eq!(server.seen_calls().len(), CALLERS);
     assert!(server.seen_calls().iter().all(|seen| seen.answered == Some(StatusCode::OK)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn p1_ten_thousand_callers_answered_401_share_one_exchange_and_none_sees_the_401() {
+async fn p1_ten_thousand_callers_answered_401_share_one_refresh_request_and_none_sees_the_401() {
     let server = Server::new();
     let client = client(&good(&server).await, &server);
     server.expire_everything();
@@ -54,12 +54,12 @@ async fn p1_ten_thousand_callers_answered_401_share_one_exchange_and_none_sees_t
     server.calls().arrived(CALLERS).await;
     server.calls().open();
     assert_eq!(all_ok(callers).await, CALLERS);
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
     assert_eq!(server.seen_calls().len(), 2 * CALLERS);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn p1_callers_on_many_threads_share_one_exchange_for_each_expiry() {
+async fn p1_callers_on_many_threads_share_one_refresh_request_for_each_expiry() {
     let server = Server::new();
     let credentials = builder(&server)
         .tokens(server.expired_tokens())
@@ -73,7 +73,7 @@ async fn p1_callers_on_many_threads_share_one_exchange_for_each_expiry() {
         assert_eq!(server.granted(), expiry);
         server.expire_everything();
     }
-    assert_eq!((server.double_spent(), server.most_exchanges_at_once()), (0, 1));
+    assert_eq!((server.double_spent(), server.most_refresh_requests_at_once()), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,12 +82,12 @@ async fn p1_the_due_the_rejected_and_the_asked_for_share_the_refresh_that_is_und
     let credentials =
         builder(&server).tokens(server.good_tokens(Some(1000))).build().await.unwrap();
     let client = client(&credentials, &server);
-    server.exchanges().hold();
+    server.refresh_requests().hold();
 
     // In the advised window a refresh starts beside the request.
     tokio::time::sleep(Duration::from_secs(995)).await;
     assert_eq!(status(&client).await, StatusCode::OK);
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
 
     // Rejected, then asked for, then due.
     server.expire_everything();
@@ -101,17 +101,17 @@ async fn p1_the_due_the_rejected_and_the_asked_for_share_the_refresh_that_is_und
     tokio::time::advance(Duration::from_secs(8)).await;
     callers.spawn(async move { status(&client).await });
     settle().await;
-    server.exchanges().open();
+    server.refresh_requests().open();
     assert_eq!(all_ok(callers).await, 11);
     asked_for.await.unwrap().unwrap();
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn p1_a_failure_is_shared_by_all_that_waited_for_it() {
     let server = Server::new();
     let client = client(&expired(&server).await, &server);
-    server.every_exchange(Exchange::rejected(400));
+    server.every_answer(RefreshAnswer::rejected(400));
     let mut callers = JoinSet::new();
     for _ in 0..1000 {
         let client = client.clone();
@@ -120,7 +120,7 @@ async fn p1_a_failure_is_shared_by_all_that_waited_for_it() {
     let errors = callers.join_all().await;
     assert_eq!(errors.len(), 1000);
     assert!(errors.iter().all(Error::is_login_required));
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
     assert_eq!(server.seen_calls().len(), 0);
 }
 
@@ -137,11 +137,11 @@ async fn p1_a_late_401_of_an_older_generation_takes_the_new_token_and_refreshes_
     server.calls().let_through(1);
     server.calls().arrived(3).await;
     server.calls().let_through(1);
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
     server.calls().open();
     assert_eq!(callers.join_next().await.unwrap().unwrap(), StatusCode::OK);
     assert_eq!(all_ok(callers).await, 1);
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
     assert_eq!(server.seen_calls().len(), 4);
 }
 
@@ -158,5 +158,5 @@ async fn late_401_takes_the_new_token_even_where_no_refresh_may_start_any_more()
     credentials.shutdown().await.unwrap();
     server.calls().open();
     assert_eq!(callers.join_next().await.unwrap().unwrap(), StatusCode::OK);
-    assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 2));
+    assert_eq!((server.seen_refresh_requests().len(), server.seen_calls().len()), (1, 2));
 }

@@ -7,7 +7,7 @@ use tokio_test::{assert_pending, assert_ready, task};
 use tower_teamup_auth::status::{Status, Token};
 use tower_teamup_auth::{Credentials, RequestMode, TokenSet};
 
-use crate::support::exchanges::Exchange;
+use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::Server;
 use crate::support::stores::{Fault, Op, Store};
 use crate::support::*;
@@ -70,7 +70,7 @@ async fn failing_is_told_with_its_beginning_and_its_latest_reason_until_a_refres
     let server = Server::new();
     let credentials =
         builder(&server).tokens(server.good_tokens(Some(1000))).build().await.unwrap();
-    server.every_exchange(Exchange::Refused);
+    server.every_answer(RefreshAnswer::Refused);
     assert!(credentials.refresh(Provider).await.unwrap_err().is_transient());
     let state = credentials.status();
     let since = state.failure().unwrap().since();
@@ -78,14 +78,14 @@ async fn failing_is_told_with_its_beginning_and_its_latest_reason_until_a_refres
     assert!(state.to_string().contains("; failing since "), "{state}");
 
     tokio::time::sleep(Duration::from_secs(1000)).await;
-    server.every_exchange(Exchange::json(404, "{}"));
+    server.every_answer(RefreshAnswer::json(404, "{}"));
     assert!(credentials.refresh(Provider).await.unwrap_err().is_protocol());
     let state = credentials.status();
     assert_eq!(state.failure().unwrap().since(), since);
     assert!(state.failure().unwrap().error().is_protocol());
     assert!(!state.is_ready() && !state.is_healthy(), "{state}");
 
-    server.every_exchange(Exchange::Granted);
+    server.every_answer(RefreshAnswer::Granted);
     tokio::time::sleep(Duration::from_secs(10)).await;
     credentials.refresh(Provider).await.unwrap();
     assert!(credentials.status().failure().is_none() && credentials.status().is_healthy());
@@ -96,7 +96,7 @@ async fn what_another_process_has_refreshed_ends_the_failing() {
     let server = Server::new();
     let store = Store::with_tokens(server.expired_tokens());
     let credentials = builder(&server).store(store.clone()).build().await.unwrap();
-    server.every_exchange(Exchange::Refused);
+    server.every_answer(RefreshAnswer::Refused);
     credentials.refresh(Provider).await.unwrap_err();
     assert!(credentials.status().failure().is_some());
 
@@ -114,7 +114,7 @@ async fn what_another_process_has_refreshed_ends_the_failing() {
 async fn re_authorization_is_told_until_new_tokens_are_set() {
     let server = Server::new();
     let credentials = expired(&server).await;
-    server.every_exchange(Exchange::rejected(400));
+    server.every_answer(RefreshAnswer::rejected(400));
     tokio::time::sleep(Duration::from_secs(100)).await;
     credentials.refresh(Provider).await.unwrap_err();
     let state = credentials.status();
@@ -201,16 +201,16 @@ async fn a_subscriber_sees_each_step_of_a_refresh_and_nothing_twice() {
     let state = changes.next().await.unwrap();
     assert!(!state.is_ready() && !state.is_refreshing());
 
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let request = tokio::spawn({
         let client = client(&credentials, &server);
         async move { status(&client).await }
     });
     assert!(changes.next().await.unwrap().is_refreshing());
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     assert_pending!(task::spawn(changes.next()).poll());
 
-    server.exchanges().open();
+    server.refresh_requests().open();
     let mut states = Vec::new();
     while states.last().is_none_or(|state: &Status| state.is_refreshing()) {
         states.push(changes.next().await.unwrap());
@@ -294,7 +294,7 @@ async fn p5_no_state_shows_a_secret() {
     let mut changes = credentials.subscribe();
     let mut shown = String::new();
     store.faults(Op::Save, [Fault::Fails; 3]);
-    server.next_exchanges([Exchange::Quoted, Exchange::Quoted, Exchange::Quoted]);
+    server.next_answers([RefreshAnswer::Quoted, RefreshAnswer::Quoted, RefreshAnswer::Quoted]);
     for _ in 0..3 {
         credentials.refresh(Provider).await.ok();
         tokio::time::sleep(Duration::from_secs(60)).await;

@@ -10,7 +10,7 @@ use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshR
 use tower_teamup_auth::store::{LoginId, MemoryStore, RecordContent, StoredRecord, TokenStore};
 use tower_teamup_auth::{Credentials, Error, RequestMode, TokenSet};
 
-use crate::support::exchanges::Exchange;
+use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::Server;
 use crate::support::stores::{Fault, Op, Store};
 use crate::support::*;
@@ -38,7 +38,7 @@ async fn stored(server: &Server, store: &Store) -> Credentials {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p1_two_processes_that_share_a_store_cause_one_exchange() {
+async fn p1_two_processes_that_share_a_store_cause_one_refresh_request() {
     let trace = Heard::start();
     for rejected in [false, true] {
         let server = Server::new();
@@ -55,7 +55,7 @@ async fn p1_two_processes_that_share_a_store_cause_one_exchange() {
             }
         }
         assert!(callers.join_all().await.iter().all(|status| *status == StatusCode::OK));
-        assert_eq!((server.seen_exchanges().len(), server.double_spent()), (1, 0));
+        assert_eq!((server.seen_refresh_requests().len(), server.double_spent()), (1, 0));
         let kept = store.load().await.unwrap().unwrap();
         let refresh_token = kept.tokens().unwrap().refresh_token().expose();
         assert_eq!(refresh_token, server.live_refresh_token());
@@ -85,13 +85,13 @@ async fn many_processes_take_turns_and_never_spend_a_token_twice() {
     while let Some(joined) = callers.join_next().await {
         joined.unwrap();
     }
-    assert_eq!((server.double_spent(), server.most_exchanges_at_once()), (0, 1));
+    assert_eq!((server.double_spent(), server.most_refresh_requests_at_once()), (0, 1));
     // Two modes, each renewed about every 24 seconds of the four minutes, by one of twenty.
     assert!((16..40).contains(&server.granted()), "{}", server.granted());
 }
 
 #[tokio::test(start_paused = true)]
-async fn newer_tokens_of_another_process_are_adopted_without_an_exchange() {
+async fn newer_tokens_of_another_process_are_adopted_without_a_refresh_request() {
     let trace = Heard::start();
     for rejected in [false, true] {
         let server = Server::new();
@@ -101,7 +101,7 @@ async fn newer_tokens_of_another_process_are_adopted_without_an_exchange() {
         server.expire_everything();
         store.put_refreshed(of_another_process(&server, Provider), 3);
         assert_eq!(status(&client).await, StatusCode::OK);
-        assert_eq!(server.seen_exchanges().len(), 0);
+        assert_eq!(server.seen_refresh_requests().len(), 0);
         let token = server.seen_calls().pop().unwrap().token().unwrap().to_owned();
         assert_eq!(token, format!("{SECRET}-provider-of-another"));
         assert_eq!(store.count(Op::Save), 0);
@@ -112,12 +112,12 @@ async fn newer_tokens_of_another_process_are_adopted_without_an_exchange() {
 /// Refuses every refresh token, and every time another process has just stored another one.
 struct AlwaysLate {
     store: Store,
-    exchanges: Arc<AtomicU64>,
+    refresh_requests: Arc<AtomicU64>,
 }
 
 impl Refresh for AlwaysLate {
     async fn refresh(&self, _: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
-        let number = self.exchanges.fetch_add(1, Ordering::Relaxed);
+        let number = self.refresh_requests.fetch_add(1, Ordering::Relaxed);
         assert!(number < 10, "it would go on for ever");
         let token = format!("{SECRET}-refresh-of-another-{number}").parse().unwrap();
         let record = at_revision(&self.store, TokenSet::new(token), 10 + number);
@@ -130,12 +130,12 @@ impl Refresh for AlwaysLate {
 async fn p3_refresh_tokens_of_another_process_are_tried_a_few_times_in_one_refresh() {
     let server = Server::new();
     let store = Store::with_tokens(server.expired_tokens());
-    let exchanges = Arc::<AtomicU64>::default();
-    let late = AlwaysLate { store: store.clone(), exchanges: exchanges.clone() };
+    let refresh_requests = Arc::<AtomicU64>::default();
+    let late = AlwaysLate { store: store.clone(), refresh_requests: refresh_requests.clone() };
     let credentials = builder(&server).store(store).refresh_with(late).build().await.unwrap();
     let error = credentials.refresh(Provider).await.unwrap_err();
     assert!(error.is_login_required(), "{error}");
-    assert_eq!(exchanges.load(Ordering::Relaxed), 3);
+    assert_eq!(refresh_requests.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,9 +154,12 @@ async fn newer_tokens_that_do_not_serve_are_not_adopted_but_their_refresh_token_
         server.log_in_again("of-another");
         store.put_refreshed(newer, 3);
         assert_eq!(status(&client).await, StatusCode::OK);
-        let exchanges = server.seen_exchanges();
-        assert_eq!(exchanges.len(), 1);
-        assert_eq!(exchanges[0].field("refresh_token"), format!("{SECRET}-refresh-of-another"));
+        let refresh_requests = server.seen_refresh_requests();
+        assert_eq!(refresh_requests.len(), 1);
+        assert_eq!(
+            refresh_requests[0].field("refresh_token"),
+            format!("{SECRET}-refresh-of-another")
+        );
         assert_eq!(store.revision(), 5);
     }
 }
@@ -170,7 +173,7 @@ async fn rejected_token_is_not_adopted_even_if_another_process_stored_it_anew() 
     server.expire_everything();
     store.put_refreshed(tokens, 2);
     assert_eq!(status(&client).await, StatusCode::OK);
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
     assert_eq!(store.revision(), 4);
 }
 
@@ -196,15 +199,15 @@ async fn refusal_is_looked_into_once_and_another_processs_tokens_are_adopted_or_
         let server = Server::new();
         let store = Store::with_tokens(server.expired_tokens());
         let client = client(&stored(&server, &store).await, &server);
-        server.exchanges().hold();
+        server.refresh_requests().hold();
         let caller = tokio::spawn(async move { status(&client).await });
-        server.exchanges().arrived(1).await;
-        // A process that does not keep to the lock rotates while this exchange is on its way.
+        server.refresh_requests().arrived(1).await;
+        // A process that does not keep to the lock rotates while this refresh request is on its way.
         let other = of_another_process(&server, if serves { Provider } else { Customer });
         store.put_refreshed(other, 1);
-        server.exchanges().open();
+        server.refresh_requests().open();
         assert_eq!(caller.await.unwrap(), StatusCode::OK);
-        assert_eq!(server.seen_exchanges().len(), if serves { 1 } else { 2 });
+        assert_eq!(server.seen_refresh_requests().len(), if serves { 1 } else { 2 });
         assert_eq!(server.granted(), usize::from(!serves));
         assert_eq!(store.refresh_token(), server.live_refresh_token());
     }
@@ -215,14 +218,14 @@ async fn unknown_outcome_is_looked_into_and_another_processs_tokens_are_adopted(
     let server = Server::new();
     let store = Store::with_tokens(server.expired_tokens());
     let client = client(&stored(&server, &store).await, &server);
-    server.next_exchanges([Exchange::LostBefore]);
-    server.exchanges().hold();
+    server.next_answers([RefreshAnswer::LostBefore]);
+    server.refresh_requests().hold();
     let caller = tokio::spawn(async move { status(&client).await });
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     store.put_refreshed(of_another_process(&server, Provider), 1);
-    server.exchanges().open();
+    server.refresh_requests().open();
     assert_eq!(caller.await.unwrap(), StatusCode::OK);
-    assert_eq!((server.seen_exchanges().len(), server.granted()), (1, 0));
+    assert_eq!((server.seen_refresh_requests().len(), server.granted()), (1, 0));
 }
 
 /// What another process saves while ours has lost the lease, and what becomes of it.
@@ -249,9 +252,9 @@ async fn p11_conflict_on_saving_adopts_what_is_newer_and_overwrites_what_is_not(
         let server = Server::new();
         let store = Store::with_tokens(server.expired_tokens());
         let client = client(&stored(&server, &store).await, &server);
-        server.exchanges().hold();
+        server.refresh_requests().hold();
         let caller = tokio::spawn(async move { send(&client, get("/events")).await });
-        server.exchanges().arrived(1).await;
+        server.refresh_requests().arrived(1).await;
         let ours = server.live_refresh_token();
         let theirs = of_another_process(&server, Provider);
         server.revive_refresh_token(&ours);
@@ -262,7 +265,7 @@ async fn p11_conflict_on_saving_adopts_what_is_newer_and_overwrites_what_is_not(
                 StoredRecord::new(login, revision, RecordContent::Tokens(theirs))
             }
         });
-        server.exchanges().open();
+        server.refresh_requests().open();
         let answer = caller.await.unwrap();
         assert_eq!(server.granted(), 1, "{overtaking:?}");
         if is_adopted {
@@ -283,7 +286,7 @@ async fn p11_conflict_on_saving_adopts_what_is_newer_and_overwrites_what_is_not(
 }
 
 #[tokio::test(start_paused = true)]
-async fn lease_that_is_lost_before_the_exchange_starts_the_refresh_over() {
+async fn lease_that_is_lost_before_the_refresh_request_starts_the_refresh_over() {
     let trace = Heard::start();
     let server = Server::new();
     let store = Store::with_tokens(server.expired_tokens());
@@ -292,7 +295,7 @@ async fn lease_that_is_lost_before_the_exchange_starts_the_refresh_over() {
     store.held([false, true, false]);
     assert_eq!(status(&client).await, StatusCode::OK);
     assert_eq!((store.count(Op::Acquire), store.count(Op::Load) - 1), (3, 2));
-    assert_eq!((server.seen_exchanges().len(), server.double_spent()), (1, 0));
+    assert_eq!((server.seen_refresh_requests().len(), server.double_spent()), (1, 0));
     assert_eq!(trace.count("the lease was lost; it is asked for again"), 2);
 }
 
@@ -301,17 +304,17 @@ async fn lease_that_was_lost_to_another_process_leads_to_its_tokens() {
     let server = Server::new();
     let store = Store::with_tokens(server.expired_tokens());
     let client = client(&stored(&server, &store).await, &server);
-    // The first exchange fails; meanwhile the lease is lost and another refreshes.
-    server.next_exchanges([Exchange::Refused]);
-    server.exchanges().hold();
-    // Asked when the lease is there, when the store is read, and for the exchange.
+    // The first refresh request fails; meanwhile the lease is lost and another refreshes.
+    server.next_answers([RefreshAnswer::Refused]);
+    server.refresh_requests().hold();
+    // Asked when the lease is there, when the store is read, and for the refresh request.
     store.held([true, true, true, false]);
     let caller = tokio::spawn(async move { status(&client).await });
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     store.put_refreshed(of_another_process(&server, Provider), 1);
-    server.exchanges().open();
+    server.refresh_requests().open();
     assert_eq!(caller.await.unwrap(), StatusCode::OK);
-    assert_eq!((server.seen_exchanges().len(), server.granted()), (1, 0));
+    assert_eq!((server.seen_refresh_requests().len(), server.granted()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -325,11 +328,11 @@ async fn lease_that_can_not_be_held_ends_in_an_error_within_the_time_limit() {
     assert!(error.is_transient(), "{error}");
     assert!(stopwatch.elapsed() <= Duration::from_secs(31), "{:?}", stopwatch.elapsed());
     assert!(store.count(Op::Acquire) < 100, "{}", store.count(Op::Acquire));
-    assert_eq!(server.seen_exchanges().len(), 0);
+    assert_eq!(server.seen_refresh_requests().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn store_that_does_not_answer_before_the_exchange_is_given_up_and_spends_nothing() {
+async fn store_that_does_not_answer_before_the_refresh_request_is_given_up_and_spends_nothing() {
     // One call is under way at a time, so after a `load` that hangs the lease can't be given back.
     for (op, limit) in [(Op::Load, 10), (Op::Acquire, 5)] {
         let server = Server::new();
@@ -341,14 +344,15 @@ async fn store_that_does_not_answer_before_the_exchange_is_given_up_and_spends_n
         assert!(error.is_store() && error.is_transient(), "{error}");
         let late = stopwatch.elapsed() - Duration::from_secs(limit);
         assert!(late <= Duration::from_millis(2), "{op:?}: {late:?}");
-        assert_eq!(server.seen_exchanges().len(), 0);
+        assert_eq!(server.seen_refresh_requests().len(), 0);
         tokio::time::sleep(Duration::from_secs(8)).await;
         assert_eq!(status(&client).await, StatusCode::OK);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn store_that_fails_before_the_exchange_spends_nothing_and_leaves_a_good_token_in_use() {
+async fn store_that_fails_before_the_refresh_request_spends_nothing_and_leaves_a_good_token_in_use()
+{
     for op in [Op::Load, Op::Acquire] {
         let server = Server::new();
         let store = Store::with_tokens(server.good_tokens(Some(1000)));
@@ -358,6 +362,6 @@ async fn store_that_fails_before_the_exchange_spends_nothing_and_leaves_a_good_t
         let error: Error = credentials.refresh(Provider).await.unwrap_err();
         assert!(error.is_store() && error.is_transient(), "{error}");
         assert_eq!(status(&client).await, StatusCode::OK);
-        assert_eq!(server.seen_exchanges().len(), 0);
+        assert_eq!(server.seen_refresh_requests().len(), 0);
     }
 }

@@ -6,7 +6,7 @@ use http::StatusCode;
 use tokio::task::JoinSet;
 use tower_teamup_auth::store::{RecordContent, StoredRecord};
 
-use crate::support::exchanges::Exchange;
+use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::{Call, Server};
 use crate::support::stores::{Fault, Op, Store};
 use crate::support::*;
@@ -17,7 +17,7 @@ async fn refused_refresh_token_is_never_sent_again_until_new_tokens_are_set() {
     for refusal in [400, 401] {
         let trace = Heard::start();
         let server = Server::new();
-        server.next_exchanges([Exchange::rejected(refusal)]);
+        server.next_answers([RefreshAnswer::rejected(refusal)]);
         let credentials = expired(&server).await;
         let client = client(&credentials, &server);
         let stopwatch = Stopwatch::start();
@@ -33,12 +33,12 @@ async fn refused_refresh_token_is_never_sent_again_until_new_tokens_are_set() {
         assert_eq!(stopwatch.elapsed(), Duration::ZERO);
         tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
         assert!(failure(send(&client, get("/events")).await).is_login_required());
-        assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 0));
+        assert_eq!((server.seen_refresh_requests().len(), server.seen_calls().len()), (1, 0));
 
         credentials.log_in(server.log_in_again("new")).await.unwrap();
         assert_eq!(status(&client).await, StatusCode::OK);
         assert_eq!(
-            server.seen_exchanges()[1].field("refresh_token"),
+            server.seen_refresh_requests()[1].field("refresh_token"),
             format!("{SECRET}-refresh-new")
         );
     }
@@ -47,29 +47,29 @@ async fn refused_refresh_token_is_never_sent_again_until_new_tokens_are_set() {
 #[tokio::test(start_paused = true)]
 async fn token_that_expires_after_its_refresh_was_refused_is_not_sent_any_more() {
     let server = Server::new();
-    server.every_exchange(Exchange::rejected(400));
+    server.every_answer(RefreshAnswer::rejected(400));
     let credentials =
         builder(&server).tokens(server.good_tokens(Some(1000))).build().await.unwrap();
     let client = client(&credentials, &server);
     tokio::time::sleep(Duration::from_secs(950)).await;
     assert_eq!(status(&client).await, StatusCode::OK);
     settle().await;
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
     assert_eq!(status(&client).await, StatusCode::OK);
     tokio::time::sleep(Duration::from_secs(51)).await;
     assert!(failure(send(&client, get("/events")).await).is_login_required());
-    assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 2));
+    assert_eq!((server.seen_refresh_requests().len(), server.seen_calls().len()), (1, 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn p2_refused_refresh_token_is_not_sent_again_when_the_store_could_not_be_asked_for_another()
 {
     let server = Server::new();
-    server.every_exchange(Exchange::rejected(400));
+    server.every_answer(RefreshAnswer::rejected(400));
     let store = Store::with_tokens(server.expired_tokens());
     let credentials = builder(&server).store(store.clone()).build().await.unwrap();
     let client = client(&credentials, &server);
-    // The store is read before the exchange, and not after it.
+    // The store is read before the refresh request, and not after it.
     store.faults(Op::Load, [Fault::None, Fault::Fails]);
     let error = failure(send(&client, get("/events")).await);
     assert!(error.is_login_required(), "{error}");
@@ -78,9 +78,9 @@ async fn p2_refused_refresh_token_is_not_sent_again_when_the_store_could_not_be_
     let error = failure(send(&client, get("/events")).await);
     assert!(error.is_login_required(), "{error}");
     assert_eq!(error.api_error().unwrap().code, "invalid_grant");
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
 
-    server.every_exchange(Exchange::Granted);
+    server.every_answer(RefreshAnswer::Granted);
     store.put(Some(StoredRecord::new(
         "ee".repeat(16).parse().unwrap(),
         99,
@@ -98,17 +98,17 @@ async fn refused_after_a_401_the_401s_pass_and_say_so_and_the_token_is_not_taken
     let credentials = good(&server).await;
     let client = client(&credentials, &server);
     server.expire_everything();
-    server.every_exchange(Exchange::rejected(400));
+    server.every_answer(RefreshAnswer::rejected(400));
     let answer = send(&client, get("/events")).await;
     assert!(reason(&answer).is_login_required());
     // Its end is not known, so it goes on being sent: the API may have been wrong.
     assert!(reason(&send(&client, get("/events")).await).is_login_required());
-    assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 2));
+    assert_eq!((server.seen_refresh_requests().len(), server.seen_calls().len()), (1, 2));
     server.revive(Provider, &format!("{SECRET}-provider-0"));
     assert_eq!(status(&client).await, StatusCode::OK);
     server.expire_everything();
 
-    server.every_exchange(Exchange::Granted);
+    server.every_answer(RefreshAnswer::Granted);
     credentials.log_in(server.log_in_again("new")).await.unwrap();
     assert_eq!(status(&client).await, StatusCode::OK);
 }
@@ -118,7 +118,7 @@ async fn late_401_after_a_refusal_says_that_re_authorization_is_required() {
     let server = Server::new();
     let client = client(&good(&server).await, &server);
     server.expire_everything();
-    server.every_exchange(Exchange::rejected(400));
+    server.every_answer(RefreshAnswer::rejected(400));
     server.calls().hold();
     let mut callers = JoinSet::new();
     for _ in 0..2 {
@@ -131,7 +131,7 @@ async fn late_401_after_a_refusal_says_that_re_authorization_is_required() {
     server.calls().let_through(1);
     let late = callers.join_next().await.unwrap().unwrap();
     assert!(late.is_login_required(), "{late}");
-    assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 2));
+    assert_eq!((server.seen_refresh_requests().len(), server.seen_calls().len()), (1, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,7 +150,7 @@ async fn signed_out_credentials_fail_locally_until_new_tokens_are_set() {
         assert!(error.to_string().contains("signed out"), "{error}");
     }
     assert!(credentials.refresh(Provider).await.unwrap_err().is_login_required());
-    assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (0, 1));
+    assert_eq!((server.seen_refresh_requests().len(), server.seen_calls().len()), (0, 1));
     assert_eq!(trace.count("signed out"), 1);
 
     credentials.log_in(server.log_in_again("new")).await.unwrap();
@@ -187,28 +187,28 @@ async fn requests_that_wait_or_are_under_way_when_the_user_signs_out_are_told_so
     let server = Server::new();
     let credentials = expired(&server).await;
     let client = client(&credentials, &server);
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let first = tokio::spawn({
         let client = client.clone();
         async move { send(&client, get_as(Customer, "/events")).await }
     });
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     let second = tokio::spawn({
         let client = client.clone();
         async move { failure(send(&client, get("/events")).await) }
     });
     settle().await;
-    // It waits for no exchange.
+    // It waits for no refresh request.
     credentials.sign_out().await.unwrap();
     for error in [second.await.unwrap(), failure(first.await.unwrap())] {
         assert!(error.is_login_changed(), "{error}");
     }
     assert!(failure(send(&client, get("/events")).await).is_login_required());
-    server.exchanges().open();
+    server.refresh_requests().open();
     settle().await;
-    // What the exchange brought is nobody's.
+    // What the refresh request brought is nobody's.
     assert!(credentials.status().is_login_required() && !credentials.status().is_ready());
-    assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 0));
+    assert_eq!((server.seen_refresh_requests().len(), server.seen_calls().len()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -232,18 +232,18 @@ async fn new_tokens_do_not_wait_for_the_refresh_under_way_and_win_over_it() {
     let store = Store::with_tokens(server.expired_tokens());
     let credentials = builder(&server).store(store.clone()).build().await.unwrap();
     let client = client(&credentials, &server);
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let caller = tokio::spawn({
         let client = client.clone();
         async move { failure(send(&client, get("/events")).await) }
     });
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     let stopwatch = Stopwatch::start();
     credentials.log_in(server.log_in_again("new")).await.unwrap();
     assert_eq!(stopwatch.elapsed(), Duration::ZERO);
     // The request was made for the login before.
     assert!(caller.await.unwrap().is_login_changed());
-    server.exchanges().open();
+    server.refresh_requests().open();
     settle().await;
     // What became of the old refresh token does not matter to the new one.
     assert_eq!(store.refresh_token(), format!("{SECRET}-refresh-new"));
@@ -257,13 +257,13 @@ async fn p10_refusal_of_the_old_refresh_token_leaves_tokens_alone_that_were_set_
     let credentials = good(&server).await;
     let client = client(&credentials, &server);
     server.expire_everything();
-    server.next_exchanges([Exchange::rejected(400)]);
-    server.exchanges().hold();
+    server.next_answers([RefreshAnswer::rejected(400)]);
+    server.refresh_requests().hold();
     let caller = tokio::spawn({
         let client = client.clone();
         async move { send(&client, get("/events")).await }
     });
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     // The user logs in again while the old refresh token is on its way to be refused.
     server.log_in_again("new");
     let new = server.bare_tokens().with_access_token(
@@ -277,7 +277,7 @@ async fn p10_refusal_of_the_old_refresh_token_leaves_tokens_alone_that_were_set_
         async move { credentials.log_in(new).await }
     });
     settle().await;
-    server.exchanges().open();
+    server.refresh_requests().open();
     setting.await.unwrap().unwrap();
     caller.await.unwrap().unwrap();
     settle().await;
@@ -286,7 +286,7 @@ async fn p10_refusal_of_the_old_refresh_token_leaves_tokens_alone_that_were_set_
         server.seen_calls().pop().unwrap().token().unwrap(),
         format!("{SECRET}-provider-set")
     );
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! A write that fails after the exchange: the pair is used, held as dirty, and written again; and
+//! A write that fails after the refresh request: the pair is used, held as dirty, and written again; and
 //! `shutdown`, which waits for it.
 
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tower_teamup_auth::Credentials;
 
-use crate::support::exchanges::Exchange;
+use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::Server;
 use crate::support::stores::{Fault, Op, Store};
 use crate::support::*;
@@ -68,7 +68,7 @@ async fn no_further_refresh_starts_before_the_last_pair_is_saved() {
         assert_eq!(status(&client).await, StatusCode::OK);
         tokio::time::sleep(Duration::from_millis(777)).await;
     }
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
     assert!(store.count(Op::Save) < 20, "{}", store.count(Op::Save));
 
     store.mend();
@@ -89,7 +89,7 @@ async fn a_401_while_the_pair_is_unsaved_passes_with_the_reason() {
     server.expire_everything();
     let error = reason(&send(&client, get("/events")).await);
     assert!(error.is_store(), "{error}");
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,17 +146,17 @@ async fn rotated_token_of_a_faulty_answer_is_saved_and_spent() {
     let (credentials, store) = stored(&server).await;
     let rotated = format!("{SECRET}-refresh-rotated");
     let faulty = format!(r#"{{"refresh_token":"{rotated}","expires_in":60}}"#);
-    server.next_exchanges([Exchange::json(200, faulty)]);
-    server.exchanges().hold();
+    server.next_answers([RefreshAnswer::json(200, faulty)]);
+    server.refresh_requests().hold();
     let client = client(&credentials, &server);
     let caller = tokio::spawn(async move { status(&client).await });
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     server.revive_refresh_token(&rotated);
-    server.exchanges().open();
+    server.refresh_requests().open();
     assert_eq!(caller.await.unwrap(), StatusCode::OK);
-    let exchanges = server.seen_exchanges();
-    assert_eq!(exchanges.len(), 2);
-    assert_eq!(exchanges[1].field("refresh_token"), rotated);
+    let refresh_requests = server.seen_refresh_requests();
+    assert_eq!(refresh_requests.len(), 2);
+    assert_eq!(refresh_requests[1].field("refresh_token"), rotated);
     // Saved before it was spent, and its successor after that.
     assert_eq!((store.revision(), store.count(Op::Save)), (3, 2));
     assert_eq!(store.refresh_token(), server.live_refresh_token());
@@ -168,20 +168,20 @@ async fn rotated_token_of_a_faulty_answer_is_not_spent_before_it_is_saved() {
     let (credentials, store) = stored(&server).await;
     let rotated = format!("{SECRET}-refresh-rotated");
     let faulty = format!(r#"{{"refresh_token":"{rotated}","expires_in":60}}"#);
-    server.next_exchanges([Exchange::json(200, faulty)]);
-    server.exchanges().hold();
+    server.next_answers([RefreshAnswer::json(200, faulty)]);
+    server.refresh_requests().hold();
     store.faults(Op::Save, [Fault::Fails; 3]);
     let client = client(&credentials, &server);
     let caller = tokio::spawn({
         let client = client.clone();
         async move { failure(send(&client, get("/events")).await) }
     });
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     server.revive_refresh_token(&rotated);
-    server.exchanges().open();
+    server.refresh_requests().open();
     let error = caller.await.unwrap();
     assert!(error.is_store() && error.is_transient(), "{error}");
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(store.refresh_token(), rotated);
     assert_eq!(status(&client).await, StatusCode::OK);
@@ -193,12 +193,12 @@ async fn shutdown_waits_for_the_refresh_under_way_and_starts_no_other() {
     let server = Server::new();
     let (credentials, store) = stored(&server).await;
     let client = client(&credentials, &server);
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let caller = tokio::spawn({
         let client = client.clone();
         async move { status(&client).await }
     });
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     let shutdown = tokio::spawn({
         let credentials = credentials.clone();
         async move { credentials.shutdown().await }
@@ -207,7 +207,7 @@ async fn shutdown_waits_for_the_refresh_under_way_and_starts_no_other() {
     assert!(!shutdown.is_finished());
     let error = failure(send(&client, get_as(Customer, "/events")).await);
     assert!(error.is_shut_down(), "{error}");
-    server.exchanges().open();
+    server.refresh_requests().open();
     shutdown.await.unwrap().unwrap();
     assert_eq!(store.refresh_token(), server.live_refresh_token());
     assert_eq!(caller.await.unwrap(), StatusCode::OK);
@@ -217,7 +217,7 @@ async fn shutdown_waits_for_the_refresh_under_way_and_starts_no_other() {
     server.expire_everything();
     assert!(reason(&send(&client, get("/events")).await).is_shut_down());
     assert!(credentials.refresh(Provider).await.unwrap_err().is_shut_down());
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
     credentials.shutdown().await.unwrap();
 }
 

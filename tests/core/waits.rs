@@ -38,13 +38,13 @@ fn last_token(server: &Server) -> String {
 async fn a13_the_request_that_starts_an_early_refresh_waits_for_it_and_the_others_go_on() {
     let server = Server::new();
     let client = client(&in_the_last_part(&server, 50).await, &server);
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let stopwatch = Stopwatch::start();
     let first = tokio::spawn({
         let client = client.clone();
         async move { status(&client).await }
     });
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     let mut others = JoinSet::new();
     for _ in 0..100 {
         let client = client.clone();
@@ -54,18 +54,18 @@ async fn a13_the_request_that_starts_an_early_refresh_waits_for_it_and_the_other
     assert_eq!((server.seen_calls().len(), stopwatch.elapsed()), (100, Duration::ZERO));
     assert_eq!(last_token(&server), "-provider-0");
 
-    server.exchanges().open();
+    server.refresh_requests().open();
     assert_eq!(first.await.unwrap(), StatusCode::OK);
     assert_eq!(last_token(&server), "-provider-1");
     assert_eq!(stopwatch.elapsed(), Duration::ZERO);
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_early_wait_ends_after_3_s_with_the_old_token() {
     let server = Server::new();
     let client = client(&in_the_last_part(&server, 50).await, &server);
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let stopwatch = Stopwatch::start();
     assert_eq!(status(&client).await, StatusCode::OK);
     assert_eq!(
@@ -75,7 +75,7 @@ async fn an_early_wait_ends_after_3_s_with_the_old_token() {
     // The refresh goes on, and nobody else waits for it.
     assert_eq!(status(&client).await, StatusCode::OK);
     assert_eq!(stopwatch.elapsed(), Duration::from_secs(3));
-    server.exchanges().open();
+    server.refresh_requests().open();
     until(|| server.granted() == 1).await;
     settle().await;
     assert_eq!(status(&client).await, StatusCode::OK);
@@ -86,14 +86,17 @@ async fn an_early_wait_ends_after_3_s_with_the_old_token() {
 async fn a_token_that_expires_during_the_early_wait_is_not_sent() {
     let server = Server::new();
     let client = client(&in_the_last_part(&server, 2).await, &server);
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let waiting = tokio::spawn(async move { status(&client).await });
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(server.seen_calls().len(), 0);
-    server.exchanges().open();
+    server.refresh_requests().open();
     assert_eq!(waiting.await.unwrap(), StatusCode::OK);
-    assert_eq!((last_token(&server).as_str(), server.seen_exchanges().len()), ("-provider-1", 1));
+    assert_eq!(
+        (last_token(&server).as_str(), server.seen_refresh_requests().len()),
+        ("-provider-1", 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,19 +105,19 @@ async fn p6_an_early_wait_holds_no_capacity_of_the_inner_stack() {
     let credentials = in_the_last_part(&server, 50).await;
     let limited = ServiceBuilder::new().concurrency_limit(1).service(server.clone());
     let client = AuthLayer::new(credentials).layer(Checked::new(limited));
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let mut keeps = client.clone();
     let waiting = tokio::spawn(async move {
         // The readied service is kept until the answer is there.
         let ready = ServiceExt::<Request<Body>>::ready(&mut keeps).await.unwrap();
         ready.call(get("/events")).await.unwrap().status()
     });
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     for _ in 0..3 {
         let response = client.clone().oneshot(get("/events")).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
     }
-    server.exchanges().open();
+    server.refresh_requests().open();
     assert_eq!(waiting.await.unwrap(), StatusCode::OK);
 }
 
@@ -122,13 +125,13 @@ async fn p6_an_early_wait_holds_no_capacity_of_the_inner_stack() {
 async fn a_first_send_waits_for_30_s_and_the_refresh_goes_on() {
     let server = Server::new();
     let client = client(&patient(&server, server.expired_tokens()).await, &server);
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let stopwatch = Stopwatch::start();
     let early = tokio::spawn({
         let client = client.clone();
         async move { failure(send(&client, get("/events")).await) }
     });
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     tokio::time::sleep(Duration::from_secs(8)).await;
     let late = tokio::spawn({
         let client = client.clone();
@@ -138,9 +141,9 @@ async fn a_first_send_waits_for_30_s_and_the_refresh_goes_on() {
     assert!(error.is_transient() && !error.is_store(), "{error}");
     assert_eq!(stopwatch.elapsed(), LIMIT);
     assert_eq!(server.seen_calls().len(), 0);
-    server.exchanges().open();
+    server.refresh_requests().open();
     assert_eq!(late.await.unwrap(), StatusCode::OK);
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,16 +151,16 @@ async fn a_retry_waits_for_30_s_and_the_401_says_so() {
     let server = Server::new();
     let client = client(&patient(&server, server.good_tokens(None)).await, &server);
     server.expire_everything();
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let stopwatch = Stopwatch::start();
     let answer = send(&client, get("/events")).await;
     assert!(reason(&answer).is_transient());
     assert_eq!(stopwatch.elapsed(), LIMIT);
-    server.exchanges().open();
+    server.refresh_requests().open();
     until(|| server.granted() == 1).await;
     settle().await;
     assert_eq!(status(&client).await, StatusCode::OK);
-    assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 2));
+    assert_eq!((server.seen_refresh_requests().len(), server.seen_calls().len()), (1, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,7 +170,7 @@ async fn the_limit_of_a_wait_is_configurable() {
     let tokens = server.expired_tokens();
     let credentials = builder(&server).tokens(tokens).wait_timeout(limit).build().await.unwrap();
     let client = Arc::new(client(&credentials, &server));
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let stopwatch = Stopwatch::start();
     let error = client.as_ref().clone().oneshot(get("/events")).await.unwrap_err();
     assert!(Error::find(&error).is_some_and(Error::is_transient), "{error:?}");
@@ -179,12 +182,12 @@ async fn c4_a_request_that_waits_when_another_person_logs_in_is_not_sent() {
     let server = Server::new();
     let credentials = patient(&server, server.expired_tokens()).await;
     let client = client(&credentials, &server);
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let waiting = tokio::spawn({
         let client = client.clone();
         async move { failure(send(&client, get("/events")).await) }
     });
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     credentials.log_in(server.log_in_again("another")).await.unwrap();
     let error = waiting.await.unwrap();
     assert!(error.is_login_changed(), "{error}");
@@ -226,12 +229,12 @@ async fn c4_a_request_in_its_early_wait_is_not_sent_for_another_person_either() 
     let server = Server::new();
     let credentials = in_the_last_part(&server, 50).await;
     let client = client(&credentials, &server);
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let waiting = tokio::spawn({
         let client = client.clone();
         async move { failure(send(&client, get("/events")).await) }
     });
-    server.exchanges().arrived(1).await;
+    server.refresh_requests().arrived(1).await;
     credentials.log_in(server.log_in_again("another")).await.unwrap();
     let error = waiting.await.unwrap();
     assert!(error.is_login_changed(), "{error}");

@@ -7,7 +7,7 @@ use http::StatusCode;
 use tokio::task::JoinSet;
 use tower_teamup_auth::{Credentials, CredentialsBuilder};
 
-use crate::support::exchanges::Exchange;
+use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::Server;
 use crate::support::*;
 use crate::witness::Heard;
@@ -25,7 +25,7 @@ async fn minted(server: &Server, builder: CredentialsBuilder, lifetime: u64) -> 
 async fn advised_after(server: &Server, credentials: &Credentials, least: u64) -> u64 {
     let client = client(credentials, server);
     let before = server.granted();
-    let minted = server.seen_exchanges().pop().unwrap().at;
+    let minted = server.seen_refresh_requests().pop().unwrap().at;
     tokio::time::sleep(minted + Duration::from_secs(least) - server.elapsed()).await;
     assert_eq!(status(&client).await, StatusCode::OK);
     settle().await;
@@ -35,7 +35,7 @@ async fn advised_after(server: &Server, credentials: &Credentials, least: u64) -
         assert_eq!(status(&client).await, StatusCode::OK);
         settle().await;
     }
-    (server.seen_exchanges().pop().unwrap().at - minted).as_secs()
+    (server.seen_refresh_requests().pop().unwrap().at - minted).as_secs()
 }
 
 #[tokio::test(start_paused = true)]
@@ -44,7 +44,7 @@ async fn in_the_last_part_of_a_token_one_request_waits_3_s_and_all_others_go_on_
     let credentials = minted(&server, builder(&server), 1000).await;
     let client = client(&credentials, &server);
     tokio::time::sleep(Duration::from_secs(950)).await;
-    server.exchanges().hold();
+    server.refresh_requests().hold();
     let stopwatch = Stopwatch::start();
     let mut callers = JoinSet::new();
     for _ in 0..100 {
@@ -54,21 +54,24 @@ async fn in_the_last_part_of_a_token_one_request_waits_3_s_and_all_others_go_on_
     for _ in 0..99 {
         assert_eq!(callers.join_next().await.unwrap().unwrap(), StatusCode::OK);
     }
-    server.exchanges().arrived(2).await;
+    server.refresh_requests().arrived(2).await;
     settle().await;
-    assert_eq!((stopwatch.elapsed(), server.exchanges().count()), (Duration::ZERO, 2));
+    assert_eq!((stopwatch.elapsed(), server.refresh_requests().count()), (Duration::ZERO, 2));
     assert_eq!(callers.join_next().await.unwrap().unwrap(), StatusCode::OK);
-    assert_eq!((stopwatch.elapsed(), server.exchanges().count()), (Duration::from_secs(3), 2));
+    assert_eq!(
+        (stopwatch.elapsed(), server.refresh_requests().count()),
+        (Duration::from_secs(3), 2)
+    );
     let old = format!("{SECRET}-provider-1");
     assert!(server.seen_calls().iter().all(|seen| seen.token() == Some(&*old)));
 
-    server.exchanges().open();
+    server.refresh_requests().open();
     until(|| server.granted() == 2).await;
     settle().await;
     assert_eq!(status(&client).await, StatusCode::OK);
     let new = format!("{SECRET}-provider-2");
     assert_eq!(server.seen_calls().pop().unwrap().token(), Some(&*new));
-    assert_eq!(server.seen_exchanges().len(), 2);
+    assert_eq!(server.seen_refresh_requests().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,17 +109,17 @@ async fn without_leeway_a_token_is_renewed_when_it_is_due() {
     tokio::time::sleep(Duration::from_millis(999_990)).await;
     assert_eq!(status(&client).await, StatusCode::OK);
     settle().await;
-    assert_eq!(server.seen_exchanges().len(), 1);
+    assert_eq!(server.seen_refresh_requests().len(), 1);
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(status(&client).await, StatusCode::OK);
-    assert_eq!(server.seen_exchanges().len(), 2);
+    assert_eq!(server.seen_refresh_requests().len(), 2);
     assert!(server.seen_calls().iter().all(|seen| seen.answered == Some(StatusCode::OK)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn token_without_known_end_is_renewed_by_a_401_alone() {
     let answer = |expires_in| {
-        Exchange::json(
+        RefreshAnswer::json(
             200,
             format!(
                 r#"{{"access_token":"{SECRET}-provider-odd","expires_in":{expires_in},"refresh_token":"{SECRET}-refresh-0"}}"#
@@ -135,17 +138,17 @@ async fn token_without_known_end_is_renewed_by_a_401_alone() {
     ] {
         let trace = Heard::start();
         let server = Server::new();
-        server.next_exchanges([answer(expires_in)]);
+        server.next_answers([answer(expires_in)]);
         server.revive(Provider, &format!("{SECRET}-provider-odd"));
         let client = client(&expired(&server).await, &server);
         assert_eq!(status(&client).await, StatusCode::OK, "{expires_in}");
         tokio::time::sleep(Duration::from_secs(30 * 24 * 3600)).await;
         assert_eq!(status(&client).await, StatusCode::OK, "{expires_in}");
-        assert_eq!(server.seen_exchanges().len(), 1);
+        assert_eq!(server.seen_refresh_requests().len(), 1);
         assert_eq!(trace.count("the endpoint gave an odd lifetime"), odd, "{expires_in}");
         server.expire_everything();
         assert_eq!(status(&client).await, StatusCode::OK);
-        assert_eq!(server.seen_exchanges().len(), 2);
+        assert_eq!(server.seen_refresh_requests().len(), 2);
     }
     // What can be read as a lifetime is one; what is huge is long, and never a panic.
     for (expires_in, due_after) in [
@@ -158,7 +161,7 @@ async fn token_without_known_end_is_renewed_by_a_401_alone() {
         ("\"99999999999999999999999999\"", None),
     ] {
         let server = Server::new();
-        server.next_exchanges([answer(expires_in)]);
+        server.next_answers([answer(expires_in)]);
         server.revive(Provider, &format!("{SECRET}-provider-odd"));
         let without_leeway = builder(&server).refresh_leeway(Duration::ZERO);
         let tokens = server.bare_tokens();
@@ -166,9 +169,9 @@ async fn token_without_known_end_is_renewed_by_a_401_alone() {
         assert_eq!(status(&client).await, StatusCode::OK, "{expires_in}");
         tokio::time::sleep(Duration::from_secs(59)).await;
         assert_eq!(status(&client).await, StatusCode::OK, "{expires_in}");
-        assert_eq!(server.seen_exchanges().len(), 1, "{expires_in}");
+        assert_eq!(server.seen_refresh_requests().len(), 1, "{expires_in}");
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(status(&client).await, StatusCode::OK, "{expires_in}");
-        assert_eq!(server.seen_exchanges().len(), 1 + usize::from(due_after.is_some()));
+        assert_eq!(server.seen_refresh_requests().len(), 1 + usize::from(due_after.is_some()));
     }
 }

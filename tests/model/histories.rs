@@ -25,7 +25,7 @@ use proptest::test_runner::{FileFailurePersistence, TestCaseError, TestRunner};
 use tower_teamup_auth::RequestMode;
 
 use crate::life::{Figures, live};
-use crate::server::{Exchange, Kind};
+use crate::server::{Kind, RefreshAnswer};
 use crate::store::{Fault, Op as StoreOp};
 use crate::terms::{Answer, SLOWEST_ANSWER};
 use crate::time::Stopwatch;
@@ -48,7 +48,7 @@ pub(crate) struct Begin {
     pub(crate) tokens: Tokens,
     /// The lifetime of what is minted, in seconds.
     pub(crate) lifetime: Option<u64>,
-    /// How many requests and exchanges the inner stack takes at a time, if that is limited.
+    /// How many requests and refresh requests the inner stack takes at a time, if that is limited.
     pub(crate) room: Option<usize>,
     /// The service that lives on has had requests before.
     pub(crate) grown: bool,
@@ -88,8 +88,8 @@ pub(crate) enum Op {
     Pass(u64),
     /// The API takes no access token any more that was minted before.
     Revoke,
-    /// How the next exchange is answered that nothing was said of yet.
-    Script(Exchange),
+    /// How the next refresh request is answered that nothing was said of yet.
+    Script(RefreshAnswer),
     /// What is minted lives for so many seconds.
     Lifetime(Option<u64>),
     /// The wall clock is set by an hour, ahead or back.
@@ -169,7 +169,7 @@ fn call() -> impl Strategy<Value = CallPlan> {
     )
 }
 
-fn exchange() -> impl Strategy<Value = Exchange> {
+fn refresh_request() -> impl Strategy<Value = RefreshAnswer> {
     let kind = prop_oneof![
         4 => Just(Kind::Granted),
         1 => Just(Kind::GrantedForever),
@@ -189,7 +189,7 @@ fn exchange() -> impl Strategy<Value = Exchange> {
         1 => Just(Kind::Portal),
     ];
     let seconds = prop_oneof![4 => Just(0), 2 => Just(1), 1 => Just(8), 1 => Just(15)];
-    (kind, seconds, any::<bool>()).prop_map(|(kind, seconds, spent_first)| Exchange {
+    (kind, seconds, any::<bool>()).prop_map(|(kind, seconds, spent_first)| RefreshAnswer {
         seconds,
         spent_first,
         kind,
@@ -222,7 +222,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => any::<Index>().prop_map(Op::Drop),
         16 => pass.prop_map(Op::Pass),
         8 => Just(Op::Revoke),
-        14 => exchange().prop_map(Op::Script),
+        14 => refresh_request().prop_map(Op::Script),
         2 => lifetime().prop_map(Op::Lifetime),
         3 => any::<bool>().prop_map(Op::Jump),
         3 => tokens().prop_map(Op::LogIn),
@@ -281,7 +281,7 @@ fn p1_to_p12_hold_in_every_history() {
         let mut sum = sum.lock().unwrap();
         sum.steps += figures.steps;
         sum.calls += figures.calls;
-        sum.exchanges += figures.exchanges;
+        sum.refresh_requests += figures.refresh_requests;
         sum.double_spent += figures.double_spent;
         sum.seconds += figures.seconds;
         Ok(())
@@ -292,11 +292,11 @@ fn p1_to_p12_hold_in_every_history() {
     let sum = sum.into_inner().unwrap();
     let took = began.block_on(async move { stopwatch.elapsed() });
     println!(
-        "model: {cases} histories, {} steps, {} requests, {} exchanges, {} spent tokens sent after \
+        "model: {cases} histories, {} steps, {} requests, {} refresh_requests, {} spent tokens sent after \
          an unknown outcome, {} days of their time, in {:.1} s",
         sum.steps,
         sum.calls,
-        sum.exchanges,
+        sum.refresh_requests,
         sum.double_spent,
         sum.seconds / 86_400,
         Duration::as_secs_f64(&took),

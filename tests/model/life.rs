@@ -44,7 +44,7 @@ const ROUTES: [&str; 3] = ["events", "customers", "memberships"];
 pub(crate) struct Figures {
     pub(crate) steps: usize,
     pub(crate) calls: usize,
-    pub(crate) exchanges: usize,
+    pub(crate) refresh_requests: usize,
     pub(crate) double_spent: usize,
     pub(crate) seconds: u64,
 }
@@ -142,7 +142,9 @@ impl Life {
             }
             Op::Pass(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
             Op::Revoke => world.with(|state| state.api.access.clear()),
-            Op::Script(exchange) => world.with(|state| state.api.script.push_back(exchange)),
+            Op::Script(refresh_request) => {
+                world.with(|state| state.api.script.push_back(refresh_request))
+            }
             Op::Lifetime(lifetime) => world.with(|state| state.api.lifetime = lifetime),
             Op::Jump(ahead) => {
                 let hour = Duration::from_secs(3600);
@@ -436,7 +438,7 @@ pub(crate) async fn live(history: &History) -> Result<Figures, String> {
     Ok(life.world.with(|state| Figures {
         steps: history.steps.len(),
         calls: state.answers.len(),
-        exchanges: state.api.exchanges,
+        refresh_requests: state.api.refresh_requests,
         double_spent: state.api.double_spent,
         seconds: state.model.now.mono as u64 / 1000,
     }))

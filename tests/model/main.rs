@@ -4,7 +4,7 @@
 //! | file | role |
 //! | --- | --- |
 //! | `model` | what the credential may do, one step after the other |
-//! | `model::exchanges`, `model::requests` | the same, in parts |
+//! | `model::refresh_requests`, `model::requests` | the same, in parts |
 //! | `terms` | the words that the others share |
 //! | `world` | the scripted world |
 //! | `life` | the real layer and credentials in it, and how a history is lived |

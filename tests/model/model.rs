@@ -1,12 +1,12 @@
 //! The reference model: what a credential may do, told plainly and one step after the other.
 //!
 //! The world reports to it whatever can be seen from outside, in the order in which it happens: a
-//! request that begins, is sent, answered, ends; an exchange; a call of the store; a change that the
+//! request that begins, is sent, answered, ends; a refresh request; a call of the store; a change that the
 //! program asks for. The model keeps the little that follows from that and says which promise is
 //! broken, if one is. It predicts nothing: jitter and waiting are the credential's own business, and
 //! where two things happen at once, either order is allowed.
 
-mod exchanges;
+mod refresh_requests;
 mod requests;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -36,8 +36,8 @@ pub(crate) struct Model {
     login_changes: usize,
     tokens: HashMap<String, Token>,
     slots: [Slot; 2],
-    /// The exchange under way: at most one.
-    exchange: Option<Exchange>,
+    /// The refresh request under way: at most one.
+    refresh_request: Option<SentRefresh>,
     /// The mode of the latest refresh, and how many requests were sent for it, at least.
     refreshing: Option<RequestMode>,
     requests: u32,
@@ -45,7 +45,7 @@ pub(crate) struct Model {
     is_lost: bool,
     /// How long the endpoint is left alone, for each mode.
     pauses: [Pause; 2],
-    /// An exchange has taken half of a caller's wait or longer.
+    /// A refresh request has taken half of a caller's wait or longer.
     is_slow: bool,
     /// What was minted and is not published yet.
     minted: Option<(RequestMode, String)>,
@@ -53,7 +53,7 @@ pub(crate) struct Model {
     news: Option<Refresh>,
     /// Somebody else wrote to the store since the credential has looked last.
     overtaken: bool,
-    /// How often tokens came another way than from an exchange.
+    /// How often tokens came another way than from a refresh request.
     upheavals: usize,
     failures: usize,
     /// The endpoint has refused a refresh token in words that nobody knows.
@@ -88,7 +88,7 @@ struct Token {
     refresh: Refresh,
     serial: usize,
     expiry: Expiry,
-    /// It came from an exchange of this credential.
+    /// It came from a refresh request of this credential.
     own: bool,
     /// When it was sent first.
     sent: Option<u64>,
@@ -110,7 +110,7 @@ struct Slot {
 }
 
 #[derive(Debug)]
-struct Exchange {
+struct SentRefresh {
     refresh: Refresh,
     began: Now,
 }
@@ -202,7 +202,7 @@ impl Model {
             login_changes: 0,
             tokens: HashMap::new(),
             slots: Default::default(),
-            exchange: None,
+            refresh_request: None,
             refreshing: None,
             requests: 0,
             is_lost: false,
@@ -254,7 +254,7 @@ impl Model {
         // A clock that was set in between leaves open when the token is due on the other one.
         let expiry = match lifetime {
             Some(_) if from.mono <= self.last_jump => Expiry::Unknown,
-            // It counts from when the exchange was begun, which may have waited for room.
+            // It counts from when the refresh request was begun, which may have waited for room.
             Some(_) if own && self.crowded => Expiry::Unknown,
             _ => Expiry::after(lifetime, from),
         };

@@ -5,7 +5,7 @@ use tower_teamup_auth::RequestMode::{Customer, Provider};
 
 use crate::histories::{Begin, CallPlan, History, Op, Step, Tokens};
 use crate::life::live;
-use crate::server::{Exchange, Kind};
+use crate::server::{Kind, RefreshAnswer};
 use crate::store::{Fault, Op as StoreOp};
 use crate::terms::Answer;
 
@@ -37,7 +37,7 @@ fn call(mode: tower_teamup_auth::RequestMode) -> Op {
 /// It was sent again by the next refresh.
 #[test]
 fn p2_refused_refresh_token_while_the_store_can_not_be_read() {
-    let refused = Exchange { seconds: 1, spent_first: false, kind: Kind::Refused(400) };
+    let refused = RefreshAnswer { seconds: 1, spent_first: false, kind: Kind::Refused(400) };
     passes(
         begin(Tokens::None),
         [
@@ -53,7 +53,7 @@ fn p2_refused_refresh_token_while_the_store_can_not_be_read() {
 /// It was the last resort of a refresh that failed.
 #[test]
 fn long_expired_token_from_the_store_and_a_wall_clock_set_back() {
-    let failing = Exchange { seconds: 0, spent_first: false, kind: Kind::Status(404) };
+    let failing = RefreshAnswer { seconds: 0, spent_first: false, kind: Kind::Status(404) };
     passes(
         begin(Tokens::None),
         [

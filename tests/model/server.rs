@@ -26,9 +26,9 @@ pub(crate) const BASE: &str = "https://api.test/api/v2";
 pub(crate) const CALL: &str = "x-call";
 const ENDPOINT: &str = "/auth/refresh_access_token";
 
-/// How an exchange is answered, and after how long.
+/// How a refresh request is answered, and after how long.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Exchange {
+pub(crate) struct RefreshAnswer {
     pub(crate) seconds: u64,
     /// The refresh token is spent at once, not when the answer is given.
     pub(crate) spent_first: bool,
@@ -69,9 +69,9 @@ pub(crate) enum Kind {
     Portal,
 }
 
-impl Exchange {
-    pub(crate) const GRANTED: Exchange =
-        Exchange { seconds: 0, spent_first: false, kind: Kind::Granted };
+impl RefreshAnswer {
+    pub(crate) const GRANTED: RefreshAnswer =
+        RefreshAnswer { seconds: 0, spent_first: false, kind: Kind::Granted };
 }
 
 /// What the API knows.
@@ -81,10 +81,10 @@ pub(crate) struct Knowledge {
     pub(crate) alive: Vec<usize>,
     pub(crate) access: HashMap<String, RequestMode>,
     pub(crate) lifetime: Option<u64>,
-    pub(crate) script: VecDeque<Exchange>,
+    pub(crate) script: VecDeque<RefreshAnswer>,
     /// How often a spent refresh token came again.
     pub(crate) double_spent: usize,
-    pub(crate) exchanges: usize,
+    pub(crate) refresh_requests: usize,
 }
 
 /// A clone is the same server.
@@ -117,7 +117,7 @@ where
         if head.uri.path().ends_with(ENDPOINT) {
             return Box::pin(async move {
                 let body = body.collect().await.map_err(Into::into)?.to_bytes();
-                world.exchange(&body).await
+                world.refresh_request(&body).await
             });
         }
         let is_ours = head.uri.host() == Some("api.test");
@@ -184,16 +184,16 @@ impl World {
         Ok(response.body(Body::from("answer"))?)
     }
 
-    async fn exchange(&self, body: &[u8]) -> Sent {
+    async fn refresh_request(&self, body: &[u8]) -> Sent {
         let body: serde_json::Value = serde_json::from_slice(body).expect("JSON");
         let refresh = Refresh::read(body["refresh_token"].as_str().expect("a refresh token"));
         let mode: RequestMode =
             body["new_access_token_type"].as_str().expect("a mode").parse().expect("a mode");
         let script = self.with(|state| {
-            state.api.exchanges += 1;
+            state.api.refresh_requests += 1;
             let stored = state.kept.refresh();
-            state.model.exchange_began(mode, refresh, stored);
-            state.api.script.pop_front().unwrap_or(Exchange::GRANTED)
+            state.model.refresh_request_began(mode, refresh, stored);
+            state.api.script.pop_front().unwrap_or(RefreshAnswer::GRANTED)
         });
         let mut under_way = UnderWay { world: self, mode, ended: false };
         let spent = |kind| {
@@ -291,7 +291,7 @@ impl World {
                 Kind::GrantedForever => None,
                 _ => state.api.lifetime,
             };
-            let from = state.model.exchange_since();
+            let from = state.model.refresh_request_since();
             let token = state.model.mint(mode, next, lifetime, from, true);
             state.api.access.insert(token.clone(), mode);
             Some((token, lifetime))
@@ -304,7 +304,7 @@ fn json(status: u16, body: impl Into<Bytes>) -> Sent {
     Ok(response.body(Body::from(body.into()))?)
 }
 
-/// An exchange that nobody waits for any longer has an outcome that is unknown.
+/// A refresh request that nobody waits for any longer has an outcome that is unknown.
 struct UnderWay<'a> {
     world: &'a World,
     mode: RequestMode,
@@ -316,7 +316,7 @@ impl UnderWay<'_> {
         self.ended = true;
         self.world.with(|state| match outcome {
             Ok(token) => state.model.granted(self.mode, token),
-            Err(failure) => state.model.exchange_failed(self.mode, failure),
+            Err(failure) => state.model.refresh_request_failed(self.mode, failure),
         });
     }
 }

@@ -131,7 +131,7 @@ impl Answer {
     }
 }
 
-/// How an exchange failed, as far as the credential can tell.
+/// How a refresh request failed, as far as the credential can tell.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Failure {
     /// `retry_after` in seconds.

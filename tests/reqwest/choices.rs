@@ -138,9 +138,9 @@ async fn a_repeat_after_401_uses_the_credentials_that_the_request_brought() {
         request.extensions_mut().insert(user);
         assert_eq!(api.status(request).await, StatusCode::OK, "{kind:?}");
         let journal = server.journal();
-        let exchange =
+        let refresh_request =
             journal.entries().iter().find(|entry| entry.refresh_outcome().is_some()).unwrap();
-        assert!(exchange.carried_refresh_token(&refresh_token), "{kind:?} {journal}");
+        assert!(refresh_request.carried_refresh_token(&refresh_token), "{kind:?} {journal}");
         assert_eq!((server.refresh_requests(), server.retries()), (1, 1));
     }
 }

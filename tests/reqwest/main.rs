@@ -4,11 +4,11 @@
 
 mod bodies;
 mod choices;
-mod exchange;
 mod neighbours;
 mod origins;
 mod reasons;
 mod redirects;
+mod refresh_request;
 mod statuses;
 mod storm;
 mod support;

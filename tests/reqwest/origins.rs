@@ -108,10 +108,10 @@ async fn a_401_that_another_origin_gave_after_a_redirect_is_not_about_the_token(
     }
 }
 
-/// A redirect of 307 or 308 asks for the body to be sent again, and the exchange's holds the
+/// A redirect of 307 or 308 asks for the body to be sent again, and the refresh request's holds the
 /// refresh token. This has to hold for a client that follows whatever it is told to.
 #[tokio::test]
-async fn p4_the_exchange_takes_the_refresh_token_to_no_other_origin() {
+async fn p4_the_refresh_request_takes_the_refresh_token_to_no_other_origin() {
     for status in REDIRECTS {
         let (server, other) = (FakeTeamUp::start().await, FakeTeamUp::start().await);
         let client = reqwest::Client::new();

@@ -5,7 +5,7 @@ use tower_teamup_auth::testing::{FakeTeamUp, Fault};
 
 use crate::support::{Kind, MODE, get, reason};
 
-/// The answer is the caller's as it came: one request, no exchange.
+/// The answer is the caller's as it came: one request, no refresh request.
 async fn delivered(fault: Fault, status: u16) {
     for kind in Kind::BOTH {
         let server = FakeTeamUp::start().await;

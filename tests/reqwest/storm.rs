@@ -1,4 +1,4 @@
-//! A thousand callers at once, over each client and each protocol: one exchange, and no 401 to a
+//! A thousand callers at once, over each client and each protocol: one refresh request, and no 401 to a
 //! caller.
 
 use std::future::{Future, poll_fn};

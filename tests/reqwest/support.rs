@@ -41,7 +41,7 @@ pub(crate) enum Api {
 impl Kind {
     pub(crate) const BOTH: [Kind; 2] = [Kind::Tower, Kind::Middleware];
 
-    /// A client with credentials of `tokens`, which carries the exchange too.
+    /// A client with credentials of `tokens`, which carries the refresh request too.
     pub(crate) async fn api(self, server: &FakeTeamUp, tokens: TokenSet) -> Api {
         let client = Protocol::Http1.client();
         let credentials = credentials(server, &client).tokens(tokens).build().await.unwrap();
@@ -121,7 +121,7 @@ impl Api {
     }
 }
 
-/// Credentials in [`MODE`] whose exchange goes to `server`; the tokens are still to be chosen.
+/// Credentials in [`MODE`] whose refresh request goes to `server`; the tokens are still to be chosen.
 pub(crate) fn credentials(server: &FakeTeamUp, client: &reqwest::Client) -> CredentialsBuilder {
     witness::watch();
     Credentials::builder(MODE).base_url(server.base_url()).refresh_client(client.clone())

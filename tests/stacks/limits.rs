@@ -28,15 +28,15 @@ async fn p6_below_a_limit_of_one_is_enough_for_the_refresh_and_its_waiters() {
             .unwrap();
         let api = AuthLayer::new(credentials).layer(limited);
         server.expire_access_tokens();
-        let exchanges = server.refresh_requests();
+        let refresh_requests = server.refresh_requests();
         let mut calls = JoinSet::new();
         for caller in 0..CALLERS {
-            calls.spawn(status(api.clone(), get(&server, format!("{exchanges}-{caller}"))));
+            calls.spawn(status(api.clone(), get(&server, format!("{refresh_requests}-{caller}"))));
         }
         for status in without_deadlock(calls.join_all()).await {
             assert_eq!(status, StatusCode::OK);
         }
-        assert_eq!(server.refresh_requests(), exchanges + 1);
+        assert_eq!(server.refresh_requests(), refresh_requests + 1);
         assert_eq!(server.unauthorized_to_caller(), 0);
     }
 }

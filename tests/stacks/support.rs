@@ -65,7 +65,7 @@ impl Setup {
         api.map(|entry| entry.status().map_or(0, |status| status.as_u16())).collect()
     }
 
-    /// An expiry that the client does not know of leads to one exchange and one repeat, and the
+    /// An expiry that the client does not know of leads to one refresh request and one repeat, and the
     /// caller sees neither.
     pub(crate) async fn survives_an_expiry<S, R>(&self, api: S)
     where
@@ -73,10 +73,10 @@ impl Setup {
         S::Error: Into<BoxError>,
     {
         self.server.expire_access_tokens();
-        let (answers, exchanges) = (self.answers().len(), self.server.refresh_requests());
+        let (answers, refresh_requests) = (self.answers().len(), self.server.refresh_requests());
         assert_eq!(status(api, self.get("an expiry")).await, StatusCode::OK);
         assert_eq!(self.answers()[answers..], [401, 200], "{}", self.server.journal());
-        assert_eq!(self.server.refresh_requests(), exchanges + 1);
+        assert_eq!(self.server.refresh_requests(), refresh_requests + 1);
         assert_eq!(self.server.unauthorized_to_caller(), 0);
     }
 }

@@ -15,7 +15,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::support::{Setup, call, pass};
 
 const LIMIT: Duration = Duration::from_secs(5);
-/// More than the limit, and less than an exchange may take.
+/// More than the limit, and less than a refresh request may take.
 const TOO_LONG: Duration = Duration::from_secs(6);
 
 /// tower-http's timeout answers by itself, and asks for a body that can be made of nothing.

@@ -3,10 +3,10 @@
 //! It ends the whole test program when
 //!
 //! - it is called without a `poll_ready` of its own, or as a clone of one that was readied;
-//! - it was readied before a refresh exchange began, and is still neither called nor given back when
-//!   the exchange is over: then capacity was held while a refresh was awaited. Looked for where the
+//! - it was readied before a refresh request began, and is still neither called nor given back when
+//!   the refresh request is over: then capacity was held while a refresh was awaited. Looked for where the
 //!   runtime has one thread; with several, one of them can be stopped between `poll_ready` and `call`
-//!   for as long as an exchange takes.
+//!   for as long as a refresh request takes.
 //!
 //! A panic would not do: it could be caught on its way, by a task or by the credential itself.
 
@@ -48,7 +48,7 @@ impl<S> Checked<S> {
         Checked { inner, reserved: None, counts: Arc::default() }
     }
 
-    /// One that counts together with others: what carries the exchanges, say, and what waits for them.
+    /// One that counts together with others: what carries the refresh requests, say, and what waits for them.
     pub(crate) fn counted_with(counts: &Arc<Counts>, inner: S) -> Self {
         Checked { inner, reserved: None, counts: Arc::clone(counts) }
     }
@@ -146,12 +146,13 @@ where
         if !self.give_back() {
             self.counts.broken("called without its own poll_ready");
         }
-        let is_exchange = request.uri().path().ends_with("/auth/refresh_access_token");
-        let exchange = (is_exchange && runs_on_one_thread()).then(|| Exchange {
-            reserved_before: self.counts.standing().clone(),
-            counts: self.counts(),
-        });
-        Watched { future: Box::pin(self.inner.call(request)), exchange }
+        let is_refresh_request = request.uri().path().ends_with("/auth/refresh_access_token");
+        let refresh_request =
+            (is_refresh_request && runs_on_one_thread()).then(|| WatchedRefresh {
+                reserved_before: self.counts.standing().clone(),
+                counts: self.counts(),
+            });
+        Watched { future: Box::pin(self.inner.call(request)), refresh_request }
     }
 }
 
@@ -160,8 +161,8 @@ fn runs_on_one_thread() -> bool {
         .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread)
 }
 
-/// A refresh exchange under way.
-struct Exchange {
+/// A refresh request under way.
+struct WatchedRefresh {
     reserved_before: HashSet<usize>,
     counts: Arc<Counts>,
 }
@@ -169,7 +170,7 @@ struct Exchange {
 /// The service's future.
 pub(crate) struct Watched<F> {
     future: Pin<Box<F>>,
-    exchange: Option<Exchange>,
+    refresh_request: Option<WatchedRefresh>,
 }
 
 impl<F: Future> Future for Watched<F> {
@@ -177,7 +178,7 @@ impl<F: Future> Future for Watched<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let output = ready!(self.future.as_mut().poll(cx));
-        if let Some(Exchange { reserved_before, counts }) = self.exchange.take() {
+        if let Some(WatchedRefresh { reserved_before, counts }) = self.refresh_request.take() {
             if counts.standing().iter().any(|number| reserved_before.contains(number)) {
                 counts.broken("readiness was reserved and held over a refresh");
             }

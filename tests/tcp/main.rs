@@ -2,7 +2,7 @@
 
 mod e7_m2m;
 mod p10_no_eviction;
-mod p1_one_exchange;
+mod p1_one_refresh;
 mod p2_dropped_callers;
 mod p2_lost_answers;
 mod p3_no_loop;

@@ -40,7 +40,7 @@ impl Need {
 }
 
 #[tokio::test]
-async fn p2_callers_dropped_during_the_exchange_leave_the_rotated_token_behind() {
+async fn p2_callers_dropped_during_the_refresh_request_leave_the_rotated_token_behind() {
     const SIZE: usize = 50;
     for (protocol, need) in Protocol::BOTH.into_iter().flat_map(|p| Need::BOTH.map(|n| (p, n))) {
         let server = FakeTeamUp::start().await;

@@ -1,4 +1,4 @@
-//! P2: what becomes of the refresh token when the answer to an exchange is lost on its way.
+//! P2: what becomes of the refresh token when the answer to a refresh request is lost on its way.
 //!
 //! If the rotation has not taken place, one more try mends it. If it has, and nothing of the answer
 //! arrived, the new refresh token is known to nobody: the one loss that no client can prevent. It
@@ -86,7 +86,7 @@ async fn p2_an_answer_lost_after_the_rotation_asks_for_a_new_login_and_no_more()
 }
 
 #[tokio::test]
-async fn p2_an_exchange_that_is_not_answered_in_time_costs_one_more_try() {
+async fn p2_a_refresh_request_that_is_not_answered_in_time_costs_one_more_try() {
     for protocol in Protocol::BOTH {
         let server = FakeTeamUp::builder().abort_on_disconnect(true).start().await;
         let client = protocol.client();

@@ -1,4 +1,4 @@
-//! P3: a server that answers 401 for ever gets each request twice at most, and few exchanges.
+//! P3: a server that answers 401 for ever gets each request twice at most, and few refresh requests.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tower_teamup_auth::{REQUEST_MODE, RequestMode};
 use crate::support::{Crowd, Protocol, api, call, credentials, get, layered, pass, status, why};
 
 /// By default, the fifth refresh within 30 seconds is refused.
-const GUARDED_EXCHANGES: usize = 4;
+const GUARDED_REFRESHES: usize = 4;
 const GUARD_WINDOW: Duration = Duration::from_secs(30);
 
 /// The most that one caller sent.
@@ -38,10 +38,10 @@ async fn p3_a_server_that_answers_401_for_ever_gets_two_sends_and_then_one() {
             let answer = call(&api, get(&server, &path, number)).await.unwrap();
             assert_eq!(answer.status, 401);
             let guarded = answer.reason.is_some_and(|reason| reason.is_refresh_limited());
-            assert_eq!(guarded, number >= GUARDED_EXCHANGES, "{protocol:?} {number}");
+            assert_eq!(guarded, number >= GUARDED_REFRESHES, "{protocol:?} {number}");
         }
-        assert_eq!(server.rotations(), GUARDED_EXCHANGES, "{protocol:?}");
-        assert_eq!(server.api_requests(), 10 + GUARDED_EXCHANGES, "{protocol:?}");
+        assert_eq!(server.rotations(), GUARDED_REFRESHES, "{protocol:?}");
+        assert_eq!(server.api_requests(), 10 + GUARDED_REFRESHES, "{protocol:?}");
         assert_eq!(most_sends(&server), 2, "{protocol:?}");
 
         // The window passes, the server comes to its senses, and so does the credential.
@@ -49,7 +49,7 @@ async fn p3_a_server_that_answers_401_for_ever_gets_two_sends_and_then_one() {
         server.clear_faults();
         server.expire_access_tokens();
         assert_eq!(status(&api, &server, "afterwards").await, 200, "{protocol:?}");
-        assert_eq!(server.rotations(), GUARDED_EXCHANGES + 1, "{protocol:?}");
+        assert_eq!(server.rotations(), GUARDED_REFRESHES + 1, "{protocol:?}");
         assert_eq!(server.double_spends(), 0, "{protocol:?}");
     }
 }
@@ -69,7 +69,7 @@ async fn p3_a_crowd_under_401s_for_ever_comes_to_rest() {
             async move { call(&api, request).await.unwrap().status }
         });
         assert!(crowd.outputs().await.into_iter().all(|status| status == 401));
-        assert!(server.rotations() <= GUARDED_EXCHANGES, "{protocol:?}: {}", server.rotations());
+        assert!(server.rotations() <= GUARDED_REFRESHES, "{protocol:?}: {}", server.rotations());
         assert!(most_sends(&server) <= 2, "{protocol:?}");
         assert_eq!(server.double_spends(), 0, "{protocol:?}");
     }

@@ -67,8 +67,8 @@ async fn p4_another_host_or_scheme_at_the_same_address_gets_no_token() {
     let mut connector = HttpConnector::new_with_resolver(resolver);
     connector.enforce_http(false);
     let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build(connector);
-    let exchange = Protocol::Http1.client();
-    let builder = credentials(&server, &exchange).tokens(server.issue_tokens(&[Provider]));
+    let refresh_request = Protocol::Http1.client();
+    let builder = credentials(&server, &refresh_request).tokens(server.issue_tokens(&[Provider]));
     let api = layered(builder.provider_id(7).build().await.unwrap(), client);
 
     let port = server.address().port();

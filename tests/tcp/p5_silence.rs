@@ -44,7 +44,7 @@ async fn p5_no_token_is_traced_or_shown_whatever_goes_wrong() {
     assert_eq!(metrics > 100, cfg!(feature = "metrics"), "{metrics} metrics");
 }
 
-/// One credential from its login to its end, its exchange broken on the way; all that it says of
+/// One credential from its login to its end, its refresh request broken on the way; all that it says of
 /// itself is looked at as well.
 async fn suffer(protocol: Protocol, fault: Fault, elsewhere: &FakeTeamUp) {
     let server = FakeTeamUp::start().await;

@@ -23,7 +23,7 @@ use crate::support::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p6_a_limit_of_one_shared_with_the_exchange_lets_everybody_through() {
+async fn p6_a_limit_of_one_shared_with_the_refresh_request_lets_everybody_through() {
     const SIZE: usize = 200;
     for protocol in Protocol::BOTH {
         let server = FakeTeamUp::start().await;
@@ -31,7 +31,7 @@ async fn p6_a_limit_of_one_shared_with_the_exchange_lets_everybody_through() {
         let builder = credentials(&server, &protocol.client()).refresh_client(limited.clone());
         let credentials = builder.tokens(expired_tokens(&server)).build().await.unwrap();
         let api = layered(credentials, limited);
-        // Due, then rejected: the one place is free for the exchange both times.
+        // Due, then rejected: the one place is free for the refresh request both times.
         let crowd = Crowd::calling(SIZE, &api, &server);
         assert_eq!(crowd.statuses().await, BTreeMap::from([(200, SIZE)]), "{protocol:?}");
         server.expire_access_tokens();
@@ -43,7 +43,7 @@ async fn p6_a_limit_of_one_shared_with_the_exchange_lets_everybody_through() {
 }
 
 #[tokio::test]
-async fn p6_401s_that_fill_an_http2_connection_leave_an_exchange_on_another_free() {
+async fn p6_401s_that_fill_an_http2_connection_leave_a_refresh_request_on_another_free() {
     const SIZE: usize = 100;
     let server = FakeTeamUp::start().await;
     let connector = HttpConnector::new();

@@ -104,7 +104,7 @@ async fn p7_a_rotation_that_revokes_the_tokens_before_it_troubles_nobody() {
         credentials.refresh(Customer).await.unwrap();
         hold.release();
         assert_eq!(crowd.statuses().await, BTreeMap::from([(200, SIZE)]), "{protocol:?}");
-        // Their 401s find the new token there and cost no exchange.
+        // Their 401s find the new token there and cost no refresh request.
         assert_eq!((rotations(&server), server.retries()), ([1, 0], SIZE / 2), "{protocol:?}");
 
         // Each mode's refresh spends the refresh token that the other's has brought.

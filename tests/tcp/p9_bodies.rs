@@ -17,7 +17,7 @@ use tower_teamup_auth::{Auth, Error, TokenSet};
 
 use crate::support::{Answer, Body, Http, Protocol, call, credentials, expired_tokens, layered};
 
-/// The layer around a client whose requests carry `B`; the exchange has a client of its own.
+/// The layer around a client whose requests carry `B`; the refresh request has a client of its own.
 async fn api<B>(server: &FakeTeamUp, protocol: Protocol, tokens: TokenSet) -> Auth<Http<B>>
 where
     B: http_body::Body + Send,

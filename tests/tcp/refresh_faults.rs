@@ -58,23 +58,23 @@ struct Row {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
-    exchanges: usize,
+    refresh_requests: usize,
     rotations: usize,
     double_spends: usize,
 }
 
 /// Nothing was rotated.
-const fn tried(exchanges: usize) -> Seen {
-    Seen { exchanges, rotations: 0, double_spends: 0 }
+const fn tried(refresh_requests: usize) -> Seen {
+    Seen { refresh_requests, rotations: 0, double_spends: 0 }
 }
 
 /// Each refresh request has rotated the token, and each rotated token was in the faulty response.
 const fn kept(rotations: usize) -> Seen {
-    Seen { exchanges: rotations, rotations, double_spends: 0 }
+    Seen { refresh_requests: rotations, rotations, double_spends: 0 }
 }
 
 /// The first refresh request has rotated the token, and nobody has seen the new one.
-const LOST: Seen = Seen { exchanges: 2, rotations: 1, double_spends: 1 };
+const LOST: Seen = Seen { refresh_requests: 2, rotations: 1, double_spends: 1 };
 
 fn table(elsewhere: &str) -> Vec<Row> {
     let row = |class, seen, said, fault| Row { fault, class, seen, said };
@@ -154,7 +154,7 @@ impl Row {
         assert!(words.contains(self.said), "{self}: {words}");
         assert!(!words.contains("a proxy says"), "{self}: {words}");
         let seen = Seen {
-            exchanges: server.refresh_requests(),
+            refresh_requests: server.refresh_requests(),
             rotations: server.rotations(),
             double_spends: server.double_spends(),
         };

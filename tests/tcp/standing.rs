@@ -49,7 +49,7 @@ fn shown(answer: &Answer) -> (StatusCode, HeaderMap, &[u8]) {
 }
 
 #[tokio::test]
-async fn the_apis_own_rate_limit_comes_through_and_costs_no_exchange() {
+async fn the_apis_own_rate_limit_comes_through_and_costs_no_refresh_request() {
     let server = FakeTeamUp::builder().rate_limit(2).rate_limit_retry_after(true).start().await;
     let client = Protocol::Http1.client();
     let api = api(&server, &client, server.issue_tokens(&[Provider])).await;

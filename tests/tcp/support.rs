@@ -52,7 +52,7 @@ impl Protocol {
     }
 }
 
-/// Credentials in provider mode whose exchange goes to `server` over `client`; the tokens are
+/// Credentials in provider mode whose refresh request goes to `server` over `client`; the tokens are
 /// still to be chosen.
 pub(crate) fn credentials(server: &FakeTeamUp, client: &Http) -> CredentialsBuilder {
     witness::watch();
@@ -61,7 +61,7 @@ pub(crate) fn credentials(server: &FakeTeamUp, client: &Http) -> CredentialsBuil
         .refresh_client(client.clone())
 }
 
-/// The layer with credentials of `tokens` around `client`, which carries the exchange too.
+/// The layer with credentials of `tokens` around `client`, which carries the refresh request too.
 pub(crate) async fn api(server: &FakeTeamUp, client: &Http, tokens: TokenSet) -> Auth<Http> {
     layered(credentials(server, client).tokens(tokens).build().await.unwrap(), client.clone())
 }

@@ -1,8 +1,8 @@
 //! What the tests share: a server, a service that watches its own contract, a store, an ear for
 //! events.
 
-pub(crate) mod exchanges;
 pub(crate) mod gate;
+pub(crate) mod refresh_answers;
 pub(crate) mod server;
 pub(crate) mod stores;
 
@@ -38,7 +38,7 @@ pub(crate) const SECRET: &str = "s3cret";
 pub(crate) use crate::time::{Stopwatch, wall_time};
 pub(crate) use RequestMode::{Customer, Provider};
 
-/// A builder for provider mode, whose exchanges go to `server` and whose time is Tokio's.
+/// A builder for provider mode, whose refresh requests go to `server` and whose time is Tokio's.
 pub(crate) fn builder(server: &Server) -> CredentialsBuilder {
     Credentials::builder(Provider)
         .base_url(BASE)

@@ -18,8 +18,8 @@ use tower::{BoxError, Service};
 use tower_teamup_auth::token::AccessToken;
 use tower_teamup_auth::{PROVIDER_ID, REQUEST_MODE, RequestMode, TokenSet};
 
-use super::exchanges::{Exchange, answer_exchange};
 use super::gate::Gate;
+use super::refresh_answers::{RefreshAnswer, answer_refresh_request};
 use super::{Body, SECRET, Stopwatch, locked};
 use crate::readiness::Counts;
 
@@ -32,8 +32,8 @@ pub(crate) struct Server(Arc<Shared>);
 pub(crate) struct Shared {
     /// Where API calls can be held.
     pub(crate) calls: Gate,
-    /// Where exchanges can be held, before anything is rotated.
-    pub(crate) exchanges: Gate,
+    /// Where refresh requests can be held, before anything is rotated.
+    pub(crate) refresh_requests: Gate,
     pub(crate) state: Mutex<State>,
     started: Stopwatch,
     /// The readiness of everything above it.
@@ -47,21 +47,21 @@ pub(crate) struct State {
     pub(crate) alive: HashMap<String, RequestMode>,
     /// The one refresh token that is alive.
     pub(crate) refresh_token: String,
-    /// How many exchanges were granted.
+    /// How many refresh requests were granted.
     pub(crate) granted: usize,
     /// The refresh tokens that were spent here.
     pub(crate) spent: HashSet<String>,
     /// How often one of them came again.
     pub(crate) double_spent: usize,
-    /// How many exchanges are being answered, and how many were at one time, at most.
+    /// How many refresh requests are being answered, and how many were at one time, at most.
     pub(crate) under_way: usize,
     pub(crate) most_under_way: usize,
     /// `expires_in` of what is minted.
     pub(crate) lifetime: Option<u64>,
     next_calls: VecDeque<Call>,
     every_call: Call,
-    pub(crate) next_exchanges: VecDeque<Exchange>,
-    pub(crate) every_exchange: Exchange,
+    pub(crate) next_answers: VecDeque<RefreshAnswer>,
+    pub(crate) every_answer: RefreshAnswer,
 }
 
 /// How an API call is answered.
@@ -79,7 +79,7 @@ pub(crate) enum Call {
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) at: Duration,
-    pub(crate) is_exchange: bool,
+    pub(crate) is_refresh_request: bool,
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) version: Version,
@@ -97,7 +97,7 @@ impl Server {
         crate::witness::watch();
         Server(Arc::new(Shared {
             calls: Gate::new(),
-            exchanges: Gate::new(),
+            refresh_requests: Gate::new(),
             state: Mutex::new(State {
                 journal: Vec::new(),
                 alive: HashMap::new(),
@@ -110,8 +110,8 @@ impl Server {
                 lifetime: Some(7200),
                 next_calls: VecDeque::new(),
                 every_call: Call::Judged,
-                next_exchanges: VecDeque::new(),
-                every_exchange: Exchange::Granted,
+                next_answers: VecDeque::new(),
+                every_answer: RefreshAnswer::Granted,
             }),
             started: Stopwatch::start(),
             readiness: Arc::default(),
@@ -176,12 +176,12 @@ impl Server {
         locked(&self.0.state).every_call = call;
     }
 
-    pub(crate) fn next_exchanges(&self, exchanges: impl IntoIterator<Item = Exchange>) {
-        locked(&self.0.state).next_exchanges.extend(exchanges);
+    pub(crate) fn next_answers(&self, refresh_requests: impl IntoIterator<Item = RefreshAnswer>) {
+        locked(&self.0.state).next_answers.extend(refresh_requests);
     }
 
-    pub(crate) fn every_exchange(&self, exchange: Exchange) {
-        locked(&self.0.state).every_exchange = exchange;
+    pub(crate) fn every_answer(&self, refresh_request: RefreshAnswer) {
+        locked(&self.0.state).every_answer = refresh_request;
     }
 
     pub(crate) fn readiness(&self) -> &Arc<Counts> {
@@ -193,9 +193,9 @@ impl Server {
         &self.0.calls
     }
 
-    /// Where exchanges can be held.
-    pub(crate) fn exchanges(&self) -> &Gate {
-        &self.0.exchanges
+    /// Where refresh requests can be held.
+    pub(crate) fn refresh_requests(&self) -> &Gate {
+        &self.0.refresh_requests
     }
 
     pub(crate) fn granted(&self) -> usize {
@@ -206,7 +206,7 @@ impl Server {
         locked(&self.0.state).double_spent
     }
 
-    pub(crate) fn most_exchanges_at_once(&self) -> usize {
+    pub(crate) fn most_refresh_requests_at_once(&self) -> usize {
         locked(&self.0.state).most_under_way
     }
 
@@ -217,13 +217,13 @@ impl Server {
     /// The API calls so far.
     pub(crate) fn seen_calls(&self) -> Vec<Seen> {
         let state = locked(&self.0.state);
-        state.journal.iter().filter(|seen| !seen.is_exchange).cloned().collect()
+        state.journal.iter().filter(|seen| !seen.is_refresh_request).cloned().collect()
     }
 
-    /// The exchanges so far.
-    pub(crate) fn seen_exchanges(&self) -> Vec<Seen> {
+    /// The refresh requests so far.
+    pub(crate) fn seen_refresh_requests(&self) -> Vec<Seen> {
         let state = locked(&self.0.state);
-        state.journal.iter().filter(|seen| seen.is_exchange).cloned().collect()
+        state.journal.iter().filter(|seen| seen.is_refresh_request).cloned().collect()
     }
 
     /// How much time has passed since the server was made.
@@ -291,7 +291,7 @@ impl Seen {
         self.headers.get(PROVIDER_ID)?.to_str().ok()
     }
 
-    /// A field of an exchange's JSON body.
+    /// A field of a refresh request's JSON body.
     pub(crate) fn field(&self, name: &str) -> String {
         let body: serde_json::Value = serde_json::from_slice(&self.body).expect("JSON");
         body[name].as_str().expect("a text").to_owned()
@@ -319,7 +319,7 @@ where
             let body = body.collect().await.map_err(Into::into)?.to_bytes();
             let mut seen = Seen {
                 at: shared.started.elapsed(),
-                is_exchange: head.uri.path().ends_with(ENDPOINT),
+                is_refresh_request: head.uri.path().ends_with(ENDPOINT),
                 method: head.method,
                 uri: head.uri,
                 version: head.version,
@@ -331,12 +331,12 @@ where
             };
             let alive = |token| locked(&shared.state).alive.get(token).copied();
             seen.token_mode = seen.token().and_then(alive);
-            let is_exchange = seen.is_exchange;
+            let is_refresh_request = seen.is_refresh_request;
             let index = shared.note(seen.clone());
             // Never at once: there is always a moment in which a caller can go away.
             tokio::task::yield_now().await;
-            if is_exchange {
-                answer_exchange(&shared, index, &seen).await
+            if is_refresh_request {
+                answer_refresh_request(&shared, index, &seen).await
             } else {
                 shared.answer_call(index).await
             }

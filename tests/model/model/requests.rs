@@ -122,7 +122,8 @@ impl Model {
         if self.news.take_if(|news| news.login == of.login && news.index <= of.index).is_some() {
             self.current = BTreeSet::from([Some(of.login)]);
         }
-        let settled = self.exchange.is_none() && self.minted.is_none() && self.news.is_none();
+        let settled =
+            self.refresh_request.is_none() && self.minted.is_none() && self.news.is_none();
         let crowded = self.crowded;
         let is_newest = self.slots[mode as usize]
             .newest_sent
@@ -233,7 +234,7 @@ impl Model {
         } else if error.is_store() {
             self.store_failures + self.upheavals > 0
         } else if error.is_timeout() && self.is_slow {
-            // The exchanges of both modes, one after the other.
+            // The refresh requests of both modes, one after the other.
             true
         } else if error.is_transient() || error.is_outcome_unknown() || error.is_protocol() {
             self.failures + self.upheavals + self.store_failures > 0 || self.crowded

@@ -24,7 +24,7 @@ pub(crate) const LAYER: Peer = Peer {
     build,
 };
 
-/// The exchange of a credential whose token stays fresh.
+/// The refresh request of a credential whose token stays fresh.
 struct NeverRefreshed;
 
 impl Refresh for NeverRefreshed {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tower_teamup_auth::Error;
 
-use crate::support::exchanges::Exchange;
+use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::{Call, Server};
 use crate::support::*;
 use crate::witness::Heard;
@@ -215,14 +215,14 @@ async fn any_answer_but_401_and_any_error_pass_as_they_came() {
         assert_eq!(response.status(), first);
         assert_eq!(response.headers()["x-of-the-server"], "yes");
         assert!(response.extensions().is_empty());
-        assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (0, 1));
+        assert_eq!((server.seen_refresh_requests().len(), server.seen_calls().len()), (0, 1));
     }
     let server = Server::new();
     server.next_calls([Call::Failed("the wire was cut")]);
     let client = client(&good(&server).await, &server);
     let error = send(&client, get("/events")).await.unwrap_err();
     assert_eq!(error.to_string(), "the wire was cut");
-    assert_eq!(server.seen_exchanges().len(), 0);
+    assert_eq!(server.seen_refresh_requests().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,19 +237,19 @@ async fn a_401_for_insufficient_scope_passes_and_costs_no_refresh() {
     let response = send(&client, get("/events")).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert!(response.extensions().is_empty());
-    assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (0, 1));
+    assert_eq!((server.seen_refresh_requests().len(), server.seen_calls().len()), (0, 1));
 
     const INVALID: &[(&str, &str)] = &[("www-authenticate", "Bearer error=\"invalid_token\"")];
     server.every_call(Call::Answered(401, INVALID));
     send(&client, get("/others")).await.unwrap();
-    assert_eq!((server.seen_exchanges().len(), server.seen_calls().len()), (1, 3));
+    assert_eq!((server.seen_refresh_requests().len(), server.seen_calls().len()), (1, 3));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_401_whose_renewal_fails_passes_as_it_came_with_the_reason_beside_it() {
     let server = Server::new();
     server.every_call(Call::Answered(401, &[("x-of-the-server", "yes")]));
-    server.every_exchange(Exchange::Refused);
+    server.every_answer(RefreshAnswer::Refused);
     let client = client(&good(&server).await, &server);
     let answer = send(&client, get("/events")).await;
     assert!(reason(&answer).is_transient());

@@ -1,4 +1,4 @@
-//! P1: any number of concurrent 401s or expiries of one generation cost one exchange.
+//! P1: any number of concurrent 401s or expiries of one generation cost one refresh request.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::support::{
 const CROWDS: [(Protocol, usize, usize); 2] =
     [(Protocol::Http1, 1_000, 64), (Protocol::Http2, 10_000, 10_000)];
 
-/// A busy machine may take a while to answer ten thousand 401s, and the exchange is held for it.
+/// A busy machine may take a while to answer ten thousand 401s, and the refresh request is held for it.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The layer over a client that lets so many requests through at a time. The exchange goes beside
+/// The layer over a client that lets so many requests through at a time. The refresh request goes beside
 /// the limit.
 async fn limited(
     server: &FakeTeamUp,
@@ -38,7 +38,7 @@ async fn limited(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p1_ten_thousand_callers_on_an_expired_token_cost_one_exchange() {
+async fn p1_ten_thousand_callers_on_an_expired_token_cost_one_refresh_request() {
     for (protocol, size, limit) in CROWDS {
         let server = FakeTeamUp::start().await;
         let api = limited(&server, protocol, limit, expired_tokens(&server)).await;
@@ -55,7 +55,7 @@ async fn p1_ten_thousand_callers_on_an_expired_token_cost_one_exchange() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p1_ten_thousand_401s_cost_one_exchange_and_no_caller_sees_one() {
+async fn p1_ten_thousand_401s_cost_one_refresh_request_and_no_caller_sees_one() {
     for (protocol, size, limit) in CROWDS {
         let server = FakeTeamUp::start().await;
         let api = limited(&server, protocol, limit, server.issue_tokens(&[Provider])).await;
@@ -74,7 +74,7 @@ async fn p1_ten_thousand_401s_cost_one_exchange_and_no_caller_sees_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p1_401s_that_come_after_the_rotation_cost_no_exchange() {
+async fn p1_401s_that_come_after_the_rotation_cost_no_refresh_request() {
     const SIZE: usize = 100;
     for protocol in Protocol::BOTH {
         let server = FakeTeamUp::start().await;
@@ -94,7 +94,7 @@ async fn p1_401s_that_come_after_the_rotation_cost_no_exchange() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p1_a_failed_exchange_is_shared_by_all_and_not_repeated_by_each() {
+async fn p1_a_failed_refresh_request_is_shared_by_all_and_not_repeated_by_each() {
     const SIZE: usize = 1_000;
     for protocol in Protocol::BOTH {
         let server = FakeTeamUp::start().await;

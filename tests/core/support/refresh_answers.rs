@@ -9,9 +9,9 @@ use tower_teamup_auth::RequestMode;
 use super::server::{Seen, Shared};
 use super::{Body, SECRET, locked};
 
-/// How an exchange is answered.
+/// How a refresh request is answered.
 #[derive(Clone, Debug)]
-pub(crate) enum Exchange {
+pub(crate) enum RefreshAnswer {
     /// With a new pair, if the refresh token is alive, else with 400.
     Granted,
     /// With this status, these headers and this body; nothing is rotated.
@@ -26,30 +26,30 @@ pub(crate) enum Exchange {
     Quoted,
     /// No answer ever comes, and the refresh token is not spent.
     Unanswered,
-    /// Another process spends the refresh token before this exchange is looked at.
+    /// Another process spends the refresh token before this refresh request is looked at.
     Late,
 }
 
-impl Exchange {
+impl RefreshAnswer {
     /// An answer in JSON; nothing is rotated.
     pub(crate) fn json(status: u16, body: impl Into<String>) -> Self {
         let content_type = ("content-type", "application/json".to_owned());
-        Exchange::Answered(status, vec![content_type], body.into())
+        RefreshAnswer::Answered(status, vec![content_type], body.into())
     }
 
     /// 429, and how long to wait.
     pub(crate) fn too_many(retry_after: impl Into<String>) -> Self {
-        Exchange::Answered(429, vec![("retry-after", retry_after.into())], String::new())
+        RefreshAnswer::Answered(429, vec![("retry-after", retry_after.into())], String::new())
     }
 
     /// A refusal in TeamUp's words.
     pub(crate) fn rejected(status: u16) -> Self {
         let body = r#"{"code":"invalid_grant","message":"no","type":"invalid_request_error"}"#;
-        Exchange::json(status, body)
+        RefreshAnswer::json(status, body)
     }
 }
 
-/// Counts an exchange as under way for as long as it lives.
+/// Counts a refresh request as under way for as long as it lives.
 struct UnderWay<'a>(&'a Shared);
 
 impl<'a> UnderWay<'a> {
@@ -67,33 +67,37 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-pub(crate) async fn answer_exchange(
+pub(crate) async fn answer_refresh_request(
     shared: &Shared,
     index: usize,
     seen: &Seen,
 ) -> Result<Response<Body>, BoxError> {
     let _under_way = UnderWay::new(shared);
-    shared.exchanges.pass().await;
-    let exchange = {
+    shared.refresh_requests.pass().await;
+    let refresh_request = {
         let mut state = locked(&shared.state);
-        let next = state.next_exchanges.pop_front();
-        next.unwrap_or_else(|| state.every_exchange.clone())
+        let next = state.next_answers.pop_front();
+        next.unwrap_or_else(|| state.every_answer.clone())
     };
-    let (status, headers, body) = match exchange {
-        Exchange::Granted => grant(shared, seen),
-        Exchange::Answered(status, headers, body) => (status, headers, body),
-        Exchange::Refused => return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into()),
-        Exchange::LostBefore => return Err(io::Error::from(io::ErrorKind::ConnectionReset).into()),
-        Exchange::LostAfter => {
+    let (status, headers, body) = match refresh_request {
+        RefreshAnswer::Granted => grant(shared, seen),
+        RefreshAnswer::Answered(status, headers, body) => (status, headers, body),
+        RefreshAnswer::Refused => {
+            return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into());
+        }
+        RefreshAnswer::LostBefore => {
+            return Err(io::Error::from(io::ErrorKind::ConnectionReset).into());
+        }
+        RefreshAnswer::LostAfter => {
             grant(shared, seen);
             return Err(io::Error::from(io::ErrorKind::ConnectionReset).into());
         }
-        Exchange::Quoted => {
+        RefreshAnswer::Quoted => {
             let sent = String::from_utf8_lossy(&seen.body);
             return Err(format!("could not send `{sent}`, that is {:?}", sent).into());
         }
-        Exchange::Unanswered => std::future::pending().await,
-        Exchange::Late => {
+        RefreshAnswer::Unanswered => std::future::pending().await,
+        RefreshAnswer::Late => {
             locked(&shared.state).refresh_token = format!("{SECRET}-refresh-of-another");
             grant(shared, seen)
         }

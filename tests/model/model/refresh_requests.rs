@@ -1,11 +1,11 @@
-//! Exchanges, the store, and what the program asks for.
+//! Refresh requests, the store, and what the program asks for.
 
 use std::collections::BTreeSet;
 
 use tower_teamup_auth::store::StoredRecord;
 use tower_teamup_auth::{Error, RequestMode};
 
-use super::{Change, Exchange, Model, Pause, Shutdown, Slot};
+use super::{Change, Model, Pause, SentRefresh, Shutdown, Slot};
 use crate::store::refresh_of;
 use crate::terms::{Expiry, Failure, MILLIS, Now, Refresh, WAIT};
 
@@ -26,25 +26,25 @@ impl Model {
     }
 
     /// `stored` is what the store holds.
-    pub(crate) fn exchange_began(
+    pub(crate) fn refresh_request_began(
         &mut self,
         mode: RequestMode,
         refresh: Refresh,
         stored: Option<Refresh>,
     ) {
         let now = self.now;
-        if self.exchange.replace(Exchange { refresh, began: now }).is_some() {
-            self.breaks("P1: two exchanges at once");
+        if self.refresh_request.replace(SentRefresh { refresh, began: now }).is_some() {
+            self.breaks("P1: two refresh requests at once");
         }
         if let Some(held) = self.held(mode) {
             if !self.slots[mode as usize].wanted && !held.expiry.is_advised(now) {
                 self.breaks(format!(
-                    "P1: an exchange for {mode} mode that nobody had a reason for"
+                    "P1: a refresh request for {mode} mode that nobody had a reason for"
                 ));
             }
         }
         if !self.current.contains(&Some(refresh.login)) {
-            self.breaks("P11: an exchange for a login that is not the credential's any more");
+            self.breaks("P11: a refresh request for a login that is not the credential's any more");
         }
         let login = &self.logins[refresh.login];
         if refresh.index < login.known {
@@ -55,7 +55,7 @@ impl Model {
             self.breaks("P2: a refresh token sent again that was refused");
         }
         if self.stored && !self.overtaken && stored != Some(refresh) {
-            self.breaks("P2: an exchange before its refresh token was safe in the store");
+            self.breaks("P2: a refresh request before its refresh token was safe in the store");
         }
         let pause = self.pauses[mode as usize];
         let is_asked = pause.ends_when_asked && self.slots[mode as usize].asked > 0;
@@ -63,7 +63,7 @@ impl Model {
             self.breaks("the endpoint was asked again sooner than it may be");
         }
         if self.shutdown == Shutdown::Done || self.shutdown == Shutdown::Asked && !self.crowded {
-            self.breaks("an exchange that began after shutdown");
+            self.breaks("a refresh request that began after shutdown");
         }
         if self.refreshing != Some(mode) {
             self.requests = 0;
@@ -75,14 +75,14 @@ impl Model {
         self.current = BTreeSet::from([Some(refresh.login)]);
     }
 
-    /// When the exchange under way began.
-    pub(crate) fn exchange_since(&self) -> Now {
-        self.exchange.as_ref().map_or(self.now, |exchange| exchange.began)
+    /// When the refresh request under way began.
+    pub(crate) fn refresh_request_since(&self) -> Now {
+        self.refresh_request.as_ref().map_or(self.now, |refresh_request| refresh_request.began)
     }
 
     /// The answer came: the pair after the one that was sent.
     pub(crate) fn granted(&mut self, mode: RequestMode, token: String) {
-        let Some(Exchange { refresh, began }) = self.exchange.take() else { return };
+        let Some(SentRefresh { refresh, began }) = self.refresh_request.take() else { return };
         self.took(began);
         if !self.current.contains(&Some(refresh.login)) {
             return;
@@ -102,13 +102,13 @@ impl Model {
         }
     }
 
-    /// An exchange that began then is over.
+    /// A refresh request that began then is over.
     fn took(&mut self, began: Now) {
         self.is_slow |= self.now.mono - began.mono >= WAIT.as_millis() as i64 / 2;
     }
 
-    pub(crate) fn exchange_failed(&mut self, mode: RequestMode, failure: Failure) {
-        let Some(Exchange { refresh, began }) = self.exchange.take() else { return };
+    pub(crate) fn refresh_request_failed(&mut self, mode: RequestMode, failure: Failure) {
+        let Some(SentRefresh { refresh, began }) = self.refresh_request.take() else { return };
         self.took(began);
         self.failures += 1;
         if !self.current.contains(&Some(refresh.login)) {

@@ -1,4 +1,4 @@
-//! The exchange over reqwest: as it is, wrapped, and through the very client that waits for it.
+//! The refresh request over reqwest: as it is, wrapped, and through the very client that waits for it.
 
 use http::StatusCode;
 use reqwest_middleware::ClientBuilder;
@@ -10,7 +10,7 @@ use tower_teamup_auth::{AuthLayer, Credentials, Error};
 use crate::support::{MODE, Protocol, credentials, get};
 
 #[tokio::test]
-async fn the_exchange_has_a_length_and_a_type() {
+async fn the_refresh_request_has_a_length_and_a_type() {
     for protocol in Protocol::BOTH {
         let server = FakeTeamUp::start().await;
         let credentials = credentials(&server, &protocol.client())
@@ -20,16 +20,16 @@ async fn the_exchange_has_a_length_and_a_type() {
             .unwrap();
         credentials.refresh(MODE).await.unwrap();
         let journal = server.journal();
-        let exchange = &journal.entries()[0];
-        assert_eq!(exchange.header("content-type"), Some("application/json"));
-        let size = exchange.body().unwrap().size().to_string();
-        assert_eq!(exchange.header("content-length"), Some(size.as_str()), "{protocol:?}");
+        let refresh_request = &journal.entries()[0];
+        assert_eq!(refresh_request.header("content-type"), Some("application/json"));
+        let size = refresh_request.body().unwrap().size().to_string();
+        assert_eq!(refresh_request.header("content-length"), Some(size.as_str()), "{protocol:?}");
     }
 }
 
-/// The layer's own stack carries the exchange: it must pass, not wait for itself.
+/// The layer's own stack carries the refresh request: it must pass, not wait for itself.
 #[tokio::test]
-async fn the_exchange_passes_through_the_layer() {
+async fn the_refresh_request_passes_through_the_layer() {
     let server = FakeTeamUp::start().await;
     let stack = ServiceBuilder::new()
         .layer(AuthLayer::per_request())
@@ -49,14 +49,14 @@ async fn the_exchange_passes_through_the_layer() {
 }
 
 /// The same for a client of reqwest-middleware. Its own extensions are empty for a request that
-/// comes through tower: the mark of the exchange travels in the request.
+/// comes through tower: the mark of the refresh request travels in the request.
 #[tokio::test]
-async fn the_exchange_passes_through_the_middleware() {
+async fn the_refresh_request_passes_through_the_middleware() {
     let server = FakeTeamUp::start().await;
     let client = Protocol::Http1.client();
     let tokens = server.issue_tokens(&[]);
     let other = credentials(&server, &client).tokens(tokens.clone()).build().await.unwrap();
-    // Authorizes whatever goes to the server, save an exchange.
+    // Authorizes whatever goes to the server, save a refresh request.
     let with_auth = ClientBuilder::new(client).with(AuthMiddleware::new(other)).build();
     let credentials = Credentials::builder(MODE)
         .base_url(server.base_url())
@@ -82,7 +82,7 @@ async fn a_server_that_is_not_there_is_a_transient_failure() {
 }
 
 #[tokio::test]
-async fn p5_an_exchange_that_breaks_shows_no_token() {
+async fn p5_a_refresh_request_that_breaks_shows_no_token() {
     let server = FakeTeamUp::start().await;
     let client = Protocol::Http1.client();
     let tokens = server.issue_tokens(&[MODE]);
