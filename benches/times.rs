@@ -5,7 +5,7 @@
 //! ```
 //!
 //! What the clock says on a shared machine moves by a quarter and more: compare within one run. The
-//! figures that repeat, and the ratios that are tracked, are those of `--bench overhead`, whose requests
+//! figures that come to the same in each run, and the ratios that are tracked, are those of `--bench overhead`, whose requests
 //! and services these are.
 
 #[allow(dead_code, reason = "shared with a benchmark that measures more")]
@@ -24,7 +24,7 @@ use tower_teamup_auth::Auth;
 use tower_teamup_auth::body::{RepeatableBody, SendOnce};
 
 use crate::setup::layered;
-use crate::workloads::{Bare, ByHand, call, get, once, oneshot, post};
+use crate::workloads::{Bare, WithoutLayer, call, get, once, oneshot, post};
 
 fn main() {
     divan::main();
@@ -41,9 +41,9 @@ impl<B> Subject<B> for Bare {
     }
 }
 
-impl<B> Subject<B> for ByHand {
+impl<B> Subject<B> for WithoutLayer {
     fn new() -> Self {
-        ByHand::new()
+        WithoutLayer::new()
     }
 }
 
@@ -59,23 +59,23 @@ fn time<S: Subject<B>, B>(bencher: Bencher<'_, '_>, request: fn() -> Request<B>)
     bencher.with_inputs(request).bench_local_values(|request| call(&mut service, request));
 }
 
-#[divan::bench(types = [Bare, ByHand, Auth<Bare>])]
+#[divan::bench(types = [Bare, WithoutLayer, Auth<Bare>])]
 fn get_with_three_headers<S: Subject<Full<Bytes>>>(bencher: Bencher<'_, '_>) {
     time::<S, _>(bencher, get);
 }
 
-#[divan::bench(types = [Bare, ByHand, Auth<Bare>], threads = [1, 2])]
+#[divan::bench(types = [Bare, WithoutLayer, Auth<Bare>], threads = [1, 2])]
 fn get_through_clones<S: Subject<Full<Bytes>>>(bencher: Bencher<'_, '_>) {
     let service = S::new();
     bencher.with_inputs(get).bench_values(|request| oneshot(&service, request));
 }
 
-#[divan::bench(types = [Bare, ByHand, Auth<Bare>])]
+#[divan::bench(types = [Bare, WithoutLayer, Auth<Bare>])]
 fn post_with_eight_headers<S: Subject<Full<Bytes>>>(bencher: Bencher<'_, '_>) {
     time::<S, _>(bencher, post);
 }
 
-#[divan::bench(types = [Bare, ByHand, Auth<Bare>])]
+#[divan::bench(types = [Bare, WithoutLayer, Auth<Bare>])]
 fn get_that_is_sent_once<S: Subject<SendOnce<Full<Bytes>>>>(bencher: Bencher<'_, '_>) {
     time::<S, _>(bencher, once);
 }

@@ -4,7 +4,7 @@
 //! TEAMUP_TOKEN_FILE=teamup-tokens.json cargo run -p examples --example events
 //! ```
 //!
-//! Teaches: the paved road against the real service, and where the rotated refresh token goes: back to
+//! Teaches: the quick start against the real service, and where the rotated refresh token goes: back to
 //! the file that the examples `login` and `password_login` write.
 
 use std::env;

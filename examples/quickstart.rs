@@ -91,7 +91,7 @@ fn callers(
         .collect()
 }
 
-/// The caller's name travels in a header, so that the server's journal can tell who was repeated.
+/// The caller's name travels in a header, so that the server's journal can tell which request was retried.
 fn call(
     api: Auth<HyperClient>,
     server: &FakeTeamUp,

@@ -1,4 +1,4 @@
-//! Streams that are sent through an expiry: a short one is repeated, a long one is not.
+//! Streams that are sent through an expiry: a short one is retried, a long one is not.
 //!
 //! ```text
 //! cargo run -p examples --example uploads
@@ -44,7 +44,7 @@ async fn main() -> Result<ExitCode, BoxError> {
 
     let mut statuses = Vec::new();
     for (what, length) in [
-        ("a stream of 20 KB: kept while it is sent, and repeated after the 401", SHORT),
+        ("a stream of 20 KB: kept while it is sent, and sent again after the 401", SHORT),
         (
             "a stream of 10 MB: longer than the cap, so it is sent once and the 401 is the answer",
             LONG,

@@ -96,9 +96,9 @@ impl Table {
 }
 
 /// Hands out what it is asked with, in an error that quotes it.
-struct Asked(std::sync::Mutex<Vec<String>>);
+struct Quoting(std::sync::Mutex<Vec<String>>);
 
-impl Refresh for Asked {
+impl Refresh for Quoting {
     async fn refresh(&self, request: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
         let mut table = Table::default();
         table.debug("RefreshRequest", &request);
@@ -148,8 +148,8 @@ async fn show_the_core(table: &mut Table, server: &FakeTeamUp) {
         table.error("Error", &builder.build().await.unwrap_err());
     }
 
-    let asked = std::sync::Arc::new(Asked(Default::default()));
-    struct Shared(std::sync::Arc<Asked>);
+    let asked = std::sync::Arc::new(Quoting(Default::default()));
+    struct Shared(std::sync::Arc<Quoting>);
     impl Refresh for Shared {
         async fn refresh(&self, request: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
             self.0.refresh(request).await

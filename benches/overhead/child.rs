@@ -1,4 +1,4 @@
-//! The workloads by name, and the figures of one that repeat from run to run.
+//! The workloads by name, and the figures of one that are the same in each run.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use tower_teamup_auth::{AuthLayer, ProviderId, RequestMode};
 
 use crate::necessary::Necessary;
 use crate::setup::{credentials_of, in_a_runtime, layered, layered_for_provider};
-use crate::workloads::{Bare, ByHand, call, get, large, once, oneshot, post, with};
+use crate::workloads::{Bare, WithoutLayer, call, get, large, once, oneshot, post, with};
 use crate::{callgrind, counting};
 
 /// Runs `calls` calls of a workload.
@@ -24,7 +24,7 @@ pub(crate) fn run(workload: &str, calls: u32) {
     match workload {
         "get" => repeat(layered, calls, |service| call(service, get())),
         "bare_get" => repeat(Bare, calls, |service| call(service, get())),
-        "by_hand" => repeat(ByHand::new(), calls, |service| call(service, get())),
+        "without_layer" => repeat(WithoutLayer::new(), calls, |service| call(service, get())),
         "get_clone" => repeat(layered, calls, |service| oneshot(service, get())),
         "bare_get_clone" => repeat(Bare, calls, |service| oneshot(service, get())),
         "post" => repeat(layered, calls, |service| call(service, post())),

@@ -74,7 +74,7 @@ fn repeatable() {
     let operations = child::heap_operations("large", "bare_large");
     print("heap_operations_large_head", operations, 1.0, "operations");
     let floors = [
-        ("by_hand", "by_hand", "bare_get"),
+        ("without_layer", "without_layer", "bare_get"),
         ("get_necessary", "necessary_get", "bare_get"),
         ("get_clone_necessary", "necessary_get_clone", "bare_get_clone"),
         ("post_necessary", "necessary_post", "bare_post"),
@@ -99,12 +99,12 @@ fn noisy() {
     print("loopback_instructions_bare", bare.round(), f64::NAN, "instructions");
     print("loopback_overhead", 100.0 * (layered - bare) / bare, 4.0, "percent");
     let storm = storm::storm();
-    print("storm_refresh_requests", storm.refresh_requests as f64, 1.0, "refresh requests");
+    print("storm_refresh_requests", storm.refresh_requests as f64, 1.0, "requests");
     print("storm_milliseconds", storm.milliseconds, f64::NAN, "milliseconds");
-    print("storm_over_repeats", storm.ratio, 1.8, "ratio");
-    print("storm_by_hand_over_repeats", storm.ratio_by_hand, f64::NAN, "ratio");
-    let in_a_task = storm.ratio_by_hand_in_a_task;
-    print("storm_by_hand_in_a_task_over_repeats", in_a_task, f64::NAN, "ratio");
+    print("storm_over_retries", storm.ratio, 1.8, "ratio");
+    print("storm_without_layer_over_retries", storm.ratio_without_layer, f64::NAN, "ratio");
+    let in_a_task = storm.ratio_without_layer_in_a_task;
+    print("storm_without_layer_in_a_task_over_retries", in_a_task, f64::NAN, "ratio");
     print("in_flight_nanoseconds", memory::nanoseconds_in_flight(), 200.0, "nanoseconds");
     print("two_threads_over_one", threads::two_over_one(How::Lasting), 1.1, "ratio");
     print("two_threads_over_one_clone", threads::two_over_one(How::Cloned), 1.1, "ratio");

@@ -1,8 +1,8 @@
 //! What the promises cost at least: the work that the layer does for a request with a fresh token,
-//! written out by hand for one program.
+//! written for one program without the layer.
 //!
 //! It knows one origin and one mode, and takes nothing from a request's extensions. Its token can be
-//! replaced while requests pass; it keeps what a renewal and a repeat would need, and its future can
+//! replaced while requests pass; it keeps what a refresh and a retry would need, and its future can
 //! turn into them, but it has neither. What the layer takes beyond this is the price of being one.
 
 use std::cell::RefCell;
@@ -29,7 +29,7 @@ use crate::workloads::{Bare, authorization};
 #[expect(dead_code, unused_imports, reason = "nothing is read back here, and no test is run")]
 mod buffer;
 
-/// Injects by hand what the layer injects, with the same care.
+/// Injects without the layer what the layer injects, with the same care.
 #[derive(Clone)]
 pub(crate) struct Necessary {
     inner: Bare,
@@ -100,7 +100,7 @@ pin_project! {
     #[project = NecessaryFutureProj]
     pub(crate) enum NecessaryFuture<F, B> {
         Sent { #[pin] inner: F, kept: Option<Kept<B>> },
-        /// For a renewal and the repeat; here nobody ends the waiting.
+        /// For a refresh and the retry; here nobody ends the waiting.
         Waits { renewal: Pin<Box<Pending<()>>> },
     }
 }

@@ -31,38 +31,38 @@ const ROUNDS: usize = 7;
 /// What a storm came to.
 pub(crate) struct Storm {
     pub(crate) refresh_requests: u64,
-    /// How long it took, over what sending the repeats through the bare service takes and the
+    /// How long it took, over what sending the retries through the bare service takes and the
     /// refresh request: the best round of each.
     pub(crate) ratio: f64,
-    /// The same of what a program writes by hand, as short as it can be.
-    pub(crate) ratio_by_hand: f64,
+    /// The same of a program without the layer, as short as it can be.
+    pub(crate) ratio_without_layer: f64,
     /// The same, with a refresh request that outlives whoever began it.
-    pub(crate) ratio_by_hand_in_a_task: f64,
+    pub(crate) ratio_without_layer_in_a_task: f64,
     pub(crate) milliseconds: f64,
 }
 
 pub(crate) fn storm() -> Storm {
     let mut refresh_requests = 0;
-    let [repeats, by_hand, by_hand_in_a_task, layered] = best_of(ROUNDS, || {
-        let repeats = in_a_runtime(repeats_alone());
-        let by_hand = in_a_runtime(storm_by_hand(RefreshRun::ByTheFirst));
-        let by_hand_in_a_task = in_a_runtime(storm_by_hand(RefreshRun::InATask));
+    let [retries, without_layer, without_layer_in_a_task, layered] = best_of(ROUNDS, || {
+        let retries = in_a_runtime(retries_alone());
+        let without_layer = in_a_runtime(storm_without_layer(RefreshRun::ByTheFirst));
+        let without_layer_in_a_task = in_a_runtime(storm_without_layer(RefreshRun::InATask));
         let (layered, refreshed) = in_a_runtime(one_storm());
         refresh_requests = refresh_requests.max(refreshed);
-        [repeats, by_hand, by_hand_in_a_task, layered].map(|time| time.as_secs_f64())
+        [retries, without_layer, without_layer_in_a_task, layered].map(|time| time.as_secs_f64())
     });
-    let floor = repeats + REFRESH_TIME.as_secs_f64();
+    let floor = retries + REFRESH_TIME.as_secs_f64();
     Storm {
         refresh_requests,
         ratio: layered / floor,
-        ratio_by_hand: by_hand / floor,
-        ratio_by_hand_in_a_task: by_hand_in_a_task / floor,
+        ratio_without_layer: without_layer / floor,
+        ratio_without_layer_in_a_task: without_layer_in_a_task / floor,
         milliseconds: layered * 1000.0,
     }
 }
 
 /// The same tasks, woken by the same signal: each sends one request through the bare service.
-async fn repeats_alone() -> Duration {
+async fn retries_alone() -> Duration {
     let (open, gate) = watch::channel(false);
     let mut tasks = JoinSet::new();
     for _ in 0..REQUESTS {
@@ -100,10 +100,10 @@ enum RefreshRun {
     InATask,
 }
 
-/// As little of a storm as a program can do by hand: each task keeps a clone of its request, the first
+/// As little of a storm as a program can do without the layer: each task keeps a clone of its request, the first
 /// 401 renews, the others wait for it, and each sends its clone. No origin, no clock, and a 401 is
 /// dropped unread.
-async fn storm_by_hand(refresh_request: RefreshRun) -> Duration {
+async fn storm_without_layer(refresh_request: RefreshRun) -> Duration {
     let (open, gate) = watch::channel(false);
     let (renewed, renewal) = watch::channel(authorization());
     let renewed = Arc::new(Mutex::new(Some(renewed)));
@@ -114,7 +114,7 @@ async fn storm_by_hand(refresh_request: RefreshRun) -> Duration {
             (service.clone(), Arc::clone(&renewed), renewal.clone());
         tasks.spawn(async move {
             let mut request = get();
-            let mut repeat = request.clone();
+            let mut retry = request.clone();
             request.headers_mut().insert(AUTHORIZATION, renewal.borrow().clone());
             request.headers_mut().insert(REQUEST_MODE, HeaderValue::from_static("provider"));
             let answer = service.call(request).await.expect("an answer");
@@ -131,10 +131,10 @@ async fn storm_by_hand(refresh_request: RefreshRun) -> Duration {
                 }
             }
             renewal.changed().await.expect("the renewal comes");
-            let headers = repeat.headers_mut();
+            let headers = retry.headers_mut();
             headers.insert(AUTHORIZATION, renewal.borrow_and_update().clone());
             headers.insert(REQUEST_MODE, HeaderValue::from_static("provider"));
-            service.call(repeat).await.expect("an answer").status()
+            service.call(retry).await.expect("an answer").status()
         });
     }
     until_all_wait(&gate, &tasks).await;

@@ -42,16 +42,16 @@ impl<B> Service<Request<B>> for Bare {
     }
 }
 
-/// What injecting costs at least: two ready-made values, put in by hand.
+/// What injecting costs at least: two ready-made values, put in without the layer.
 #[derive(Clone, Debug)]
-pub(crate) struct ByHand {
+pub(crate) struct WithoutLayer {
     inner: Bare,
     authorization: HeaderValue,
 }
 
-impl ByHand {
+impl WithoutLayer {
     pub(crate) fn new() -> Self {
-        ByHand { inner: Bare, authorization: authorization() }
+        WithoutLayer { inner: Bare, authorization: authorization() }
     }
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn authorization() -> HeaderValue {
     value
 }
 
-impl<B> Service<Request<B>> for ByHand {
+impl<B> Service<Request<B>> for WithoutLayer {
     type Response = Response<Empty<Bytes>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;

@@ -56,7 +56,7 @@ impl<'a> Account<'a> {
     pub(crate) fn last_line(self) -> ExitCode {
         let journal = self.server.journal();
         println!(
-            "requests={} ok={} refreshes={} repeated={} unauthorized_to_caller={}",
+            "requests={} ok={} refreshes={} retried={} unauthorized_to_caller={}",
             journal.api_requests(),
             self.ok,
             journal.rotations(),
@@ -86,7 +86,7 @@ fn grouped(entries: &[Entry]) -> Vec<(usize, String)> {
             }
         };
         if entry.is_retry() {
-            what += ", repeated with the new token";
+            what += ", retried with the new token";
         }
         match groups.iter_mut().find(|(_, known)| *known == what) {
             Some((count, _)) => *count += 1,

@@ -23,7 +23,7 @@ pub(crate) enum End {
     WithoutToken,
     /// A fault of the API's: a connection dropped, a status of 5xx or 429.
     Failed,
-    /// Re-authorization is required.
+    /// A login is required.
     ToLogInAgain,
 }
 
@@ -56,11 +56,11 @@ impl Account {
         }
     }
 
-    pub(crate) fn line(&self, world: &World, log: &Log) -> String {
+    pub(crate) fn progress(&self, world: &World, log: &Log) -> String {
         let refresh_requests = world.steady.refresh_requests() + world.lossy.refresh_requests();
-        let repeated = log.repeats();
+        let retried = log.retries();
         format!(
-            "sent {} answered 200: {} repeated {repeated} refresh_requests {refresh_requests} given up {} \
+            "sent {} answered 200: {} retried {retried} refresh requests {refresh_requests} given up {} \
              memory {}, {} MiB tasks {}",
             self.requests(),
             self.count(End::Ok),
@@ -72,13 +72,13 @@ impl Account {
     }
 }
 
-pub(crate) struct Verdict {
+pub(crate) struct Outcome {
     details: Vec<String>,
     last_line: String,
     is_good: bool,
 }
 
-impl Verdict {
+impl Outcome {
     pub(crate) async fn of(account: &Account, world: &World, lost: Lost, log: &Log) -> Self {
         // Every request is over; wait until the audits have read of it.
         let servers = [&world.steady, &world.lossy, &world.elsewhere];
@@ -104,7 +104,7 @@ impl Verdict {
         let double_spent = steady.knowing + steady.unknowing + lossy.knowing;
         let leaked = elsewhere.with_a_token + log.leaks();
         let refresh_requests = world.steady.refresh_requests() + world.lossy.refresh_requests();
-        let repeated = log.repeats();
+        let retried = log.retries();
         let count = |end| account.count(end);
         let [allocated, held, tasks] = account.taken.each_ref().map(|[first, last]| {
             format!("{} → {}", first.load(Ordering::Relaxed), last.load(Ordering::Relaxed))
@@ -137,15 +137,15 @@ impl Verdict {
             ),
         ];
         let last_line = format!(
-            "requests={} ok={} repeated={repeated} refresh_requests={refresh_requests} cancelled={} \
+            "requests={} ok={} retried={retried} refresh_requests={refresh_requests} cancelled={} \
              lost={lost_tokens} double_spent={double_spent} leaked={leaked}",
             account.requests(),
             count(End::Ok),
             count(End::Cancelled),
         );
-        let happened = count(End::Ok) > 0 && repeated > 0 && elsewhere.entries > 0;
+        let happened = count(End::Ok) > 0 && retried > 0 && elsewhere.entries > 0;
         let is_good = happened && lost_tokens == 0 && double_spent == 0 && leaked == 0;
-        Verdict { details, last_line, is_good }
+        Outcome { details, last_line, is_good }
     }
 
     pub(crate) fn print(&self, base: usize, tasks: usize) {

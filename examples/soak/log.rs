@@ -10,9 +10,9 @@ use tracing_subscriber::fmt::MakeWriter;
 /// What this crate says at every level, and what the client below it does.
 const FILTER: &str = "warn,tower_teamup_auth=trace,hyper_util=debug,soak=trace";
 
-/// What the layer says of each request that it repeats. The journals can tell repeats by the name of
-/// a caller alone, and would have to remember every name for that.
-const REPEATED: &[u8] = b"request repeated with a new token";
+/// The event of each retry. The journals tell retries by the name of a caller alone, so counting there
+/// would need every name.
+const RETRIED: &[u8] = b"request retried with a new token";
 
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Counts>);
@@ -20,7 +20,7 @@ pub(crate) struct Log(Arc<Counts>);
 #[derive(Default)]
 struct Counts {
     lines: AtomicUsize,
-    repeats: AtomicUsize,
+    retries: AtomicUsize,
     leaks: AtomicUsize,
 }
 
@@ -41,9 +41,9 @@ impl Log {
         self.0.lines.load(Ordering::Relaxed)
     }
 
-    /// How many requests were repeated.
-    pub(crate) fn repeats(&self) -> usize {
-        self.0.repeats.load(Ordering::Relaxed)
+    /// How many requests were retried.
+    pub(crate) fn retries(&self) -> usize {
+        self.0.retries.load(Ordering::Relaxed)
     }
 
     /// How many lines held a token.
@@ -64,8 +64,8 @@ impl Write for Log {
     /// Called once for each line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.lines.fetch_add(1, Ordering::Relaxed);
-        if line.windows(REPEATED.len()).any(|words| words == REPEATED) {
-            self.0.repeats.fetch_add(1, Ordering::Relaxed);
+        if line.windows(RETRIED.len()).any(|words| words == RETRIED) {
+            self.0.retries.fetch_add(1, Ordering::Relaxed);
         }
         if holds_a_token(line) {
             self.0.leaks.fetch_add(1, Ordering::Relaxed);

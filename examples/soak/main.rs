@@ -14,7 +14,7 @@
 //! refresh token: there nothing may be lost and no token may be spent twice. The *lossy* one
 //! rotates and then loses the answer, now and then. Nobody can mend that, for TeamUp knows no way
 //! to ask again: the client sends its token once more, not knowing whether it is spent, is refused,
-//! and says that re-authorization is required; the soak logs in again and counts. What may not
+//! and says that a login is required; the soak logs in again and counts. What may not
 //! happen there either: a token sent again after the client was told that it is spent, by the answer
 //! that rotated it or by a refusal.
 //!
@@ -39,7 +39,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::account::{Account, Verdict};
+use crate::account::{Account, Outcome};
 use crate::log::Log;
 use crate::world::World;
 
@@ -99,7 +99,7 @@ async fn soak(seconds: u64) -> anyhow::Result<bool> {
     work.join_all().await;
 
     let lost = world.count_the_lost().await;
-    let verdict = Verdict::of(&account, &world, lost, &log).await;
+    let verdict = Outcome::of(&account, &world, lost, &log).await;
     world.stop().await;
     let tasks = process::tasks_after_all(base).await;
     verdict.print(base, tasks);
@@ -120,7 +120,7 @@ async fn show_progress(seconds: u64, account: &Account, world: &World, log: &Log
         second.tick().await;
         world.show_themselves();
         account.note_memory(passed, seconds);
-        let line = account.line(world, log);
+        let line = account.progress(world, log);
         bar.set_position(passed);
         bar.set_message(line.clone());
         if bar.is_hidden() && (passed % 5 == 0 || passed == seconds) {

@@ -167,7 +167,7 @@ impl User {
         Ok(Arc::new(User { server, api, credentials, store, logins }))
     }
 
-    /// What a person does when a program says that re-authorization is required.
+    /// What a person does when a program says that a login is required.
     pub(crate) async fn log_in_again(&self) {
         // One at a time; whoever comes second finds the work done.
         let mut logins = self.logins.lock().await;

@@ -1,6 +1,6 @@
 //! Which bodies can be sent again.
 //!
-//! After a 401 the layer repeats a request once, with a new token. Whether it can depends on the
+//! After a 401 the layer retries a request once, with a new token. Whether it can depends on the
 //! body: bytes in memory can be sent twice, a stream that is gone can't. [`RepeatableBody`] tells
 //! the two apart, for each body as it stands and before anything is sent.
 //!
@@ -72,7 +72,7 @@
 //! many bytes: a client that sends a `Content-Length` over HTTP/1.1 asks for nothing after them.
 //! This is the one case in which something is taken for granted: where a client drops a stream
 //! of a declared length right there, trailers that the stream did not have ready are not known of
-//! and not repeated.
+//! and not sent again.
 //!
 //! A copy says of its size what the stream said of its own, so that both sends are framed alike:
 //! with a `Content-Length`, or in chunks. Data goes out in one piece instead of many.

@@ -1,4 +1,4 @@
-//! reqwest as the client, for the API and for the refresh request.
+//! reqwest as the client, for the API and for refresh requests.
 
 use std::fmt;
 use std::future::Future;

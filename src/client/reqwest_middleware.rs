@@ -61,7 +61,7 @@ use crate::token::Deadline;
 /// `with_extension` fills, and from those that a request brings when it was made of an
 /// `http::Request`.
 ///
-/// Like the layer, it keeps a 401 whose token could not be renewed, with the reason, an
+/// Like the layer, it keeps a 401 whose token could not be refreshed, with the reason, an
 /// [`Error`](crate::Error), in the response's extensions.
 ///
 /// # Redirects
@@ -74,7 +74,7 @@ use crate::token::Deadline;
 ///
 /// It works in any order. Above reqwest-retry (`.with(auth).with(retry)`) the attempts of one call
 /// share a token; below it (`.with(retry).with(auth)`) each attempt takes the newest, and each may
-/// be repeated once after a 401. Below reqwest-tracing, one span covers both sends of a repeated
+/// be retried once after a 401. Below reqwest-tracing, one span covers both sends of a retried
 /// request; above it, each has its own.
 ///
 /// A body in memory can be sent again and a stream can't, as reqwest's `Request::try_clone` has it.
@@ -226,8 +226,8 @@ fn judge_reqwest(response: &Response) -> Judgement {
     judge_response(response.status(), response.headers(), response.extensions())
 }
 
-/// All that a request says: `with_extension` has the first word, the request's own extensions the
-/// second.
+/// All that a request says: `with_extension` takes precedence over the request's own
+/// extensions.
 fn merge(mut own: Extensions, extensions: &Extensions) -> Extensions {
     own.extend(extensions.clone());
     own

@@ -6,7 +6,7 @@
 //!
 //! # One request
 //!
-//! Over a bare inner service that answers at once, with the repeat armed unless it says otherwise,
+//! Over a bare inner service that answers at once, with with its retry unless it says otherwise,
 //! and two headers injected. The request is a GET with three headers and a URI of 72 bytes, or a
 //! POST with eight headers and a fresh body of 1 KiB.
 //!
@@ -128,15 +128,15 @@
 //!
 //! | layer | version | instructions | heap operations | ns, 1 thread | over ours | ns, 2 threads | over ours | headers | on a 401 |
 //! | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |
-//! | **`AuthLayer`**, the repeat armed | 0.1.0 | 1,409 | 0 | 121 | 1.0 | 120 | 1.0 | 2 | renews, repeats once |
-//! | two ready-made values by hand, the floor | – | 634 | 0 | 61 | 0.5 | 141 | 1.2 | 2 | passes it on |
+//! | **`AuthLayer`**, with its retry | 0.1.0 | 1,409 | 0 | 121 | 1.0 | 120 | 1.0 | 2 | refreshes, retries once |
+//! | two ready-made values, the floor | – | 634 | 0 | 61 | 0.5 | 141 | 1.2 | 2 | passes it on |
 //! | the same, the value copied for each thread | – | 634 | 0 | 63 | 0.5 | 63 | 0.5 | 2 | passes it on |
 //! | tower-http `SetRequestHeader`, twice | 0.7.1 | 780 | 0 | 111 | 0.9 | 227 | 1.9 | 2 | passes it on |
 //! | `std::sync::RwLock<Arc<String>>` and `format!` | – | 1,810 | 2 | 171 | 1.4 | 479 | 4.0 | 2 | passes it on |
 //! | `tokio::sync::Mutex<String>` and `format!` | – | 2,070 | 2 | 184 | 1.5 | 346 | 2.9 | 2 | passes it on |
 //! | kube-client `AuthLayer` | 5.0.0 | 2,442 | 3 | 255 | 2.1 | 458 | 3.8 | 1 | passes it on |
 //! | aws-smithy-runtime lazy identity cache | 1.16.2 | 3,916 | 5 | 499 | 4.1 | 1,436 | 12.0 | 1 | no part in it |
-//! | azure_core bearer policy | 1.2.0-beta.1 | 3,962 | 7 | 419 | 3.5 | 644 | 5.4 | 1 | forgets the token; repeats only with a callback of the program's |
+//! | azure_core bearer policy | 1.2.0-beta.1 | 3,962 | 7 | 419 | 3.5 | 644 | 5.4 | 1 | forgets the token; retries only with a callback of the program's |
 //! | google-cloud-auth `headers()` | 1.18.0 | 4,458 | 10 | 394 | 3.3 | 532 | 4.4 | 1 | no part in it |
 //!
 //! tower-http's two fixed headers are cheaper on one thread, by a tenth; they never expire, are sent

@@ -199,7 +199,7 @@ pub(super) fn trace(event: &Event<'_>) {
             "a refresh request was answered after its login was gone; the answer is dropped"
         ),
         Event::RequestRepeated { mode } => {
-            debug!(target: TARGET, mode = mode.as_str(), "request repeated with a new token");
+            debug!(target: TARGET, mode = mode.as_str(), "request retried with a new token");
         }
         Event::RequestNotRepeated { mode, why } => {
             debug!(target: TARGET, mode = mode.as_str(), why, "request not repeated");

@@ -89,7 +89,7 @@ fn json(request: &RefreshRequest, scope: &[String]) -> Result<Encoded, RefreshEr
 
 fn form(request: &RefreshRequest, scope: &[String]) -> Encoded {
     // An encoded character takes three bytes at most.
-    let mut body = Zeroizing::new(String::with_capacity(room(request, scope, 3)));
+    let mut body = Zeroizing::new(String::with_capacity(capacity(request, scope, 3)));
     form_urlencoded::Serializer::new(&mut *body).extend_pairs(fields(request, scope));
     Encoded {
         content_type: HeaderValue::from_static("application/x-www-form-urlencoded"),
@@ -124,10 +124,10 @@ const TOKEN_TYPE: &str = "new_access_token_type";
 
 /// Room for the whole body at once: a buffer that grows leaves copies of the token behind, unwiped.
 fn buffer(request: &RefreshRequest, scope: &[String], per_byte: usize) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(Vec::with_capacity(room(request, scope, per_byte)))
+    Zeroizing::new(Vec::with_capacity(capacity(request, scope, per_byte)))
 }
 
-fn room(request: &RefreshRequest, scope: &[String], per_byte: usize) -> usize {
+fn capacity(request: &RefreshRequest, scope: &[String], per_byte: usize) -> usize {
     /// More than a field's name and its punctuation take in any encoding.
     const FRAME: usize = 192;
     let scopes: usize = scope.iter().map(|scope| scope.len() * per_byte + FRAME).sum();

@@ -18,7 +18,7 @@ const NONCE: usize = 24;
 
 /// A 256-bit key that encrypts what a store keeps.
 ///
-/// It comes from where the program keeps its secrets (a variable of the environment, a vault), and
+/// It comes from where the program keeps its secrets (a variable of the environment, a secret manager), and
 /// never from beside the store. Its bytes are wiped when the last copy is dropped, and `Debug` does
 /// not show them.
 ///

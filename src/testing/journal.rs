@@ -218,7 +218,7 @@ impl Journal {
         self.counts.authorized += 1;
     }
 
-    pub(super) fn settle(&mut self, place: usize, outcome: RefreshOutcome) {
+    pub(super) fn set_outcome(&mut self, place: usize, outcome: RefreshOutcome) {
         self.entry(place).refresh_outcome = Some(outcome);
         match outcome {
             RefreshOutcome::Rotated(mode) => self.counts.rotations[index(mode)] += 1,
@@ -261,7 +261,7 @@ impl Journal {
         entry.in_work = false;
         let is_over = entry.is_over();
         if entry.route == Route::Refresh && entry.refresh_outcome.is_none() {
-            self.settle(place, RefreshOutcome::Faulted);
+            self.set_outcome(place, RefreshOutcome::Faulted);
         }
         if is_over {
             self.finished.push_back(place);

@@ -253,7 +253,7 @@ async fn unauthenticated(arrived: &Arrived, minting: Minting, body: &Received) -
     match route {
         Route::Refresh => routes::refresh::refresh(shared, entry, minting, head, body).await,
         Route::Authorize => authorize::authorize(shared, head, body),
-        Route::OAuthToken => token::exchange_code(shared, head, body),
+        Route::OAuthToken => token::redeem_code(shared, head, body),
         Route::PasswordLogin => password::log_in_by_password(shared, head, body).await,
         Route::TwoFactorRequirements => verification::requirements(shared, head),
         Route::StartVerification => verification::start_verification(shared, head, body).await,

@@ -1,7 +1,7 @@
 //! The one place where time is read.
 //!
 //! Expiry is judged on two clocks at once, and the earlier verdict wins: the monotonic clock does
-//! not run while a laptop is suspended, and the wall clock can be set back by hand.
+//! not run while a laptop is suspended, and the wall clock can be set back by a person.
 
 #![expect(clippy::disallowed_methods, reason = "the clock's own file")]
 

@@ -24,7 +24,7 @@ use crate::error::Error;
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessToken(Zeroizing<Box<str>>);
 
-/// A refresh token (RFC 6749 section 1.5): what is refreshed for a new access token.
+/// A refresh token (RFC 6749 section 1.5): what a refresh sends to get a new access token.
 ///
 /// TeamUp answers every refresh with a new one; the old one may be dead from that moment on.
 /// Its text is wiped from memory when the last copy is dropped, and `Debug` does not show it.
@@ -81,7 +81,7 @@ impl RefreshToken {
         Ok(RefreshToken(text))
     }
 
-    /// The token's text. A secret: it belongs in the refresh request or a store, and in no log.
+    /// The token's text. A secret: it belongs in a refresh request or a store, and in no log.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -86,7 +86,7 @@ async fn p9_body_that_can_be_sent_again_arrives_the_same_on_the_repeat() {
         assert_eq!(seen.len(), 2);
         assert_eq!((&seen[0].body[..], &seen[1].body[..]), (text.as_bytes(), text.as_bytes()));
     }
-    assert_eq!(trace.count("request repeated with a new token"), 6);
+    assert_eq!(trace.count("request retried with a new token"), 6);
 }
 
 #[tokio::test(start_paused = true)]
@@ -181,7 +181,7 @@ async fn p9_copy_of_a_body_is_handed_over_to_the_repeat_and_no_third_one_is_made
     server.refresh_requests().hold();
     let future = tokio::spawn(client.clone().oneshot(post(body)));
     server.refresh_requests().arrived(1).await;
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!(alive.load(Ordering::SeqCst), 1);
     server.calls().hold();
     server.refresh_requests().open();
@@ -203,7 +203,7 @@ async fn p9_body_that_is_still_being_sent_when_the_401_comes_is_never_repeated()
         server.refresh_requests().hold();
         let future = tokio::spawn(client.clone().oneshot(post(body)));
         server.refresh_requests().arrived(1).await;
-        settle().await;
+        run_pending_tasks().await;
         assert_eq!(alive.load(Ordering::SeqCst), 0);
         complete.store(completes_later, Ordering::SeqCst);
         server.refresh_requests().open();
@@ -218,7 +218,7 @@ async fn p9_body_that_is_still_being_sent_when_the_401_comes_is_never_repeated()
 #[derive(Clone, Debug, PartialEq)]
 struct Mine(&'static str);
 
-/// A request with everything that a repeat could lose.
+/// A request with everything that a retry could lose.
 fn elaborate() -> Request<Body> {
     let mut secret = HeaderValue::from_static("session=of-the-caller");
     secret.set_sensitive(true);

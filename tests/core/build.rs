@@ -1,4 +1,4 @@
-//! Bad input, refused when the credential is built: each error says what is wrong, and repeats no
+//! Bad input, refused when the credential is built: each error says what is wrong, and quotes no
 //! secret.
 
 use std::time::Duration;
@@ -221,7 +221,7 @@ async fn empty_store_is_refused_where_a_record_was_asked_for() {
         let builder = builder(&server).store(store.clone()).require_stored();
         let builder = if seeded { builder.tokens(server.bare_tokens()) } else { builder };
         assert!(refused(builder, "the token store is empty").await.is_login_required());
-        assert!(store.kept().is_none());
+        assert!(store.record().is_none());
     }
 }
 
@@ -250,6 +250,6 @@ async fn nothing_is_sent_while_credentials_are_built() {
     let server = Server::new();
     expired(&server).await;
     good(&server).await;
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!((server.seen_calls().len(), server.seen_refresh_requests().len()), (0, 0));
 }

@@ -63,7 +63,7 @@ async fn p6_repeat_waits_for_a_service_that_was_readied_for_it() {
         server.granted() == 1
     })
     .await;
-    settle().await;
+    run_pending_tasks().await;
 
     // The token is there, and the inner service has no capacity.
     assert_pending!(first.poll());
@@ -92,7 +92,7 @@ async fn p6_error_of_readying_for_the_first_send_or_the_repeat_reaches_the_calle
             assert_pending!(future.poll());
         }
         until(|| server.granted() == 1).await;
-        settle().await;
+        run_pending_tasks().await;
         handle.send_error("the inner service is broken");
         let error = assert_ready_err!(future.poll());
         assert_eq!(error.to_string(), "the inner service is broken");
@@ -121,7 +121,7 @@ async fn p6_readied_service_is_given_back_while_a_token_is_awaited() {
     let future = tokio::spawn(client.call(get("/events")));
     assert_eq!(counts.reserved(), 0);
     server.refresh_requests().arrived(1).await;
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!(counts.reserved(), 0);
     server.refresh_requests().open();
     assert_eq!(future.await.unwrap().unwrap().status(), StatusCode::OK);
@@ -140,7 +140,7 @@ async fn p6_nothing_is_reserved_while_the_renewal_after_a_401_is_awaited() {
         callers.spawn(async move { status(&client).await });
     }
     server.refresh_requests().arrived(1).await;
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!((server.seen_calls().len(), counts.reserved()), (50, 0));
     server.refresh_requests().open();
     assert!(callers.join_all().await.iter().all(|status| *status == StatusCode::OK));

@@ -52,7 +52,7 @@ async fn drop_after_every_poll(rejected: bool, others: usize) -> usize {
         let first = first.await.unwrap().map(|answer| answer.unwrap().status());
         let statuses = waiting.join_all().await;
         assert!(statuses.iter().all(|status| *status == StatusCode::OK), "after {polls} polls");
-        settle().await;
+        run_pending_tasks().await;
         // Alone, a caller that is gone before its 401 has come asks for no refresh.
         if server.refresh_requests().count() > 0 {
             nothing_is_lost(&server, &credentials, &store).await;
@@ -100,7 +100,7 @@ async fn p2_all_callers_dropped_while_the_refresh_request_is_under_way_lose_noth
         callers.spawn(async move { status(&client).await });
     }
     server.refresh_requests().arrived(1).await;
-    settle().await;
+    run_pending_tasks().await;
     callers.shutdown().await;
     server.refresh_requests().open();
     nothing_is_lost(&server, &credentials, &store).await;

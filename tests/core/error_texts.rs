@@ -185,7 +185,7 @@ async fn not_released() -> Error {
 async fn no_revision_left() -> Error {
     let server = Server::new();
     let store = Store::with_tokens(server.expired_tokens());
-    let (login, content) = (store.kept().unwrap().login(), RecordContent::SignedOut);
+    let (login, content) = (store.record().unwrap().login(), RecordContent::SignedOut);
     store.put(Some(StoredRecord::new(login, StoredRecord::MAX_REVISION, content)));
     let credentials = builder(&server).store(store).build().await.unwrap();
     credentials.log_in(server.bare_tokens()).await.unwrap_err()
@@ -207,7 +207,7 @@ async fn unsaved() -> Error {
     let server = Server::new();
     let (credentials, _store) = with_store(&server, Op::Save).await;
     credentials.refresh(Provider).await.unwrap();
-    settle().await;
+    run_pending_tasks().await;
     credentials.refresh(Provider).await.unwrap_err()
 }
 

@@ -1,4 +1,4 @@
-//! P3: one repeat at most; no loop is possible, whatever the server answers.
+//! P3: one retry at most; no loop is possible, whatever the server answers.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! P4: a token never leaves for an origin that is not allowed, on the first send or the repeat.
+//! P4: a token never leaves for an origin that is not allowed, on the first send or the retry.
 
 use http::header::{AUTHORIZATION, LOCATION};
 use http::{HeaderValue, Request, StatusCode};

@@ -242,7 +242,7 @@ async fn p2_refresh_request_that_began_before_the_time_limit_is_not_cut_short_by
 async fn p2_shutdown_waits_for_a_refresh_request_that_outlasts_the_wait_of_its_callers() {
     let (credentials, store) = slow(Duration::ZERO).await;
     assert!(polled(credentials.refresh(Provider), 1).await.is_none());
-    settle().await;
+    run_pending_tasks().await;
     credentials.shutdown().await.unwrap();
     assert_eq!(stored_refresh_token(&store).await, "s3cret-next");
 }

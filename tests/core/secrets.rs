@@ -153,7 +153,7 @@ async fn walk(server: &Server) {
     server.every_call(Call::Judged);
     // Another process saves first.
     tokio::time::sleep(Duration::from_secs(30)).await;
-    let kept = store.kept().unwrap();
+    let kept = store.record().unwrap();
     store.overtake_next_save(StoredRecord::new(kept.login(), 99, kept.content().clone()));
     credentials.refresh(Provider).await.ok();
     let token = format!("{SECRET}-provider-elsewhere").parse().unwrap();
@@ -170,7 +170,7 @@ async fn walk(server: &Server) {
     credentials.refresh(Provider).await.unwrap();
     server.every_answer(RefreshAnswer::json(400, quoting));
     error_shows_no_secret(&credentials.refresh(Provider).await.unwrap_err());
-    let kept = store.kept().unwrap();
+    let kept = store.record().unwrap();
     let signed_out = StoredRecord::new(kept.login(), kept.revision() + 1, RecordContent::SignedOut);
     store.put(Some(signed_out));
     tokio::time::sleep(Duration::from_secs(6)).await;
@@ -207,7 +207,7 @@ async fn p5_no_token_shows_in_any_event_on_the_way_through_all_failures() {
         "the given tokens are ignored",
         "logged in",
         "signed out",
-        "request repeated with a new token",
+        "request retried with a new token",
         "request not repeated",
     ] {
         assert!(trace.count(event) > 0, "{event}");
@@ -246,7 +246,7 @@ async fn one_refresh_tells_its_beginning_and_its_end_and_is_part_of_no_callers_s
     }
     // Many requests share it, so it is no child of any.
     assert_eq!(told("the_callers_request"), 0, "{lines:?}");
-    assert_eq!(trace.count("request repeated with a new token mode=\"provider\""), 1);
+    assert_eq!(trace.count("request retried with a new token mode=\"provider\""), 1);
 }
 
 #[tokio::test(start_paused = true)]

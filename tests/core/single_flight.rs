@@ -35,7 +35,7 @@ async fn p1_ten_thousand_callers_on_an_expired_token_share_one_refresh_request()
     server.refresh_requests().hold();
     let callers = call_at_once(&client, CALLERS);
     server.refresh_requests().arrived(1).await;
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!(server.seen_calls().len(), 0);
     server.refresh_requests().open();
     assert_eq!(all_ok(callers).await, CALLERS);
@@ -97,10 +97,10 @@ async fn p1_the_due_the_rejected_and_the_asked_for_share_the_refresh_that_is_und
         let credentials = credentials.clone();
         async move { credentials.refresh(Provider).await }
     });
-    settle().await;
+    run_pending_tasks().await;
     tokio::time::advance(Duration::from_secs(8)).await;
     callers.spawn(async move { status(&client).await });
-    settle().await;
+    run_pending_tasks().await;
     server.refresh_requests().open();
     assert_eq!(all_ok(callers).await, 11);
     asked_for.await.unwrap().unwrap();

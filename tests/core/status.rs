@@ -176,7 +176,7 @@ async fn a_login_that_could_not_be_saved_is_told_too_and_so_is_a_sign_out() {
     assert!(store.kept_tokens().access_token(Provider).is_some());
     store.mend();
     until(|| credentials.status().dirty().is_none()).await;
-    assert!(store.kept().unwrap().is_signed_out());
+    assert!(store.record().unwrap().is_signed_out());
 }
 
 #[tokio::test(start_paused = true)]
@@ -221,7 +221,7 @@ async fn a_subscriber_sees_each_step_of_a_refresh_and_nothing_twice() {
     assert!(states.len() <= 2, "{states:?}");
 
     // Requests that change nothing tell nothing.
-    settle().await;
+    run_pending_tasks().await;
     let mut next = task::spawn(changes.next());
     assert_pending!(next.poll());
     assert_eq!(status(&client(&credentials, &server)).await, StatusCode::OK);
@@ -279,7 +279,7 @@ async fn a_subscription_keeps_no_credential_alive_and_ends_with_it() {
     let mut changes = credentials.subscribe();
     changes.next().await.unwrap();
     let waiting = tokio::spawn(async move { changes.next().await });
-    settle().await;
+    run_pending_tasks().await;
     let mut late = credentials.subscribe();
     drop(credentials);
     assert!(waiting.await.unwrap().is_none());

@@ -29,7 +29,7 @@ fn of_another_process(server: &Server, mode: RequestMode) -> TokenSet {
 
 /// Tokens of the login that `store` holds, at another revision.
 fn at_revision(store: &Store, tokens: TokenSet, revision: u64) -> StoredRecord {
-    let login = store.kept().expect("a record").login();
+    let login = store.record().expect("a record").login();
     StoredRecord::new(login, revision, RecordContent::Tokens(tokens))
 }
 

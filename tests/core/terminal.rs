@@ -1,4 +1,4 @@
-//! A terminal failure: "re-authorization required", locally and at once, until new tokens are set.
+//! A terminal failure: "a login is required", locally and at once, until new tokens are set.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ async fn token_that_expires_after_its_refresh_was_refused_is_not_sent_any_more()
     let client = client(&credentials, &server);
     tokio::time::sleep(Duration::from_secs(950)).await;
     assert_eq!(status(&client).await, StatusCode::OK);
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!(server.seen_refresh_requests().len(), 1);
     assert_eq!(status(&client).await, StatusCode::OK);
     tokio::time::sleep(Duration::from_secs(51)).await;
@@ -88,7 +88,7 @@ async fn p2_refused_refresh_token_is_not_sent_again_when_the_store_could_not_be_
     )));
     tokio::time::sleep(Duration::from_secs(6)).await;
     failure(send(&client, get("/events")).await);
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!(status(&client).await, StatusCode::OK);
 }
 
@@ -143,7 +143,7 @@ async fn signed_out_credentials_fail_locally_until_new_tokens_are_set() {
     let client = client(&credentials, &server);
     assert_eq!(status(&client).await, StatusCode::OK);
     credentials.sign_out().await.unwrap();
-    assert!(store.kept().unwrap().is_signed_out());
+    assert!(store.record().unwrap().is_signed_out());
     for mode in [Provider, Customer] {
         let error = failure(send(&client, get_as(mode, "/events")).await);
         assert!(error.is_login_required(), "{error}");
@@ -160,7 +160,7 @@ async fn signed_out_credentials_fail_locally_until_new_tokens_are_set() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_that_are_set_outnumber_those_that_another_process_has_stored() {
+async fn tokens_that_are_set_win_over_those_that_another_process_has_stored() {
     let server = Server::new();
     for logins in 0..4 {
         let store = Store::with_tokens(server.good_tokens(None));
@@ -173,7 +173,7 @@ async fn tokens_that_are_set_outnumber_those_that_another_process_has_stored() {
         tokio::time::sleep(Duration::from_secs(5)).await;
         let (stored, saves) = (store.revision(), store.count(Op::Save));
         credentials.log_in(server.log_in_again("new")).await.unwrap();
-        let kept = store.kept().unwrap();
+        let kept = store.record().unwrap();
         assert!(kept.revision() > stored, "{} over {stored}", kept.revision());
         assert_eq!(store.refresh_token(), format!("{SECRET}-refresh-new"));
         assert_eq!(store.count(Op::Save), saves + 1, "it was read first, so no write is refused");
@@ -197,7 +197,7 @@ async fn requests_that_wait_or_are_under_way_when_the_user_signs_out_are_told_so
         let client = client.clone();
         async move { failure(send(&client, get("/events")).await) }
     });
-    settle().await;
+    run_pending_tasks().await;
     // It waits for no refresh request.
     credentials.sign_out().await.unwrap();
     for error in [second.await.unwrap(), failure(first.await.unwrap())] {
@@ -205,7 +205,7 @@ async fn requests_that_wait_or_are_under_way_when_the_user_signs_out_are_told_so
     }
     assert!(failure(send(&client, get("/events")).await).is_login_required());
     server.refresh_requests().open();
-    settle().await;
+    run_pending_tasks().await;
     // What the refresh request brought is nobody's.
     assert!(credentials.status().is_login_required() && !credentials.status().is_ready());
     assert_eq!((server.seen_refresh_requests().len(), server.seen_calls().len()), (1, 0));
@@ -244,7 +244,7 @@ async fn new_tokens_do_not_wait_for_the_refresh_under_way_and_win_over_it() {
     // The request was made for the login before.
     assert!(caller.await.unwrap().is_login_changed());
     server.refresh_requests().open();
-    settle().await;
+    run_pending_tasks().await;
     // What became of the old refresh token does not matter to the new one.
     assert_eq!(store.refresh_token(), format!("{SECRET}-refresh-new"));
     assert_eq!(status(&client).await, StatusCode::OK);
@@ -276,11 +276,11 @@ async fn p10_refusal_of_the_old_refresh_token_leaves_tokens_alone_that_were_set_
         let credentials = credentials.clone();
         async move { credentials.log_in(new).await }
     });
-    settle().await;
+    run_pending_tasks().await;
     server.refresh_requests().open();
     setting.await.unwrap().unwrap();
     caller.await.unwrap().unwrap();
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!(status(&client).await, StatusCode::OK);
     assert_eq!(
         server.seen_calls().pop().unwrap().token().unwrap(),
@@ -315,5 +315,5 @@ async fn set_tokens_and_sign_out_go_on_when_their_caller_is_gone() {
     assert!(polled(credentials.log_in(new), 1).await.is_none());
     until(|| store.refresh_token() == server.live_refresh_token()).await;
     assert!(polled(credentials.sign_out(), 1).await.is_none());
-    until(|| store.kept().unwrap().is_signed_out()).await;
+    until(|| store.record().unwrap().is_signed_out()).await;
 }

@@ -203,7 +203,7 @@ async fn shutdown_waits_for_the_refresh_under_way_and_starts_no_other() {
         let credentials = credentials.clone();
         async move { credentials.shutdown().await }
     });
-    settle().await;
+    run_pending_tasks().await;
     assert!(!shutdown.is_finished());
     let error = failure(send(&client, get_as(Customer, "/events")).await);
     assert!(error.is_shut_down(), "{error}");

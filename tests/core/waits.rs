@@ -77,7 +77,7 @@ async fn an_early_wait_ends_after_3_s_with_the_old_token() {
     assert_eq!(stopwatch.elapsed(), Duration::from_secs(3));
     server.refresh_requests().open();
     until(|| server.granted() == 1).await;
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!(status(&client).await, StatusCode::OK);
     assert_eq!(last_token(&server), "-provider-1");
 }
@@ -158,7 +158,7 @@ async fn a_retry_waits_for_30_s_and_the_401_says_so() {
     assert_eq!(stopwatch.elapsed(), LIMIT);
     server.refresh_requests().open();
     until(|| server.granted() == 1).await;
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!(status(&client).await, StatusCode::OK);
     assert_eq!((server.seen_refresh_requests().len(), server.seen_calls().len()), (1, 2));
 }

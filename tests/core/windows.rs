@@ -28,12 +28,12 @@ async fn advised_after(server: &Server, credentials: &Credentials, least: u64) -
     let minted = server.seen_refresh_requests().pop().unwrap().at;
     tokio::time::sleep(minted + Duration::from_secs(least) - server.elapsed()).await;
     assert_eq!(status(&client).await, StatusCode::OK);
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!(server.granted(), before);
     while server.granted() == before {
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(status(&client).await, StatusCode::OK);
-        settle().await;
+        run_pending_tasks().await;
     }
     (server.seen_refresh_requests().pop().unwrap().at - minted).as_secs()
 }
@@ -55,7 +55,7 @@ async fn in_the_last_part_of_a_token_one_request_waits_3_s_and_all_others_go_on_
         assert_eq!(callers.join_next().await.unwrap().unwrap(), StatusCode::OK);
     }
     server.refresh_requests().arrived(2).await;
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!((stopwatch.elapsed(), server.refresh_requests().count()), (Duration::ZERO, 2));
     assert_eq!(callers.join_next().await.unwrap().unwrap(), StatusCode::OK);
     assert_eq!(
@@ -67,7 +67,7 @@ async fn in_the_last_part_of_a_token_one_request_waits_3_s_and_all_others_go_on_
 
     server.refresh_requests().open();
     until(|| server.granted() == 2).await;
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!(status(&client).await, StatusCode::OK);
     let new = format!("{SECRET}-provider-2");
     assert_eq!(server.seen_calls().pop().unwrap().token(), Some(&*new));
@@ -108,7 +108,7 @@ async fn without_leeway_a_token_is_renewed_when_it_is_due() {
     let client = client(&credentials, &server);
     tokio::time::sleep(Duration::from_millis(999_990)).await;
     assert_eq!(status(&client).await, StatusCode::OK);
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!(server.seen_refresh_requests().len(), 1);
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(status(&client).await, StatusCode::OK);

@@ -19,7 +19,7 @@ use crate::client::{Body, Client, get, refresh_request};
 
 /// Lets everything happen that can, where the clock is paused. One sleep is not enough: the clock
 /// advances beside a socket that has become ready.
-async fn settle() {
+async fn run_pending_tasks() {
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -86,7 +86,7 @@ async fn an_idle_connection_occupies_a_worker_until_it_is_closed() {
         let server = server.clone();
         tokio::spawn(async move { second.get(&server, "/echo", "t", Customer).await.status })
     };
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!((server.connections(), server.api_requests()), (2, 1), "no worker is free");
     drop(first);
     assert_eq!(waiting.await.unwrap(), 401);
@@ -102,7 +102,7 @@ async fn a_request_occupies_a_worker_although_its_client_has_hung_up() {
         let (server, client) = (server.clone(), client.clone());
         tokio::spawn(async move { client.get(&server, "/echo", "t", Customer).await.status })
     };
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!(server.journal().in_work(), 2);
     assert!(!waiting.is_finished(), "the only worker is busy");
     hold.release();
@@ -115,7 +115,7 @@ async fn an_idle_connection_is_closed_after_the_time_that_was_set() {
         let server = FakeTeamUp::builder().idle_timeout(Duration::from_secs(5)).start().await;
         for (pause, connections) in [(0, 1), (4, 1), (4, 1), (6, 2)] {
             tokio::time::sleep(Duration::from_secs(pause)).await;
-            settle().await;
+            run_pending_tasks().await;
             while_the_clock_stands(client.get(&server, "/echo", "t", Customer)).await;
             assert_eq!(server.connections(), connections, "after {pause} s");
         }
@@ -137,7 +137,7 @@ async fn a_connection_is_closed_after_an_answer_without_an_announcement() {
             for _ in 0..2 {
                 let answer = client.get(server, "/echo", "t", Customer).await;
                 assert_eq!((answer.status.as_u16(), answer.header("connection")), (401, None));
-                settle().await;
+                run_pending_tasks().await;
             }
             assert_eq!(server.connections() - before, 2);
             server.clear_faults();
@@ -166,7 +166,7 @@ async fn a_body_is_sent_no_further_than_the_http2_windows_let_it() {
         *request.method_mut() = Method::POST;
         let call = tokio::spawn(async move { client.answer(request).await.status });
         hold.arrived(1).await;
-        settle().await;
+        run_pending_tasks().await;
         let sent = sent.load(Ordering::Relaxed);
         hold.release();
         assert_eq!(call.await.unwrap(), 401);

@@ -80,7 +80,7 @@ impl Browser {
         way_back[0].1.clone()
     }
 
-    async fn exchange(&self, fields: &[(&str, &str)]) -> Answer {
+    async fn redeem(&self, fields: &[(&str, &str)]) -> Answer {
         self.post(&self.server.token_url(), fields).await
     }
 }
@@ -115,7 +115,7 @@ async fn a_person_approves_and_the_program_gets_working_tokens() {
     }
 
     let code = browser.code(&asking()).await;
-    let answer = browser.exchange(&redeeming(&code)).await;
+    let answer = browser.redeem(&redeeming(&code)).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let keys: Vec<_> = answer.json().as_object().unwrap().keys().cloned().collect();
@@ -203,7 +203,7 @@ async fn other_mistakes_are_told_to_the_program() {
 }
 
 #[tokio::test]
-async fn a_code_is_exchanged_by_who_asked_for_it_and_by_nobody_else() {
+async fn a_code_is_redeemed_by_who_asked_for_it_and_by_nobody_else() {
     let browser = Browser::new().await;
     let code = browser.code(&asking()).await;
     let wrong_verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXX";
@@ -218,7 +218,7 @@ async fn a_code_is_exchanged_by_who_asked_for_it_and_by_nobody_else() {
         ("code_verifier", None, 400, "invalid_grant"),
         ("code_verifier", Some(wrong_verifier), 400, "invalid_grant"),
     ] {
-        let answer = browser.exchange(&but(redeeming(&code), name, value)).await;
+        let answer = browser.redeem(&but(redeeming(&code), name, value)).await;
         assert_eq!(answer.status, status, "{name} {value:?}");
         assert_eq!((answer.text("error"), answer.text("code")), (error.into(), error.into()));
         assert!(answer.json()["error_description"].is_string());
@@ -230,7 +230,7 @@ async fn a_code_is_exchanged_by_who_asked_for_it_and_by_nobody_else() {
     assert_eq!(browser.client.answer(json).await.status, 415);
 
     // None of these spent the code.
-    let answer = browser.exchange(&but(redeeming(&code), "grant_type", None)).await;
+    let answer = browser.redeem(&but(redeeming(&code), "grant_type", None)).await;
     assert_eq!(answer.status, 200);
 }
 
@@ -240,18 +240,18 @@ async fn a_secret_does_where_there_was_no_challenge() {
     let plain = but(but(asking(), "code_challenge", None), "code_challenge_method", None);
     let code = browser.code(&plain).await;
     let proof = |secret| but(but(redeeming(&code), "code_verifier", None), "client_secret", secret);
-    assert_eq!(browser.exchange(&redeeming(&code)).await.text("error"), "invalid_grant");
-    assert_eq!(browser.exchange(&proof(None)).await.text("error"), "invalid_client");
-    assert_eq!(browser.exchange(&proof(Some("wrong"))).await.text("error"), "invalid_client");
-    assert_eq!(browser.exchange(&proof(Some(CLIENT_SECRET))).await.status, 200);
+    assert_eq!(browser.redeem(&redeeming(&code)).await.text("error"), "invalid_grant");
+    assert_eq!(browser.redeem(&proof(None)).await.text("error"), "invalid_client");
+    assert_eq!(browser.redeem(&proof(Some("wrong"))).await.text("error"), "invalid_client");
+    assert_eq!(browser.redeem(&proof(Some(CLIENT_SECRET))).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_code_that_comes_twice_revokes_what_it_brought_and_an_old_one_is_refused() {
     let browser = Browser::new().await;
     let code = browser.code(&asking()).await;
-    let first = browser.exchange(&redeeming(&code)).await;
-    assert_eq!(browser.exchange(&redeeming(&code)).await.text("error"), "invalid_grant");
+    let first = browser.redeem(&redeeming(&code)).await;
+    assert_eq!(browser.redeem(&redeeming(&code)).await.text("error"), "invalid_grant");
     let access = first.text("access_token");
     let (client, server) = (&browser.client, &browser.server);
     assert_eq!(client.get(server, "/events", &access, Customer).await.status, 401);
@@ -260,7 +260,7 @@ async fn a_code_that_comes_twice_revokes_what_it_brought_and_an_old_one_is_refus
 
     let code = browser.code(&asking()).await;
     server.advance(Duration::from_secs(600));
-    assert_eq!(browser.exchange(&redeeming(&code)).await.text("error"), "invalid_grant");
+    assert_eq!(browser.redeem(&redeeming(&code)).await.text("error"), "invalid_grant");
 }
 
 fn logging_in() -> Fields<'static> {

@@ -7,7 +7,7 @@ use tower_teamup_auth::store::FileStore;
 use tower_teamup_auth::testing::{FakeTeamUp, Fault};
 use tower_teamup_auth::token::Clock;
 
-use crate::scene::{Scene, kept};
+use crate::scene::{Scene, stored_record};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
@@ -39,7 +39,7 @@ async fn ahead_with_the_endpoint_up_it_costs_one_refresh() {
     }
     assert!(scene.log.says("refresh succeeded"), "{}", scene.log.text());
     assert_eq!((scene.server.refresh_requests(), scene.server.unauthorized()), (1, 0));
-    assert_eq!(kept(&store).await.revision(), 2);
+    assert_eq!(stored_record(&store).await.revision(), 2);
 
     // And the clock is set right again.
     clock.shift_wall_back(HOUR);
@@ -61,7 +61,7 @@ async fn p10_ahead_with_the_endpoint_down_the_token_is_used_that_one_clock_belie
     scene.can_refresh_again().await;
     scene.goes_on().await;
     assert_eq!(scene.server.rotations(), 1, "{}", scene.server.journal());
-    assert_eq!(kept(&store).await.revision(), 2);
+    assert_eq!(stored_record(&store).await.revision(), 2);
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn back_with_the_endpoint_up_the_token_is_renewed_by_the_other_clock() {
     scene.goes_on().await;
     assert_eq!((scene.server.refresh_requests(), scene.server.unauthorized()), (1, 0));
     assert!(scene.log.says("refresh succeeded"), "{}", scene.log.text());
-    assert_eq!(kept(&store).await.revision(), 2);
+    assert_eq!(stored_record(&store).await.revision(), 2);
     scene.goes_on().await;
     assert_eq!(scene.server.refresh_requests(), 1, "{}", scene.server.journal());
 }
@@ -99,5 +99,5 @@ async fn back_with_the_endpoint_down_nothing_is_missed_while_the_token_is_good()
     scene.server.clear_faults();
     scene.can_refresh_again().await;
     scene.goes_on().await;
-    assert_eq!(kept(&store).await.revision(), 2);
+    assert_eq!(stored_record(&store).await.revision(), 2);
 }

@@ -9,7 +9,7 @@ use tower_teamup_auth::store::FileStore;
 use tower_teamup_auth::testing::FakeTeamUp;
 
 use crate::process::{OtherProcess, part, unprivileged};
-use crate::scene::{SAVED, Scene, UNSAVED, kept, once_at};
+use crate::scene::{SAVED, Scene, UNSAVED, once_at, stored_record};
 use crate::small_disk::{SmallDisk, on_each_small_disk};
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn can_not_save(
         builder.store(store.clone()).at_each_step(once_at(RefreshStep::Loaded, break_it))
     })
     .await;
-    let old = kept(&store).await;
+    let old = stored_record(&store).await;
 
     // Only the new token opens the door now.
     scene.server.expire_access_tokens();
@@ -66,11 +66,11 @@ async fn can_not_save(
     scene.goes_on().await;
     scene.log.until_it_says("newest tokens still not saved").await;
     assert_eq!(scene.server.refresh_requests(), 1, "{}", scene.server.journal());
-    assert_eq!(kept(&store).await, old);
+    assert_eq!(stored_record(&store).await, old);
     assert!(!scene.log.says(SAVED));
 
     mend();
     scene.log.until_it_says(SAVED).await;
-    assert_eq!(kept(&store).await.revision(), old.revision() + 1);
+    assert_eq!(stored_record(&store).await.revision(), old.revision() + 1);
     scene.an_heir_can_carry_on(store).await;
 }

@@ -7,7 +7,7 @@ use tower_teamup_auth::testing::FakeTeamUp;
 use tower_teamup_auth::{CredentialsBuilder, RefreshStep};
 
 use crate::redis_server::RedisServer;
-use crate::scene::{MODE, SAVED, Scene, UNSAVED, credentials, kept, once_at};
+use crate::scene::{MODE, SAVED, Scene, UNSAVED, credentials, once_at, stored_record};
 
 /// A server that has its data on disk before it says so, or one that keeps nothing.
 fn server(keeps: bool) -> RedisServer {
@@ -74,7 +74,7 @@ async fn p2_gone_during_or_after_the_refresh_request_the_newest_pair_is_used_and
 
         redis.lock().unwrap().restart();
         scene.log.until_it_says(SAVED).await;
-        assert_eq!(kept(&shared).await.revision(), 2, "{step:?}");
+        assert_eq!(stored_record(&shared).await.revision(), 2, "{step:?}");
         scene.an_heir_can_carry_on(shared).await;
     }
 }
@@ -101,7 +101,7 @@ async fn restarted_without_its_data_it_is_given_the_newest_pair_with_the_next_re
 
     scene.server.expire_access_tokens();
     scene.goes_on().await;
-    assert_eq!(kept(&store(&redis)).await.revision(), 3);
+    assert_eq!(stored_record(&store(&redis)).await.revision(), 3);
     scene.an_heir_can_carry_on(store(&redis)).await;
 }
 
@@ -114,7 +114,7 @@ async fn p2_a_login_that_came_while_redis_was_gone_wins_over_what_redis_still_ha
     for _ in 0..3 {
         other.refresh(MODE).await.unwrap();
     }
-    assert_eq!(kept(&store(&redis)).await.revision(), 4);
+    assert_eq!(stored_record(&store(&redis)).await.revision(), 4);
 
     redis.kill();
     let login = scene.server.issue_tokens(&[MODE]);
@@ -123,7 +123,7 @@ async fn p2_a_login_that_came_while_redis_was_gone_wins_over_what_redis_still_ha
 
     redis.restart();
     scene.log.until_it_says(SAVED).await;
-    let kept = kept(&store(&redis)).await;
+    let kept = stored_record(&store(&redis)).await;
     assert_eq!(kept.tokens().unwrap().refresh_token(), login.refresh_token());
     assert!(kept.revision() > 4, "the others would not take it for newer");
     scene.can_refresh_again().await;

@@ -136,11 +136,11 @@ pub(crate) fn once_at(
 
 /// The refresh token that the store holds.
 pub(crate) async fn kept_token(store: &impl TokenStore) -> String {
-    let record = kept(store).await;
+    let record = stored_record(store).await;
     record.tokens().expect("nobody has signed out").refresh_token().expose().to_owned()
 }
 
 /// What the store holds.
-pub(crate) async fn kept(store: &impl TokenStore) -> StoredRecord {
+pub(crate) async fn stored_record(store: &impl TokenStore) -> StoredRecord {
     store.load().await.unwrap().expect("it holds a record")
 }

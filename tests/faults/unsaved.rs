@@ -4,7 +4,7 @@ use tower_teamup_auth::store::{FileStore, RedisStore, TokenStore};
 
 use crate::meddled::Meddled;
 use crate::redis_server::RedisServer;
-use crate::scene::{MODE, SAVED, Scene, UNSAVED, credentials, kept, kept_token};
+use crate::scene::{MODE, SAVED, Scene, UNSAVED, credentials, kept_token, stored_record};
 
 #[tokio::test]
 async fn p2_file_nobody_spends_the_old_refresh_token_while_the_new_one_is_unsaved() {
@@ -64,7 +64,7 @@ async fn a_login_and_a_sign_out_take_over_the_lease_that_unsaved_tokens_keep() {
         store.mend();
         if signs_out {
             scene.credentials.sign_out().await.unwrap();
-            assert!(kept(&file).await.is_signed_out());
+            assert!(stored_record(&file).await.is_signed_out());
         } else {
             let tokens = scene.server.issue_tokens(&[MODE]);
             scene.credentials.log_in(tokens.clone()).await.unwrap();

@@ -35,7 +35,7 @@ pub(crate) struct Model {
     /// How often the login was changed, or may have been.
     login_changes: usize,
     tokens: HashMap<String, Token>,
-    slots: [Slot; 2],
+    slots: [ModeState; 2],
     /// The refresh request under way: at most one.
     refresh_request: Option<SentRefresh>,
     /// The mode of the latest refresh, and how many requests were sent for it, at least.
@@ -96,7 +96,7 @@ struct Token {
 
 /// What the credential holds for one mode: the generation that requests see.
 #[derive(Debug, Default)]
-struct Slot {
+struct ModeState {
     held: Option<String>,
     /// `held` is what requests see; else it is what they saw last.
     sure: bool,
@@ -270,7 +270,7 @@ impl Model {
         slot.sure = true;
     }
 
-    fn slot(&mut self, mode: RequestMode) -> &mut Slot {
+    fn slot(&mut self, mode: RequestMode) -> &mut ModeState {
         &mut self.slots[mode as usize]
     }
 
@@ -292,11 +292,11 @@ impl Model {
     fn publish(&mut self, mode: RequestMode, token: String) {
         let sure = self.news.is_none();
         let slot = self.slot(mode);
-        *slot = Slot {
+        *slot = ModeState {
             held: Some(token),
             sure,
             newest_sent: slot.newest_sent.take(),
-            ..Slot::default()
+            ..ModeState::default()
         };
     }
 

@@ -3,9 +3,9 @@
 //! run with each.
 
 mod bodies;
-mod choices;
 mod neighbours;
 mod origins;
+mod overrides;
 mod reasons;
 mod redirects;
 mod refresh_request;

@@ -62,7 +62,7 @@ async fn retry_above_takes_the_newest_token_for_each_attempt() {
     server.fail_api(Fault::unauthorized());
     server.fail_api(Fault::status(StatusCode::SERVICE_UNAVAILABLE));
     server.fail_api(Fault::unauthorized());
-    // 401, its repeat fails, so the call is tried again: 401, and its repeat succeeds.
+    // 401, its retry fails, so the call is tried again: 401, and its retry succeeds.
     assert_eq!(status(&api, &server).await, StatusCode::OK);
     assert_eq!(answers(&server), [401, 503, 401, 200]);
     assert_eq!((server.refresh_requests(), server.rotations()), (2, 2));

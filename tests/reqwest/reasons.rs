@@ -5,7 +5,7 @@ use http::StatusCode;
 use tower_teamup_auth::testing::{FakeTeamUp, Fault};
 use tower_teamup_auth::{Credentials, Error};
 
-use crate::support::{Api, Kind, MODE, Protocol, get, own, reason};
+use crate::support::{Api, Kind, MODE, Protocol, crate_error, get, reason};
 
 fn refused() -> Fault {
     Fault::status(StatusCode::BAD_REQUEST)
@@ -36,7 +36,7 @@ async fn where_nothing_could_be_sent_the_error_is_this_crates() {
         server.fail_every_refresh(refused());
         for call in 0..3 {
             let error = api.send(get(&server, call)).await.unwrap_err();
-            assert!(own(&error).is_login_required(), "{kind:?} {error:?}");
+            assert!(crate_error(&error).is_login_required(), "{kind:?} {error:?}");
         }
         assert_eq!((server.api_requests(), server.refresh_requests()), (0, 1), "{kind:?}");
     }

@@ -82,7 +82,7 @@ async fn status_401_for_insufficient_scope_is_delivered() {
     delivered(Fault::insufficient_scope(), 401).await;
 }
 
-/// A small one is read to its end before the repeat, a large one is dropped.
+/// A small one is read to its end before the retry, a large one is dropped.
 #[tokio::test]
 async fn a_401_of_any_size_is_repeated() {
     for size in [0, 100, 1_000_000] {

@@ -141,6 +141,6 @@ pub(crate) fn reason(response: &Response) -> Option<&Error> {
 }
 
 /// This crate's error within whatever a call ended with.
-pub(crate) fn own(error: &BoxError) -> &Error {
+pub(crate) fn crate_error(error: &BoxError) -> &Error {
     error.downcast_ref().unwrap_or_else(|| panic!("not an error of this crate: {error:?}"))
 }

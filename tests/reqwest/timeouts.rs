@@ -7,7 +7,7 @@ use reqwest_middleware::ClientBuilder;
 use tower_teamup_auth::client::{AuthMiddleware, redirects_within_origin};
 use tower_teamup_auth::testing::FakeTeamUp;
 
-use crate::support::{Kind, MODE, credentials, get, own};
+use crate::support::{Kind, MODE, crate_error, credentials, get};
 
 /// Lets `by` pass on Tokio's clock. For a runtime of one thread.
 async fn pass(by: Duration) {
@@ -100,7 +100,7 @@ async fn the_time_limit_of_a_request_covers_its_wait_for_a_first_token() {
     let error = waiting.await.unwrap().unwrap_err();
     let reqwest_middleware::Error::Middleware(error) = error else { panic!("{error:?}") };
     let error = error.reallocate_into_boxed_dyn_error_without_backtrace();
-    assert!(own(&error).is_transient(), "{error:?}");
+    assert!(crate_error(&error).is_transient(), "{error:?}");
     hold.release();
     // The answer that came later is used.
     assert_eq!(api.get(server.url("/echo")).send().await.unwrap().status(), StatusCode::OK);

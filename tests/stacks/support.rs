@@ -65,7 +65,7 @@ impl Setup {
         api.map(|entry| entry.status().map_or(0, |status| status.as_u16())).collect()
     }
 
-    /// An expiry that the client does not know of leads to one refresh request and one repeat, and the
+    /// An expiry that the client does not know of leads to one refresh request and one retry, and the
     /// caller sees neither.
     pub(crate) async fn survives_an_expiry<S, R>(&self, api: S)
     where

@@ -63,7 +63,7 @@ impl<S> Checked<S> {
         Arc::clone(&self.counts)
     }
 
-    fn give_back(&mut self) -> bool {
+    fn release(&mut self) -> bool {
         let reserved = self.reserved.take();
         reserved.is_some_and(|number| self.counts.standing().remove(&number))
     }
@@ -120,7 +120,7 @@ impl<S: Clone> Clone for Checked<S> {
 
 impl<S> Drop for Checked<S> {
     fn drop(&mut self) {
-        self.give_back();
+        self.release();
     }
 }
 
@@ -135,7 +135,7 @@ where
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         let answer = ready!(self.inner.poll_ready(cx));
         if answer.is_err() {
-            self.give_back();
+            self.release();
         } else if self.reserved.is_none() {
             self.reserved = Some(self.counts.reserve());
         }
@@ -143,7 +143,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if !self.give_back() {
+        if !self.release() {
             self.counts.broken("called without its own poll_ready");
         }
         let is_refresh_request = request.uri().path().ends_with("/auth/refresh_access_token");

@@ -44,7 +44,7 @@ async fn p1_ten_thousand_callers_on_an_expired_token_cost_one_refresh_request() 
         let api = limited(&server, protocol, limit, expired_tokens(&server)).await;
         let hold = server.hold_refresh();
         let crowd = Crowd::calling(size, &api, &server);
-        crowd.asked().await;
+        crowd.called().await;
         hold.arrived(1).await;
         assert_eq!((server.api_requests(), server.refresh_requests()), (0, 1), "{protocol:?}");
         hold.release();

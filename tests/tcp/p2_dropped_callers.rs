@@ -51,7 +51,7 @@ async fn p2_callers_dropped_during_the_refresh_request_leave_the_rotated_token_b
         let hold = server.hold_refresh();
         let crowd = Crowd::calling(SIZE, &api, &server);
         match need {
-            Need::Due => crowd.asked().await,
+            Need::Due => crowd.called().await,
             Need::Rejected => server.wait_for(|journal| journal.unauthorized() == SIZE).await,
         }
         hold.arrived(1).await;
@@ -167,7 +167,7 @@ async fn p2_a_runtime_that_ends_during_the_refresh_request_leaves_nobody_waiting
         let (api, request) = (api.clone(), get(&server, "/echo", "here"));
         async move { call(&api, request).await }
     });
-    waiting.asked().await;
+    waiting.called().await;
     elsewhere.shutdown_background();
     // Held before the rotation, and the client that sent it is gone: its outcome is unknown. Who waits
     // starts a worker on its own runtime, and the one further request spends the token.

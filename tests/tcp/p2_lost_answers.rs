@@ -96,7 +96,7 @@ async fn p2_a_refresh_request_that_is_not_answered_in_time_costs_one_more_try() 
         let api = layered(credentials, client);
         let hold = server.hold_refresh();
         let crowd = Crowd::calling(20, &api, &server);
-        crowd.asked().await;
+        crowd.called().await;
         hold.arrived(1).await;
         pass_running(SECONDS_TO_GIVE_UP).await;
         // The client has given up, and the server has noticed before anything rotated.

@@ -1,4 +1,4 @@
-//! P3: a server that answers 401 for ever gets each request twice at most, and few refresh requests.
+//! P3: a server that answers 401 permanently gets each request twice at most, and few refresh requests.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! P4: a token goes to the API's own origin and nowhere else, on the first send or the repeat.
+//! P4: a token goes to the API's own origin and nowhere else, on the first send or the retry.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -134,7 +134,7 @@ async fn p4_a_next_url_to_elsewhere_carries_no_token() {
         let (ours, other) = (FakeTeamUp::start().await, FakeTeamUp::start().await);
         let api = api(&ours, &protocol.client(), ours.issue_tokens(&[Provider])).await;
         ours.link_pages_to(&other.base_url());
-        // The first page is itself a repeat.
+        // The first page is itself a retry.
         ours.expire_access_tokens();
         let page = call(&api, get(&ours, "/events", "page 1")).await.unwrap();
         assert_eq!((page.status, ours.retries()), (StatusCode::OK, 1), "{protocol:?}");

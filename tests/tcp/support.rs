@@ -157,7 +157,7 @@ impl<T: Send + 'static> Crowd<T> {
 
     /// Every caller has gone as far as it can without another's help: a request that needs a token
     /// has asked for it.
-    pub(crate) async fn asked(&self) {
+    pub(crate) async fn called(&self) {
         let size = self.calls.len();
         self.asked.clone().wait_for(|asked| *asked == size).await.unwrap();
     }

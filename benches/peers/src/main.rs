@@ -6,7 +6,7 @@
 //!
 //! prints the tables, on Linux with two cores and valgrind. Instructions are counted by callgrind in a
 //! child process, as the difference between two runs of different length; heap operations by a counting
-//! allocator. Both repeat from run to run of one build, to one in a hundred at worst: some candidates
+//! allocator. Both come to the same in each run of one build, to one in a hundred at worst: some candidates
 //! have a random hash seed or a task of their own. Nanoseconds are the median of many short rounds, in
 //! each of which every candidate takes its turn on one thread and on two; compare them within one run
 //! only. Everything is given over what the same request costs without any of the candidates.

@@ -8,7 +8,7 @@ use crate::{callgrind, counting};
 
 const LOCK: &str = include_str!("../Cargo.lock");
 
-/// What repeats exactly, of one workload over the bare service.
+/// What comes to the same in each run, of one workload over the bare service.
 #[derive(Clone, Copy)]
 struct Counted {
     instructions: f64,

@@ -206,7 +206,7 @@ fn poll_first<B: Body>(
     recorder: &mut Recorder,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-    recorder.asked();
+    recorder.begin();
     let item = match mem::replace(ahead, Ahead::Unknown) {
         Ahead::Unknown => ready!(poll_bytes(body.as_mut(), cx)),
         Ahead::Next(item) => Some(item),

@@ -59,7 +59,7 @@ impl Recorder {
     }
 
     /// The body is asked for its next frame.
-    pub(super) fn asked(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.started = true;
         self.at_length = false;
     }

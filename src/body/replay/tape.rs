@@ -123,7 +123,7 @@ impl Tape {
         }
     }
 
-    /// A copy repeats what the body said of its size, so what the body said must have been true.
+    /// A copy has the size that the body announced, so what the body said must have been true.
     fn kept_its_word(&self, sent: u64) -> bool {
         self.size_hint.lower() <= sent
             && self.size_hint.upper().is_none_or(|upper| sent <= upper)

@@ -72,7 +72,7 @@ fn a_body_is_written_into_one_buffer_that_never_grows() {
         let request = RefreshRequest::new(RefreshToken::new(token).unwrap(), RequestMode::Customer);
         for (encoding, per_byte) in ENCODINGS {
             let written = encode(*encoding, &request, scope).unwrap().body.len();
-            let room = room(&request, scope, *per_byte);
+            let room = capacity(&request, scope, *per_byte);
             assert!(written <= room, "{encoding:?}: {written} bytes, room for {room}");
             assert!(room < 4 * written + 600, "{encoding:?}: {written} bytes, room for {room}");
             assert!(buffer(&request, scope, *per_byte).capacity() >= room);

@@ -44,5 +44,5 @@ impl TokenFields {
     }
 }
 
-/// Where a body stopped making sense, in words that repeat nothing of it.
+/// Where a body stopped making sense, in words that quote nothing of it.
 pub(super) struct Malformed(pub(super) String);

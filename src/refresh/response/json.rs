@@ -86,7 +86,7 @@ fn texts(value: &RawValue) -> Vec<String> {
 /// A value that nobody asks for is skipped without recursion, however deep it is.
 fn members<'a>(text: &'a str, each: &mut dyn FnMut(&str, &'a RawValue)) -> Result<(), Malformed> {
     let mut json = serde_json::Deserializer::from_str(text);
-    // The parser's own message could repeat a piece of the text; its position can't.
+    // The parser's own message could quote a piece of the text; its position can't.
     json.deserialize_map(Members(each))
         .map_err(|error| Malformed(format!(" (line {}, column {})", error.line(), error.column())))
 }

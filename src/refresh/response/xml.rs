@@ -58,7 +58,7 @@ fn elements(text: &str, each: &mut dyn FnMut(&[String], Field)) -> Result<(), Ma
     reader.config_mut().expand_empty_elements = true;
     let mut document = Document::default();
     while !document.is_over() {
-        // The parser's own message could repeat a piece of the text; its position can't.
+        // The parser's own message could quote a piece of the text; its position can't.
         let event = reader.read_event().map_err(|_| malformed(reader.error_position()))?;
         let taken = match event {
             Event::Start(start) => document.open(&start),

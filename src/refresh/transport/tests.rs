@@ -38,7 +38,7 @@ fn data(bytes: impl Into<Bytes>) -> Result<Frame<Bytes>, io::Error> {
     Ok(Frame::data(bytes.into()))
 }
 
-async fn kept<const N: usize>(
+async fn collected<const N: usize>(
     frames: [Result<Frame<Bytes>, io::Error>; N],
 ) -> (Zeroizing<Vec<u8>>, BodyEnd) {
     collect(Script(frames.into())).await
@@ -46,7 +46,7 @@ async fn kept<const N: usize>(
 
 #[tokio::test]
 async fn a_body_is_kept_up_to_the_limit_and_its_trailers_are_skipped() {
-    let (body, end) = kept([
+    let (body, end) = collected([
         data("{ \"two"),
         data(""),
         data("\": \"frames"),
@@ -56,17 +56,17 @@ async fn a_body_is_kept_up_to_the_limit_and_its_trailers_are_skipped() {
     assert_eq!(**body, *b"{ \"two\": \"frames");
     assert!(matches!(end, BodyEnd::Whole));
 
-    let (body, end) = kept([data(vec![b' '; BODY_LIMIT - 1]), data(" ")]).await;
+    let (body, end) = collected([data(vec![b' '; BODY_LIMIT - 1]), data(" ")]).await;
     assert_eq!(body.len(), 65_536);
     assert!(matches!(end, BodyEnd::Whole));
 
     let (body, end) =
-        kept([data(vec![b' '; BODY_LIMIT - 1]), data("{}"), data("never read")]).await;
+        collected([data(vec![b' '; BODY_LIMIT - 1]), data("{}"), data("never read")]).await;
     assert_eq!(body.len(), BODY_LIMIT);
     assert_eq!(body.last(), Some(&b'{'));
     assert!(matches!(end, BodyEnd::TooLong));
 
-    let (body, end) = kept([data(vec![b' '; 10 * BODY_LIMIT])]).await;
+    let (body, end) = collected([data(vec![b' '; 10 * BODY_LIMIT])]).await;
     assert_eq!(body.len(), BODY_LIMIT);
     assert!(matches!(end, BodyEnd::TooLong));
 }
@@ -77,11 +77,11 @@ async fn a4_nothing_is_read_after_the_end_of_the_document() {
         [data("{\"a\":\"}\"}"), Err(io::ErrorKind::ConnectionReset.into())],
         [data("{\"a\":"), data("\"}\"} and more")],
     ] {
-        let (body, end) = kept(frames).await;
+        let (body, end) = collected(frames).await;
         assert_eq!(**body, *b"{\"a\":\"}\"}");
         assert!(matches!(end, BodyEnd::Whole));
     }
-    let (body, end) = kept([data("no document"), data(" at all")]).await;
+    let (body, end) = collected([data("no document"), data(" at all")]).await;
     assert_eq!(**body, *b"no document");
     assert!(matches!(end, BodyEnd::Whole));
 }
@@ -89,7 +89,7 @@ async fn a4_nothing_is_read_after_the_end_of_the_document() {
 #[tokio::test]
 async fn a_body_that_breaks_off_keeps_what_came_and_says_why() {
     let (body, end) =
-        kept([data("{\"half"), Err(io::ErrorKind::ConnectionReset.into()), data("\"}")]).await;
+        collected([data("{\"half"), Err(io::ErrorKind::ConnectionReset.into()), data("\"}")]).await;
     assert_eq!(**body, *b"{\"half");
     let BodyEnd::Broken(error) = end else { panic!("the body is no longer whole") };
     assert!(error.is::<io::Error>());

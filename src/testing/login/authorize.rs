@@ -12,7 +12,7 @@ use super::super::shared::Shared;
 use super::{CLIENT_ID, USERNAME, page};
 
 /// What a valid request for authorization asks for.
-struct Asked {
+struct ValidRequest {
     back: Back,
     scope: String,
     challenge: Option<String>,
@@ -56,7 +56,7 @@ pub(in super::super) fn authorize(shared: &Shared, head: &Parts, body: &Received
     }
 }
 
-fn read(query: &str, settings: &Settings) -> Result<Asked, Refused> {
+fn read(query: &str, settings: &Settings) -> Result<ValidRequest, Refused> {
     let query = query.as_bytes();
     let to_the_person = |message: &str| Refused(Box::new(page::refuse(message)));
     let or_page =
@@ -90,7 +90,7 @@ fn read(query: &str, settings: &Settings) -> Result<Asked, Refused> {
         None
     };
     match error {
-        None => Ok(Asked { back, scope, challenge, login_hint: or_page("login_hint")? }),
+        None => Ok(ValidRequest { back, scope, challenge, login_hint: or_page("login_hint")? }),
         Some((error, description)) => {
             let answer = back.send(&[("error", error), ("error_description", description)]);
             Err(Refused(Box::new(answer)))

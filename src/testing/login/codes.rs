@@ -1,4 +1,4 @@
-//! Authorization codes: issued on approval, good for one exchange.
+//! Authorization codes: issued on approval, good for one use.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::families::Millis;
 
-/// How long a code can be exchanged: the ten minutes that RFC 6749 section 4.1.2 allows at most.
+/// How long a code can be redeemed: the ten minutes that RFC 6749 section 4.1.2 allows at most.
 const LIFETIME: Millis = 10 * 60 * 1000;
 
 #[derive(Default)]
@@ -17,15 +17,15 @@ struct Code {
     redirect_uri: String,
     challenge: Option<String>,
     expires_at: Millis,
-    /// The family that the code was exchanged for, once it was.
+    /// The family that the code was redeemed for, once it was.
     family: Option<u64>,
 }
 
-/// What is wrong with the exchange of a code.
+/// What is wrong with the redemption of a code.
 pub(super) enum Refused {
-    /// Unknown, expired, or not fit for this exchange.
+    /// Unknown, expired, or not fit for this redemption.
     Grant(&'static str),
-    /// Exchanged before, for this family, which must die (RFC 6749 section 4.1.2).
+    /// Redeemed before, for this family, which must die (RFC 6749 section 4.1.2).
     Reused(u64),
     /// The client proved nothing: neither verifier nor secret.
     Client(&'static str),
@@ -44,7 +44,7 @@ impl Codes {
         code
     }
 
-    /// May `code` be exchanged by a client that brings these?
+    /// May `code` be redeemed by a client that brings these?
     pub(super) fn check(
         &self,
         code: &str,
@@ -80,7 +80,7 @@ impl Codes {
         }
     }
 
-    /// The code was exchanged for the tokens of `family`.
+    /// The code was redeemed for the tokens of `family`.
     pub(super) fn spend(&mut self, code: &str, family: u64) {
         if let Some(code) = self.0.get_mut(code) {
             code.family = Some(family);

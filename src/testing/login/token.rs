@@ -11,7 +11,7 @@ use super::super::shared::Shared;
 use super::codes::Refused;
 use super::{CLIENT_ID, log_in};
 
-pub(in super::super) fn exchange_code(shared: &Shared, head: &Parts, body: &Received) -> Answer {
+pub(in super::super) fn redeem_code(shared: &Shared, head: &Parts, body: &Received) -> Answer {
     if head.method != Method::POST {
         return method_not_allowed("POST");
     }
@@ -53,7 +53,7 @@ pub(in super::super) fn exchange_code(shared: &Shared, head: &Parts, body: &Rece
             Err(Refused::Client(message)) => refuse("invalid_client", message),
             Err(Refused::Reused(family)) => {
                 state.families.revoke_login(family);
-                refuse("invalid_grant", "The code was exchanged before; its tokens are revoked.")
+                refuse("invalid_grant", "The code was redeemed before; its tokens are revoked.")
             }
         }
     })

@@ -19,7 +19,7 @@ use super::fields;
 use crate::headers::RequestMode;
 
 /// What a valid refresh request asks for.
-struct Asked {
+struct ValidRequest {
     refresh_token: String,
     mode: RequestMode,
 }
@@ -55,7 +55,7 @@ pub(in super::super) async fn refresh(
         let asked = match asked {
             Ok(asked) => asked,
             Err(answer) => {
-                state.journal.settle(place, RefreshOutcome::Rejected);
+                state.journal.set_outcome(place, RefreshOutcome::Rejected);
                 return answer;
             }
         };
@@ -83,7 +83,7 @@ pub(in super::super) async fn refresh(
                 refused(&state.settings, "The refresh token is unknown; log in again."),
             ),
         };
-        state.journal.settle(place, outcome);
+        state.journal.set_outcome(place, outcome);
         answer
     })
 }
@@ -119,7 +119,7 @@ async fn read(head: &Parts, body: &Received) -> Result<Value, Box<Answer>> {
     Err(Box::new(refused))
 }
 
-fn validate(fields: &Value) -> Result<Asked, BTreeMap<&'static str, Vec<String>>> {
+fn validate(fields: &Value) -> Result<ValidRequest, BTreeMap<&'static str, Vec<String>>> {
     let mut errors: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
     let Some(fields) = fields.as_object() else {
         errors.insert("non_field_errors", vec!["An object is expected.".to_owned()]);
@@ -157,7 +157,7 @@ fn validate(fields: &Value) -> Result<Asked, BTreeMap<&'static str, Vec<String>>
             RequestMode::Customer
         }),
     };
-    if errors.is_empty() { Ok(Asked { refresh_token, mode }) } else { Err(errors) }
+    if errors.is_empty() { Ok(ValidRequest { refresh_token, mode }) } else { Err(errors) }
 }
 
 fn is_scope(value: &Value) -> bool {

@@ -106,7 +106,7 @@ pub(crate) fn reason(answer: &Answer) -> Error {
 
 /// Lets everything that can go on without the clock go on: the tasks that are ready, and those
 /// that they wake.
-pub(crate) async fn settle() {
+pub(crate) async fn run_pending_tasks() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }

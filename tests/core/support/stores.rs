@@ -114,24 +114,24 @@ impl Store {
     /// What another process that refreshes this login puts there: these tokens, `ahead` revisions
     /// later.
     pub(crate) fn put_refreshed(&self, tokens: TokenSet, ahead: u64) {
-        let kept = self.kept().expect("a record");
+        let kept = self.record().expect("a record");
         let content = RecordContent::Tokens(tokens);
         self.put(Some(StoredRecord::new(kept.login(), kept.revision() + ahead, content)));
     }
 
-    pub(crate) fn kept(&self) -> Option<StoredRecord> {
+    pub(crate) fn record(&self) -> Option<StoredRecord> {
         locked(&self.0.kept).clone()
     }
 
     pub(crate) fn kept_tokens(&self) -> TokenSet {
-        self.kept().expect("a record").tokens().expect("tokens").clone()
+        self.record().expect("a record").tokens().expect("tokens").clone()
     }
 
     pub(crate) fn revision(&self) -> u64 {
-        self.kept().expect("a record").revision()
+        self.record().expect("a record").revision()
     }
 
-    /// The refresh token that is kept.
+    /// The refresh token that is stored.
     pub(crate) fn refresh_token(&self) -> String {
         self.kept_tokens().refresh_token().expose().to_owned()
     }
@@ -205,7 +205,7 @@ impl TokenStore for Store {
         let store = self.clone();
         async move {
             suffer(fault).await?;
-            Ok(store.kept())
+            Ok(store.record())
         }
     }
 

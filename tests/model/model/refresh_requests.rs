@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tower_teamup_auth::store::StoredRecord;
 use tower_teamup_auth::{Error, RequestMode};
 
-use super::{Change, Model, Pause, SentRefresh, Shutdown, Slot};
+use super::{Change, ModeState, Model, Pause, SentRefresh, Shutdown};
 use crate::store::refresh_of;
 use crate::terms::{Expiry, Failure, MILLIS, Now, Refresh, WAIT};
 
@@ -286,7 +286,12 @@ impl Model {
         self.current.extend(self.news.map(|news| Some(news.login)));
         let sure = self.news.is_none();
         for (slot, held) in self.slots.iter_mut().zip(held) {
-            *slot = Slot { held, sure, newest_sent: slot.newest_sent.take(), ..Slot::default() };
+            *slot = ModeState {
+                held,
+                sure,
+                newest_sent: slot.newest_sent.take(),
+                ..ModeState::default()
+            };
         }
     }
 

@@ -39,7 +39,7 @@ pub(crate) const BEARER_POLICY: Peer = Peer {
     package: Some("azure_core"),
     over: Some("azure_bare"),
     headers: 1,
-    on_401: "forgets the token; repeats only with a callback of the program's",
+    on_401: "forgets the token; retries only with a callback of the program's",
     driven: "`BearerTokenAuthorizationPolicy` before a transport that answers at once, over the same \
              transport alone, with azure_core's own requests; the credential gives a token that \
              expires in two hours, and is asked once. Its header map has to grow for a \

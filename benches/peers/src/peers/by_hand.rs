@@ -1,4 +1,4 @@
-//! The floor: two ready-made values, put in by hand.
+//! The floor: two ready-made values, set without the layer.
 
 use super::Peer;
 use crate::drive::{self, Run, Workload};
@@ -6,13 +6,13 @@ use crate::workloads::ByHand;
 
 pub(crate) const SHARED: Peer = Peer {
     name: "by_hand",
-    title: "two ready-made values by hand, the floor",
+    title: "two ready-made values, the floor",
     package: None,
     over: Some("bare"),
     headers: 2,
     on_401: "passes it on",
     driven: "`HeaderMap::insert` of a clone of one shared value and of a static one.",
-    lacks: "Everything but the two headers: no expiry, no renewal, no repeat, no look at the \
+    lacks: "Everything but the two headers: no expiry, no refresh, no retry, no look at the \
             origin, no regard for an `Authorization` that the request brings.",
     workloads: &Workload::ALL,
     build: || drive::service(ByHand::new()),

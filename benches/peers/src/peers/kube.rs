@@ -25,7 +25,7 @@ pub(crate) const AUTH_LAYER: Peer = Peer {
     on_401: "passes it on",
     driven: "`ConfigExt::auth_layer` with a token file, as a program inside a cluster has it; the \
              file is read again once a minute.",
-    lacks: "One header. A 401 renews nothing and is not repeated; every origin gets the token; \
+    lacks: "One header. A 401 refreshes nothing and is not retried; every origin gets the token; \
             callers wait while the file is read.",
     workloads: &Workload::ALL,
     build,

@@ -13,11 +13,11 @@ use crate::workloads::ACCESS_TOKEN;
 
 pub(crate) const LAYER: Peer = Peer {
     name: "ours",
-    title: "**`AuthLayer`**, the repeat armed",
+    title: "**`AuthLayer`**, with its retry",
     package: Some("tower-teamup-auth"),
     over: Some("bare"),
     headers: 2,
-    on_401: "renews, repeats once",
+    on_401: "refreshes, retries once",
     driven: "`AuthLayer` around the bare service, with an access token that expires in two hours.",
     lacks: "–",
     workloads: &Workload::ALL,

@@ -19,7 +19,7 @@ pub(crate) const SET_TWICE: Peer = Peer {
     on_401: "passes it on",
     driven: "`SetRequestHeader::overriding` around `SetRequestHeader::overriding`, with ready-made \
              values.",
-    lacks: "The values are fixed once built: no expiry, no renewal, no repeat, and every origin \
+    lacks: "The values are fixed once built: no expiry, no refresh, no retry, and every origin \
             gets them.",
     workloads: &Workload::ALL,
     build,

@@ -8,7 +8,7 @@ use tower_teamup_auth::client::AuthMiddleware;
 use tower_teamup_auth::testing::{CALLER, Entry, FakeTeamUp, Refusal};
 use tower_teamup_auth::{ProviderId, REQUEST_MODE, RequestMode};
 
-use crate::support::{Kind, MODE, Protocol, credentials, get, own};
+use crate::support::{Kind, MODE, Protocol, crate_error, credentials, get};
 
 /// The mode and the business of each API request, in the order of arrival.
 fn seen(server: &FakeTeamUp) -> Vec<(Option<String>, Option<String>)> {
@@ -42,7 +42,7 @@ async fn p7_a_request_chooses_by_header_or_extension_and_gets_the_token_of_its_m
         let mut by_header = get(&server, "header");
         by_header.headers_mut().insert(REQUEST_MODE, "customer".parse().unwrap());
         by_header.headers_mut().insert("teamup-provider-id", "3".parse().unwrap());
-        // The header has the first word.
+        // The header takes precedence.
         by_header.extensions_mut().insert(RequestMode::Provider);
         by_header.extensions_mut().insert(ProviderId::new(4));
         for request in [by_default, by_extension, by_header] {
@@ -62,7 +62,7 @@ async fn p7_an_unknown_mode_is_refused_before_anything_is_sent() {
         let mut request = get(&server, "odd");
         request.headers_mut().insert(REQUEST_MODE, "owner".parse().unwrap());
         let error = api.send(request).await.unwrap_err();
-        assert!(own(&error).is_invalid_request(), "{kind:?} {error:?}");
+        assert!(crate_error(&error).is_invalid_request(), "{kind:?} {error:?}");
         assert!(server.journal().entries().is_empty());
     }
 }
@@ -119,7 +119,7 @@ async fn requests_that_bring_their_own_credentials_share_one_client() {
         }
 
         let error = api.send(get(&server, "nobody")).await.unwrap_err();
-        assert!(own(&error).is_invalid_request(), "{kind:?} {error:?}");
+        assert!(crate_error(&error).is_invalid_request(), "{kind:?} {error:?}");
         assert_eq!(server.journal().entries().len(), 2);
     }
 }
