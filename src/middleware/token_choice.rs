@@ -169,12 +169,12 @@ pub(crate) fn for_retry<'a, Q>(
     });
     let (why, error) = match (token, request) {
         (Ok(token), Ok(request)) => {
-            emit(&Event::RequestRepeated { mode });
+            emit(&Event::RequestRetried { mode });
             return Ok((token, request));
         }
         (Ok(_), Err(no_retry)) => (no_retry.why(), no_retry.error()),
         (Err(error), _) => ("no new token could be had", error),
     };
-    emit(&Event::RequestNotRepeated { mode, why });
+    emit(&Event::RequestNotRetried { mode, why });
     Err(error)
 }

@@ -90,10 +90,10 @@ pub(crate) enum Event<'a> {
         revision: u64,
     },
     AnswerWithoutLogin,
-    RequestRepeated {
+    RequestRetried {
         mode: RequestMode,
     },
-    RequestNotRepeated {
+    RequestNotRetried {
         mode: RequestMode,
         why: &'static str,
     },
@@ -198,11 +198,11 @@ pub(super) fn trace(event: &Event<'_>) {
             target: TARGET,
             "a refresh request was answered after its login was gone; the answer is dropped"
         ),
-        Event::RequestRepeated { mode } => {
+        Event::RequestRetried { mode } => {
             debug!(target: TARGET, mode = mode.as_str(), "request retried with a new token");
         }
-        Event::RequestNotRepeated { mode, why } => {
-            debug!(target: TARGET, mode = mode.as_str(), why, "request not repeated");
+        Event::RequestNotRetried { mode, why } => {
+            debug!(target: TARGET, mode = mode.as_str(), why, "request not retried");
         }
         Event::RequestPassedThrough { why, warn: true } => {
             warn!(target: TARGET, why, "request passed through without a token");

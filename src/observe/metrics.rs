@@ -88,7 +88,7 @@ pub(super) fn record(event: &Event<'_>) {
         Event::RefreshLimited { mode, opened: true, .. } => {
             counter!(REFRESH_LIMITS, "mode" => mode.as_str()).increment(1);
         }
-        Event::RequestRepeated { mode } => {
+        Event::RequestRetried { mode } => {
             counter!(RETRIES, "mode" => mode.as_str()).increment(1);
         }
         _ => {}

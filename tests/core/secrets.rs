@@ -208,7 +208,7 @@ async fn p5_no_token_shows_in_any_event_on_the_way_through_all_failures() {
         "logged in",
         "signed out",
         "request retried with a new token",
-        "request not repeated",
+        "request not retried",
     ] {
         assert!(trace.count(event) > 0, "{event}");
     }

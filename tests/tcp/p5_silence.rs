@@ -31,7 +31,7 @@ async fn p5_no_token_is_traced_or_shown_whatever_goes_wrong() {
         "login required",
         "refresh limit reached",
         "request repeated with a new token",
-        "request not repeated",
+        "request not retried",
         "logged in",
         "signed out",
         "hyper_util::client",
