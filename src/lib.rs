@@ -1,94 +1,151 @@
-//! A client-side tower [`Layer`](tower_layer::Layer) for programs that call the TeamUp API.
+//! A client-side [tower](https://docs.rs/tower) [`Layer`](tower_layer::Layer) for programs that call
+//! the [TeamUp](https://goteamup.com) API.
 //!
-//! It puts the bearer token and the `TeamUp-Request-Mode` header on every outgoing request, renews
-//! the token before it expires or when the API answers 401, repeats that one request once, and lets
-//! any number of concurrent callers share a single refresh.
+//! It adds the bearer token and the `TeamUp-Request-Mode` header to each request. It refreshes the
+//! token before it expires or when the API answers 401, and retries that request once. All callers,
+//! and all processes that share a [store], share one refresh.
+//!
+//! # Quick start
+//!
+//! A complete program, with the features `hyper` and `testing`. [`FakeTeamUp`] is a TeamUp-like server
+//! on loopback. For the real API, leave out that line and `base_url`, and bring the tokens of a
+//! [login](docs::quick_start#first-tokens).
 //!
 //! ```
-//! use bytes::Bytes;
-//! use http::{Request, Response};
+//! use http::Request;
 //! use http_body_util::{BodyExt, Full};
-//! use tower::{ServiceBuilder, ServiceExt, service_fn};
-//! use tower_teamup_auth::{AuthLayer, BoxError, Credentials, RequestMode, TokenSet};
+//! use tower::{Service, ServiceBuilder, ServiceExt};
+//! use tower_teamup_auth::client::{HyperClient, hyper_client};
+//! use tower_teamup_auth::testing::FakeTeamUp;
+//! use tower_teamup_auth::{AuthLayer, BoxError, Credentials, RequestMode};
 //!
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-//! # let http_client = service_fn(|request: Request<Full<Bytes>>| async move {
-//! #     Ok::<_, BoxError>(Response::new(match request.headers().get("authorization") {
-//! #         Some(token) => token.to_str()?.to_owned(),
-//! #         None => r#"{"access_token":"a1","expires_in":7200,"refresh_token":"r2"}"#.to_owned(),
-//! #     }))
-//! # });
-//! # let http_client = tower::util::MapResponse::new(http_client, |mut response: Response<String>| {
-//! #     response.headers_mut().insert("content-type", "application/json".parse().unwrap());
-//! #     response
-//! # });
-//! let credentials = Credentials::builder(RequestMode::Provider)
-//!     .provider_id(54664)
-//!     .tokens(TokenSet::new("a-refresh-token".parse()?))
-//!     .refresh_client(http_client.clone()) // any tower HTTP client; carries the exchange only
-//!     .build()
-//!     .await?;
+//! #[tokio::main]
+//! async fn main() -> Result<(), BoxError> {
+//!     let teamup = FakeTeamUp::start().await;
+//!     let credentials = Credentials::builder(RequestMode::Provider)
+//!         .base_url(teamup.base_url())
+//!         .tokens(teamup.issue_tokens(&[]))
+//!         .build()
+//!         .await?;
 //!
-//! let api = ServiceBuilder::new()
-//!     .layer(AuthLayer::new(credentials.clone()))
-//!     .service(http_client);
+//!     let client: HyperClient = hyper_client();
+//!     let mut api = ServiceBuilder::new()
+//!         .layer(AuthLayer::new(credentials.clone()))
+//!         .service(client);
 //!
-//! let request = Request::get("https://goteamup.com/api/v2/events").body(Full::<Bytes>::default())?;
-//! let response = api.oneshot(request).await?;
-//! assert_eq!(response.into_body().collect().await?.to_bytes(), "Bearer a1");
-//! # Ok::<(), BoxError>(())
-//! # })?;
-//! # Ok::<(), BoxError>(())
+//!     let request = Request::get(teamup.url("/events")).body(Full::default())?;
+//!     let response = api.ready().await?.call(request).await?;
+//!     let page = response.into_body().collect().await?.to_bytes();
+//!     println!("{}", String::from_utf8_lossy(&page));
+//!
+//!     // Waits for a refresh under way, and saves its tokens.
+//!     credentials.shutdown().await?;
+//!     Ok(())
+//! }
 //! ```
 //!
-//! # The way of one request
+//! A clone of `credentials` is the same credential. Without a [store], tokens are lost when the
+//! program ends.
 //!
-//! 1. **Is it ours?** A token goes to the origin of the API's base URL, and to others that were
-//!    [allowed by name](CredentialsBuilder::allow_origin). A request to anywhere else passes
-//!    through untouched, as does one that brings its own `Authorization`, and a refresh exchange
-//!    that happens to run through the same stack.
-//! 2. **Which token?** That of the request's mode: its own `TeamUp-Request-Mode` header, else a
-//!    [`RequestMode`] in its extensions, else the credential's.
-//! 3. **Is it good?** A fresh token is put on and the request sent at once. In the last part of the
-//!    token's life the same happens, and a refresh starts beside it. With an expired token, or none
-//!    yet, the request waits for the refresh, while nothing of the inner stack's capacity is held.
-//! 4. **401?** The token is renewed, unless it has been replaced since, or the challenge says
-//!    `insufficient_scope`; then the request is repeated, once, if its [body] can be sent again.
-//!    Everything else goes to the caller as it came.
-//! 5. **No new token?** After a 401 the caller gets that 401, with the reason, an [`Error`], in the
-//!    response's extensions. Where nothing could be sent, the call fails with it.
+//! # How a request is handled
 //!
-//! # Where to go from here
+//! 1. **Origin.** A token goes to the origin of the base URL, and to those that were
+//!    [allowed](CredentialsBuilder::allow_origin). A request to any other origin passes through
+//!    untouched. So does one with its own `Authorization`, and so does a refresh request.
+//! 2. **Mode.** The request's `TeamUp-Request-Mode` header takes precedence, then a [`RequestMode`] in
+//!    its extensions, then the mode of the credential.
+//! 3. **Token.** With a fresh token the request is sent at once. In the last part of the token's life
+//!    one request starts a refresh and waits for it, [3 s at
+//!    most](CredentialsBuilder::early_wait). Others go on with the valid token. Without a valid token
+//!    a request waits, and holds nothing of the inner service meanwhile.
+//! 4. **401.** The token is refreshed, unless it was replaced since or the challenge says
+//!    `insufficient_scope`. Then the request is retried once, if its [body] can be sent again.
+//! 5. **No retry.** The caller gets the 401, with an [`Error`] in the response's extensions that says
+//!    why. Where nothing could be sent, the call fails with that error.
+//!
+//! # Configuration
 //!
 //! | to | see |
 //! | --- | --- |
-//! | make credentials | [`Credentials::builder`], [`Credentials::m2m`] |
-//! | serve many users over one client | [`AuthLayer::per_request`] |
-//! | keep one credential for each user of a service | [`manager`] |
-//! | keep tokens between runs and processes | [`store`] |
-//! | run many processes on one credential | [`docs::fleet`] |
-//! | send streams | [`body`] |
-//! | put the layer in its place among others | [`docs::ordering`] |
-//! | log a person in, by OAuth or by password | `login`, with the feature of that name |
-//! | use an M2M token that is replaced while the program runs | [`m2m`] |
-//! | stay below the API's rate limit | [`limit`] |
-//! | use hyper-util, reqwest or reqwest-middleware | [`client`] |
+//! | set up credentials | [`Credentials::builder`], [`Credentials::m2m`] |
+//! | change mode or provider for one request | [`RequestMode`], [`ProviderId`] |
+//! | serve many users | [`manager`], [`AuthLayer::per_request`] |
+//! | choose a client | [`client`] |
 //! | use another client, or another language | [`Credentials::access_token`], [`docs::command`] |
-//! | refresh in a way of your own | [`refresh::Refresh`] |
-//! | know what an error asks of you | [`Error`] |
-//! | know what is promised, and how that is proved | [`docs::guarantees`] |
-//! | watch credentials at work | [`docs::metrics`] |
-//! | show how things are, and follow it | [`Credentials::status`], [`Credentials::subscribe`] |
-//! | log in again when that is required | [`docs::reauthorization`] |
-//! | test your own program | [`docs::testing`] |
-//! | come from code that refreshes by hand | [`docs::migration`] |
-//! | anything else | the index in [`docs`] |
+//! | keep tokens | [`store`], [`docs::token_stores`] |
+//! | send streams | [`body`] |
+//! | stay below the API's rate limit | [`limit`] |
+//! | refresh in another way | [`refresh::Refresh`] |
+//! | log a person in | `login`, with the feature of that name |
+//! | place the layer among others | [`docs::ordering`] |
+//! | run a fleet | [`docs::fleet`] |
+//! | test your program | [`docs::testing`] |
 //!
-//! # What it tells
+//! [`docs`] is the index of all guide pages.
 //!
-//! Events of `tracing` under the target `tower_teamup_auth`; a refresh runs in a span
-//! `teamup_refresh` with the fields `mode` and `reason`. With the feature `metrics`, the metrics that
-//! [`docs::metrics`] lists. No secret is in any of them.
+//! # Error handling
+//!
+//! [`Error`] has a question for each thing that a program can do. Find it with [`Error::find`]. Errors
+//! of the inner service pass through unchanged. When [`Error::is_login_required`] is true, only a
+//! person can help: see [`docs::login_required`].
+//!
+//! # Timeouts
+//!
+//! A caller waits 30 s at most for a token, unless [set](CredentialsBuilder::wait_timeout). The refresh
+//! goes on, and its result is used by the next caller. [`docs::timeouts`] lists every limit.
+//!
+//! # Health checks
+//!
+//! [`Credentials::status`] is a snapshot for a health check, and [`Credentials::subscribe`] follows each
+//! change. See [`docs::health_and_metrics`].
+//!
+//! # Logging and metrics
+//!
+//! Events of `tracing` have the target `tower_teamup_auth`. A refresh has a span `teamup_refresh` with
+//! the fields `mode` and `reason`. The feature `metrics` adds the metrics that [`docs::metrics`]
+//! lists. None of them holds a secret.
+//!
+//! # Features and MSRV
+//!
+//! No feature is on by default. The MSRV is Rust 1.85 where the table names no other.
+//!
+//! | feature | adds | MSRV |
+//! | --- | --- | --- |
+//! | `hyper` | a client over hyper-util and rustls; the client for refresh requests | |
+//! | `reqwest` | `ReqwestService` | |
+//! | `reqwest-middleware` | `AuthMiddleware` | |
+//! | `login` | OAuth code flow with PKCE, password login with two-factor | |
+//! | `open-browser` | opens the login page | |
+//! | `encryption` | encrypted records in files, Redis and SQL | |
+//! | `keyring` | `KeyringStore` | 1.88 |
+//! | `redis`, `redis-tls` | `RedisStore` | 1.88 |
+//! | `postgres` | `PostgresStore` | 1.94 |
+//! | `sqlite` | `SqliteStore` | 1.94 |
+//! | `metrics` | metrics through the `metrics` facade | |
+//! | `follow-redirect` | knows tower-http's `FollowRedirect` below the layer | |
+//! | `multipart` | the refresh request as `multipart/form-data` | |
+//! | `xml` | XML responses of the refresh endpoint | 1.86 |
+//! | `testing` | `FakeTeamUp`, a test suite for stores | 1.86 |
+//! | `full` | all of them | 1.94 |
+//!
+//! # Examples
+//!
+//! Complete programs, in the folder `examples/` of the repository. Each runs without an account.
+//!
+//! | source | shows |
+//! | --- | --- |
+//! | `quickstart.rs` | expiry and 401 under 100 callers |
+//! | `login/`, `axum_login/`, `password_login.rs` | first tokens |
+//! | `reqwest.rs`, `reqwest_middleware.rs` | reqwest below the layer |
+//! | `users.rs`, `axum_service.rs` | services with many users |
+//! | `any_client.rs` | a client without an adapter |
+//! | `m2m.rs` | an M2M token that is replaced |
+//! | `readiness.rs` | warm-up and a health check |
+//! | `uploads.rs` | streams that are sent again |
+//! | `custom_store.rs` | a token store of your own |
+//! | `fleet/` | twenty processes over one store |
+//!
+//! [`FakeTeamUp`]: testing/struct.FakeTeamUp.html
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -79,7 +79,7 @@
 //! 6. **Look at your retries.** They belong [outside the layer](super::ordering), and need not know of
 //!    401 any more.
 //! 7. **Handle what is left**: a login that is required. It is the one case that needs a person; see
-//!    [`reauthorization`](super::reauthorization).
+//!    [`login_required`](super::login_required).
 //! 8. **Keep a test.** With [`testing`](super::testing), expire the token under your own program and
 //!    assert that nobody noticed.
 //!

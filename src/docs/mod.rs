@@ -1,78 +1,72 @@
-//! Pages on how to use the crate well, and an index of everything that one may want to do.
+//! The guide: pages on how to use the crate well.
 //!
-//! # Begin
+//! # Start
+//!
+//! | page | content |
+//! | --- | --- |
+//! | [`quick_start`] | install, first tokens, first request, a store |
+//! | [`token_stores`] | which store to choose, and how to set each one up |
+//! | [`ordering`] | the place of the layer in a stack |
+//! | [`timeouts`] | every time limit and what it bounds |
+//! | [`multiple_users`] | one credential for each user of a service |
+//! | [`command`] | `teamup-auth`, for scripts and other languages |
+//! | [`migration`] | from code without the layer |
+//! | [`testing`] | tests of your own program |
+//!
+//! # Operate
+//!
+//! | page | content |
+//! | --- | --- |
+//! | [`health_and_metrics`] | status, health checks, events |
+//! | [`metrics`] | the metrics, and what to alert on |
+//! | [`login_required`] | what to do when a person has to log in again |
+//! | [`command_line_and_serverless`] | programs that exit or are frozen |
+//! | [`kubernetes_and_docker`] | volumes, secrets, grace periods, probes |
+//! | [`fleet`] | many processes that share one credential |
+//!
+//! # Reference
+//!
+//! | page | content |
+//! | --- | --- |
+//! | [`guarantees`] | what is promised, the tests that show it, and what is not shown |
+//! | [`performance`] | what a request costs, and why |
+//! | [`internals`] | structure, state machine, dependencies |
+//! | [`proof`] | how the state machine is explored and checked |
+//!
+//! # Where things are
 //!
 //! | to | see |
 //! | --- | --- |
-//! | see it work, without an account | `cargo run --example quickstart` |
-//! | get a person's first tokens: in the browser, or by password | the examples `login` and `password_login`, each with `-- --fake` |
-//! | put the layer on a client: hyper-util, reqwest, reqwest-middleware | [`client`](crate::client) |
-//! | come from code that refreshes by hand | [`migration`] |
-//! | use an M2M token | [`Credentials::m2m`]; one that is replaced while the program runs: [`m2m`](crate::m2m) |
-//!
-//! # Build
-//!
-//! | to | see |
-//! | --- | --- |
-//! | make credentials, and set what is to be set | [`CredentialsBuilder`] |
-//! | choose mode and business for one request | [`RequestMode`], [`ProviderId`] |
-//! | serve many users over one client | [`multiple_users`], [`manager`](crate::manager), the examples `users` and `axum_service` |
-//! | put the layer in its place among others | [`ordering`] |
-//! | know which time limit bounds what | [`timeouts`] |
+//! | set up credentials | [`CredentialsBuilder`](crate::CredentialsBuilder) |
+//! | use an M2M token | [`Credentials::m2m`](crate::Credentials::m2m), [`m2m`](crate::m2m) |
+//! | choose mode and provider for one request | [`RequestMode`](crate::RequestMode), [`ProviderId`](crate::ProviderId) |
+//! | serve many users over one client | [`manager`](crate::manager), [`AuthLayer::per_request`](crate::AuthLayer::per_request) |
+//! | use a client without an adapter | [`Credentials::access_token`](crate::Credentials::access_token) |
+//! | put the layer on a client | [`client`](crate::client) |
 //! | send streams | [`body`](crate::body) |
-//! | keep tokens: file, Redis, keyring, a store of your own | [`store`](crate::store) |
-//! | refresh in a way of your own | [`refresh::Refresh`](crate::refresh::Refresh) |
-//! | test your own program | [`testing`] |
-//! | use a client without an adapter | [`Credentials::access_token`], the example `any_client` |
-//! | use scripts, or another language | [`command`] |
-//!
-//! # Run
-//!
-//! | to | see |
-//! | --- | --- |
-//! | warm up at start, and check that the credential is good | [`Credentials::refresh`], the example `readiness` |
-//! | show a banner, answer a health check | [`Credentials::status`], [`Credentials::subscribe`], [`status`](crate::status) |
-//! | run many processes on one credential | [`fleet`] |
-//! | log in again when that is required | [`reauthorization`] |
-//! | hand in new tokens, sign out, shut down | [`Credentials::log_in`], [`Credentials::sign_out`], [`Credentials::shutdown`] |
-//! | know what an error asks of you | [`Error`] |
-//! | watch metrics | [`metrics`] |
-//! | read what is logged | [the crate's front page](crate#what-it-tells), [`fleet`](fleet#what-to-watch) |
-//!
-//! # Know
-//!
-//! | to | see |
-//! | --- | --- |
-//! | what is promised, how that is proved, and what is not | [`guarantees`] |
-//! | how it works inside, and why | [`internals`] |
-//! | how the state machine of a credential is proved | [`proof`] |
-//! | what a request costs, and why | [`performance`] |
-//! | what each dependency is for | [`internals`](internals#the-dependencies-of-the-default-build) |
-//!
-//! [`Credentials::access_token`]: crate::Credentials::access_token
-//! [`AuthLayer::per_request`]: crate::AuthLayer::per_request
-//! [`Credentials::m2m`]: crate::Credentials::m2m
-//! [`Credentials::refresh`]: crate::Credentials::refresh
-//! [`Credentials::log_in`]: crate::Credentials::log_in
-//! [`Credentials::shutdown`]: crate::Credentials::shutdown
-//! [`Credentials::sign_out`]: crate::Credentials::sign_out
-//! [`Credentials::status`]: crate::Credentials::status
-//! [`Credentials::subscribe`]: crate::Credentials::subscribe
-//! [`CredentialsBuilder`]: crate::CredentialsBuilder
-//! [`Error`]: crate::Error
-//! [`ProviderId`]: crate::ProviderId
-//! [`RequestMode`]: crate::RequestMode
+//! | stay below the API's rate limit | [`limit`](crate::limit) |
+//! | write a store | [`store`](crate::store) |
+//! | refresh in another way | [`refresh::Refresh`](crate::refresh::Refresh) |
+//! | warm up at start | [`Credentials::refresh`](crate::Credentials::refresh) |
+//! | log in, sign out | [`Credentials::log_in`](crate::Credentials::log_in), [`Credentials::sign_out`](crate::Credentials::sign_out) |
+//! | end | [`Credentials::shutdown`](crate::Credentials::shutdown), [`Credentials::flush`](crate::Credentials::flush) |
+//! | read errors | [`Error`](crate::Error) |
 
 pub mod command;
+pub mod command_line_and_serverless;
 pub mod fleet;
 pub mod guarantees;
+pub mod health_and_metrics;
 pub mod internals;
+pub mod kubernetes_and_docker;
+pub mod login_required;
 pub mod metrics;
 pub mod migration;
 pub mod multiple_users;
 pub mod ordering;
 pub mod performance;
 pub mod proof;
-pub mod reauthorization;
+pub mod quick_start;
 pub mod testing;
 pub mod timeouts;
+pub mod token_stores;
