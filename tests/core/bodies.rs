@@ -70,7 +70,7 @@ async fn p9_body_that_cant_be_sent_again_is_sent_once_and_the_next_request_finds
 }
 
 #[tokio::test(start_paused = true)]
-async fn p9_body_that_can_be_sent_again_arrives_the_same_on_the_repeat() {
+async fn p9_body_that_can_be_sent_again_arrives_the_same_on_the_retry() {
     let trace = Heard::start();
     let full = || Full::new(Bytes::from(TEXT));
     let either: Either<Body, BoxBody<Bytes, Infallible>> = Either::Left(full());
@@ -172,7 +172,7 @@ async fn p9_copy_of_a_body_is_dropped_with_the_first_answer_that_is_not_401() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p9_copy_of_a_body_is_handed_over_to_the_repeat_and_no_third_one_is_made() {
+async fn p9_copy_of_a_body_is_handed_over_to_the_retry_and_no_third_one_is_made() {
     let server = Server::new();
     let client = client(&good(&server).await, &server);
     server.next_calls([Call::Answered(401, &[])]);
@@ -192,7 +192,7 @@ async fn p9_copy_of_a_body_is_handed_over_to_the_repeat_and_no_third_one_is_made
 }
 
 #[tokio::test(start_paused = true)]
-async fn p9_body_that_is_still_being_sent_when_the_401_comes_is_never_repeated() {
+async fn p9_body_that_is_still_being_sent_when_the_401_comes_is_never_retried() {
     for completes_later in [false, true] {
         let server = Server::new();
         let client = client(&good(&server).await, &server);
@@ -246,7 +246,7 @@ fn elaborate() -> Request<Body> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p9_repeat_is_the_same_request_save_for_its_token() {
+async fn p9_retry_is_the_same_request_save_for_its_token() {
     let server = Server::new();
     let client = client(&good(&server).await, &server);
     // More than once: what remembers a request is used again.

@@ -49,7 +49,7 @@ async fn p6_poll_ready_asks_the_inner_service_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p6_repeat_waits_for_a_service_that_was_readied_for_it() {
+async fn p6_retry_waits_for_a_service_that_was_readied_for_it() {
     let server = Server::new();
     let (mut service, mut handle) = mocked(&good(&server).await);
     handle.allow(1);
@@ -78,7 +78,7 @@ async fn p6_repeat_waits_for_a_service_that_was_readied_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p6_error_of_readying_for_the_first_send_or_the_repeat_reaches_the_caller_as_it_is() {
+async fn p6_error_of_readying_for_the_first_send_or_the_retry_reaches_the_caller_as_it_is() {
     for rejected in [false, true] {
         let server = Server::new();
         let credentials = if rejected { good(&server).await } else { expired(&server).await };
@@ -129,7 +129,7 @@ async fn p6_readied_service_is_given_back_while_a_token_is_awaited() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p6_nothing_is_reserved_while_the_renewal_after_a_401_is_awaited() {
+async fn p6_nothing_is_reserved_while_the_refresh_after_a_401_is_awaited() {
     let server = Server::new();
     let (client, counts) = counted(&good(&server).await, &server);
     server.expire_everything();
@@ -250,7 +250,7 @@ async fn p6_buffer_around_the_layer_and_a_shared_limit_within_do_not_deadlock() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn p6_rate_limit_counts_every_send_and_holds_nobody_for_ever() {
+async fn p6_rate_limit_counts_every_send_and_holds_nobody_permanently() {
     let server = Server::new();
     let stack = ServiceBuilder::new()
         .buffer(8)

@@ -110,7 +110,7 @@ async fn p10_refusal_met_by_one_mode_leaves_the_valid_token_of_the_other_in_use(
 }
 
 #[tokio::test(start_paused = true)]
-async fn p10_a_401_whose_renewal_fails_for_the_moment_leaves_the_token_in_use() {
+async fn p10_a_401_whose_refresh_fails_for_the_moment_leaves_the_token_in_use() {
     let server = Server::new();
     let client = client(&good(&server).await, &server);
     server.every_answer(RefreshAnswer::Refused);

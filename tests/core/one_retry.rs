@@ -18,7 +18,7 @@ fn get_route(route: impl std::fmt::Display) -> http::Request<Body> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p3_server_that_answers_401_for_ever_gets_each_request_twice_at_most() {
+async fn p3_server_that_answers_401_permanently_gets_each_request_twice_at_most() {
     let server = Server::new();
     server.every_call(REFUSED);
     let client = client(&good(&server).await, &server);
@@ -178,7 +178,7 @@ async fn p3_the_limit_is_configurable() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p3_request_that_waited_for_its_first_token_is_repeated_once_too() {
+async fn p3_request_that_waited_for_its_first_token_is_retried_once_too() {
     let server = Server::new();
     server.every_call(REFUSED);
     let client = client(&expired(&server).await, &server);

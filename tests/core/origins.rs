@@ -107,7 +107,7 @@ async fn e5_a_foreign_hop_passes_through_per_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p4_401_from_elsewhere_passes_and_is_neither_renewed_nor_repeated() {
+async fn p4_401_from_elsewhere_passes_and_is_neither_refreshed_nor_retried() {
     let server = Server::new();
     server.every_call(Call::Answered(401, &[]));
     let client = client(&good(&server).await, &server);
@@ -150,7 +150,7 @@ async fn p4_the_api_is_the_api_however_its_origin_is_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p4_repeat_goes_where_the_first_send_went() {
+async fn p4_retry_goes_where_the_first_send_went() {
     let server = Server::new();
     let client = client(&good(&server).await, &server);
     for uri in ["https://api.test/api/v2/events?page=2&q=%20a", "https://API.test:443/x?"] {

@@ -109,7 +109,7 @@ async fn p9_a_stream_whose_end_never_comes_is_given_up_with_its_401() {
 
 /// A server that answers 401 to everything: two sends, whatever it is.
 #[tokio::test]
-async fn p3_one_repeat_at_most() {
+async fn p3_one_retry_at_most() {
     for kind in Kind::BOTH {
         let server = FakeTeamUp::start().await;
         let api = kind.api(&server, server.issue_tokens(&[MODE])).await;

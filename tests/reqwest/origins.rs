@@ -66,7 +66,7 @@ async fn p4_no_redirect_takes_the_token_to_another_origin() {
 }
 
 #[tokio::test]
-async fn p4_the_repeat_is_not_redirected_to_another_origin_either() {
+async fn p4_the_retry_is_not_redirected_to_another_origin_either() {
     for kind in Kind::BOTH {
         let (server, other) = (FakeTeamUp::start().await, FakeTeamUp::start().await);
         let api = kind.api(&server, server.issue_tokens(&[MODE])).await;

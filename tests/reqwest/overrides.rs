@@ -69,7 +69,7 @@ async fn p7_an_unknown_mode_is_refused_before_anything_is_sent() {
 
 /// Both modes at once, while everything expires in the middle of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p7_modes_and_tokens_match_through_expiries_and_repeats() {
+async fn p7_modes_and_tokens_match_through_expiries_and_retries() {
     for kind in Kind::BOTH {
         let server = FakeTeamUp::start().await;
         let api = kind.api(&server, server.issue_tokens(&RequestMode::ALL)).await;

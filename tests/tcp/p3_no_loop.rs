@@ -25,7 +25,7 @@ fn most_sends(server: &FakeTeamUp) -> usize {
 }
 
 #[tokio::test]
-async fn p3_a_server_that_answers_401_for_ever_gets_two_sends_and_then_one() {
+async fn p3_a_server_that_answers_401_permanently_gets_two_sends_and_then_one() {
     for protocol in Protocol::BOTH {
         let server = FakeTeamUp::start().await;
         let client = protocol.client();
@@ -55,7 +55,7 @@ async fn p3_a_server_that_answers_401_for_ever_gets_two_sends_and_then_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p3_a_crowd_under_401s_for_ever_comes_to_rest() {
+async fn p3_a_crowd_under_401s_permanently_comes_to_rest() {
     const SIZE: usize = 200;
     for protocol in Protocol::BOTH {
         let server = FakeTeamUp::start().await;
@@ -76,7 +76,7 @@ async fn p3_a_crowd_under_401s_for_ever_comes_to_rest() {
 }
 
 #[tokio::test]
-async fn p3_the_endpoint_answering_401_for_ever_is_asked_once() {
+async fn p3_the_endpoint_answering_401_permanently_is_asked_once() {
     let server = FakeTeamUp::start().await;
     let api = api(&server, &Protocol::Http1.client(), server.issue_tokens(&[Provider])).await;
     server.expire_access_tokens();
