@@ -1,37 +1,155 @@
-//! What the crate guarantees, which tests show it, to which bound, and what is not shown.
+//! What the crate guarantees, the tests that show it, and what is not shown.
 //!
-//! A test whose name begins with `p1_` to `p12_` shows the guarantee of that number. The table names
-//! some of them. [`proof`](super::proof) tells how the state machine behind the guarantees is explored.
+//! A test whose name begins with `p1_` to `p12_` shows the guarantee of that number. The tables name
+//! some of them. [`proof`](super::proof) tells how the state machine behind them is explored. The
+//! terms are those of [`internals`](super::internals#terms).
 //!
-//! | | guarantee | some of its tests |
-//! | --- | --- | --- |
-//! | P1 | one refresh for each generation | `p1_ten_thousand_callers_on_an_expired_token_share_one_refresh_request`, `p1_two_processes_that_share_a_store_cause_one_refresh_request`, `p1_p8_p11_hold_for_three_processes_whatever_interleaves` |
-//! | P2 | nothing that happens to a caller, a task or a subscriber loses a rotated token | `p2_answer_is_recorded_before_it_is_saved_and_published_after`, `p2_answer_that_is_lost_with_its_worker_counts_as_unknown`, `p2_a_caller_that_times_out_leaves_the_refresh_running` |
-//! | P3 | one retry at most, and no loop | `p3_server_that_answers_401_for_ever_gets_each_request_twice_at_most`, `p3_a_route_that_is_remembered_does_not_use_up_the_limit_of_others`, `p3_above_retry_of_401s_ends` |
-//! | P4 | a token never goes to an origin that is not allowed | `p4_request_to_elsewhere_passes_untouched`, `p4_a_redirect_layer_outside_carries_no_token_to_another_host_on_either_send`, `p4_a_path_that_would_be_read_as_part_of_the_host_is_sent_nowhere` |
-//! | P5 | no secret in `Debug`, `Display`, errors, events or metrics | `p5_every_public_type_is_shown_and_shows_no_secret`, `p5_no_token_is_traced_or_shown_whatever_goes_wrong`, `p5_an_error_repeats_nothing_of_the_body_but_teamups_own_fields` |
-//! | P6 | a request that waits holds nothing of the inner stack | `p6_concurrency_limit_of_one_shared_with_the_refresh_request_does_not_deadlock`, `p6_future_dropped_at_any_await_point_gives_its_place_back`, `p6_all_waiting_requests_together_keep_4_mib` |
-//! | P7 | `TeamUp-Request-Mode` matches the type of the token beside it | `p7_a_hundred_interleaved_requests_of_both_modes_match_their_tokens_while_those_expire`, `p7_unknown_mode_is_an_error_before_anything_is_sent` |
-//! | P8 | a crash leaves a store that loads, with the old record or the new one | `p8_a_process_killed_at_any_step_of_a_save_leaves_the_old_record_or_the_new`, `p8_redis_killed_at_each_step_and_within_each_command`, `p8_postgres_killed_at_each_step_and_within_each_statement`, `p8_sqlite_killed_at_each_step` |
-//! | P9 | a body that can't be sent again is sent once; what was carried out is not sent again | `p9_a_body_still_being_sent_when_the_401_comes_is_not_sent_again`, `p9_what_is_sent_again_is_what_was_sent`, `p9_a_stream_is_sent_once_and_the_next_request_finds_the_new_token` |
-//! | P10 | no failure takes away an access token that works, nor the login | `p10_while_the_token_is_valid_no_failure_of_the_endpoint_shows`, `p10_only_teamups_own_word_about_the_token_ends_a_login`, `p10_rejection_is_saved_and_leaves_the_access_token` |
-//! | P11 | logins never mix | `p11_login_takes_effect_at_once_and_fails_all_who_wait_for_the_one_before`, `p11_at_equal_revisions_the_greater_login_wins_and_gets_one_above`, `p11_two_keys_never_meet_and_any_key_is_safe` |
-//! | P12 | `shutdown` and `flush` are `Ok` only when nothing is in memory alone and no lease is held | `p12_shutdown_is_ok_only_when_the_lease_is_given_back`, `p12_shutdown_tries_once_and_names_the_cause_and_may_be_called_again`, `p12_request_that_was_served_leaves_no_lease_behind` |
+//! # P1: one refresh for each generation
+//!
+//! However many callers, processes or hosts ask for a new token, one refresh request is sent. A completed
+//! refresh always ends the generation, whatever text the new token has.
+//!
+//! | callers | test |
+//! | --- | --- |
+//! | 10,000 in one process | `p1_ten_thousand_callers_on_an_expired_token_share_one_refresh_request` |
+//! | 10,000 answered 401 | `p1_ten_thousand_401s_cost_one_refresh_request_and_no_caller_sees_one` |
+//! | two processes with one store | `p1_two_processes_that_share_a_store_cause_one_refresh_request` |
+//! | three processes, in every order | `p1_p8_p11_hold_for_three_processes_whatever_interleaves` |
+//!
+//! # P2: no rotated token is lost
+//!
+//! Nothing that happens to a caller, a task, a subscriber or a process that stands still loses a rotated
+//! token, or sends a spent one again, as long as the response reached this machine while the runtime that
+//! sent the request lives.
+//!
+//! | event | test |
+//! | --- | --- |
+//! | a response arrives | `p2_answer_is_recorded_before_it_is_saved_and_published_after` |
+//! | a caller is dropped at any await point | `p2_only_waiter_for_a_token_dropped_at_every_await_point_loses_nothing` |
+//! | a caller times out | `p2_a_caller_that_times_out_leaves_the_refresh_running` |
+//! | the worker is lost | `p2_answer_that_is_lost_with_its_worker_counts_as_unknown` |
+//! | the save fails | `p2_no_refresh_request_is_sent_while_the_last_answer_is_unsaved` |
+//!
+//! # P3: one retry, no loop
+//!
+//! A request is retried once at most, whatever the server answers. One route or one mode that refuses
+//! fresh tokens does not keep others from being refreshed.
+//!
+//! | server | test |
+//! | --- | --- |
+//! | answers 401 to everything | `p3_server_that_answers_401_permanently_gets_each_request_twice_at_most` |
+//! | answers 401 on one route | `p3_a_route_that_is_remembered_does_not_use_up_the_limit_of_others` |
+//! | answers 401 to a retry layer above | `p3_above_retry_of_401s_ends` |
+//!
+//! # P4: tokens stay within allowed origins
+//!
+//! A token never goes to an origin that is not allowed, on either send, however the URI or `Host` is
+//! written.
+//!
+//! | request | test |
+//! | --- | --- |
+//! | to another host | `p4_request_to_elsewhere_passes_untouched` |
+//! | after a redirect | `p4_a_redirect_layer_outside_carries_no_token_to_another_host_on_either_send` |
+//! | with an odd path | `p4_a_path_that_would_be_read_as_part_of_the_host_is_sent_nowhere` |
+//!
+//! # P5: no secret is shown
+//!
+//! No secret is in `Debug`, `Display`, errors, events or metrics.
+//!
+//! | place | test |
+//! | --- | --- |
+//! | each public type | `p5_every_public_type_is_shown_and_shows_no_secret` |
+//! | events and errors of every failure | `p5_no_token_is_traced_or_shown_whatever_goes_wrong` |
+//! | a response of the endpoint | `p5_an_error_repeats_nothing_of_the_body_but_teamups_own_fields` |
+//!
+//! # P6: a waiting request holds nothing
+//!
+//! While a request waits for a refresh it holds nothing of the inner stack: no readiness, no connection,
+//! no response body, no flow-control window.
+//!
+//! | resource | test |
+//! | --- | --- |
+//! | a concurrency limit of one | `p6_concurrency_limit_of_one_shared_with_the_refresh_request_does_not_deadlock` |
+//! | readiness | `p6_future_dropped_at_any_await_point_gives_its_place_back` |
+//! | memory for the bodies of 401s | `p6_all_waiting_requests_together_keep_4_mib` |
+//!
+//! # P7: mode and token match
+//!
+//! `TeamUp-Request-Mode` always matches the type of the token beside it.
+//!
+//! | requests | test |
+//! | --- | --- |
+//! | both modes, while tokens expire | `p7_a_hundred_interleaved_requests_of_both_modes_match_their_tokens_while_those_expire` |
+//! | an unknown mode | `p7_unknown_mode_is_an_error_before_anything_is_sent` |
+//!
+//! # P8: a crash leaves a store that loads
+//!
+//! After a crash at any point the store holds the old record or the new one.
+//!
+//! | killed | test |
+//! | --- | --- |
+//! | a process, in a save | `p8_a_process_killed_at_any_step_of_a_save_leaves_the_old_record_or_the_new` |
+//! | Redis | `p8_redis_killed_at_each_step_and_within_each_command` |
+//! | PostgreSQL | `p8_postgres_killed_at_each_step_and_within_each_statement` |
+//! | a process over SQLite | `p8_sqlite_killed_at_each_step` |
+//!
+//! # P9: nothing is carried out twice
+//!
+//! A body that can't be sent again is sent once. A request that was carried out is not sent again.
+//!
+//! | body | test |
+//! | --- | --- |
+//! | a stream | `p9_a_stream_is_sent_once_and_the_next_request_finds_the_new_token` |
+//! | still being sent at the 401 | `p9_a_body_still_being_sent_when_the_401_comes_is_not_sent_again` |
+//! | recorded | `p9_what_is_sent_again_is_what_was_sent` |
+//! | after a redirect | `p9_only_a_safe_request_is_sent_again_after_a_redirect` |
+//!
+//! # P10: failures take nothing away
+//!
+//! No failed or rejected refresh takes away an access token that still works, nor the login, unless
+//! TeamUp itself said so of that token.
+//!
+//! | failure | test |
+//! | --- | --- |
+//! | of the endpoint | `p10_while_the_token_is_valid_no_failure_of_the_endpoint_shows` |
+//! | a page of a firewall | `p10_only_teamups_own_word_about_the_token_ends_a_login` |
+//! | a rejection | `p10_rejection_is_saved_and_leaves_the_access_token` |
+//!
+//! # P11: logins never mix
+//!
+//! No record, retry or waiting request of one login ever uses another's tokens.
+//!
+//! | case | test |
+//! | --- | --- |
+//! | requests wait | `p11_login_takes_effect_at_once_and_fails_all_who_wait_for_the_one_before` |
+//! | two processes log in | `p11_at_equal_revisions_the_greater_login_wins_and_gets_one_above` |
+//! | two users' stores | `p11_two_keys_never_meet_and_any_key_is_safe` |
+//!
+//! # P12: a clean end
+//!
+//! `shutdown` and `flush` return `Ok` only when nothing exists in memory alone and no lease is held. A
+//! program that ends without them, with no request under way, has normally nothing to lose.
+//!
+//! | end | test |
+//! | --- | --- |
+//! | `shutdown` | `p12_shutdown_is_ok_only_when_the_lease_is_given_back` |
+//! | `shutdown`, the store fails | `p12_shutdown_tries_once_and_names_the_cause_and_may_be_called_again` |
+//! | none | `p12_request_that_was_served_leaves_no_lease_behind` |
 //!
 //! # What can be lost
 //!
-//! TeamUp documents no way to ask again for an answer. These are the cases in which a rotated token is
-//! gone, or a refresh token is sent a second time although it was spent:
+//! TeamUp documents no way to ask again for a response. In these cases a rotated token is gone, or a
+//! refresh token is sent a second time although it was spent:
 //!
-//! - The answer never reaches this machine.
+//! - The response never reaches this machine.
 //! - The runtime that sent the refresh request is dropped while the request is under way.
-//! - The process dies between the answer and the end of the save.
+//! - The process dies between the response and the end of the save.
 //! - The lease runs out while its holder stands still, and another process refreshes.
 //! - The store loses a write that it had confirmed (a failover to a replica that lags).
-//! - A login is replaced while its refresh request is under way. Its answer has no value.
+//! - A login is replaced while its refresh request is under way. Its response has no value.
 //!
 //! After an unknown outcome the store is read again, and one further request is sent. If that one is
-//! rejected, the error says that an answer was lost before.
+//! rejected, the error says that a response was lost before.
 //!
 //! # What is not shown
 //!
@@ -40,21 +158,13 @@
 //! - Windows: its code is compiled and not run.
 //! - The interleavings of threads around the mutex of the state. The state itself is explored.
 //!
-//! # The model
+//! # Further tests
 //!
-//! `tests/model` drives the real layer and credentials through random histories under paused time, and
-//! a sequential model of what they may do watches: 1,000 histories with the tests, more with
-//! `MODEL_HISTORIES=10000 cargo test -p tests --test model -- --nocapture`. A history that fails
-//! shrinks, and is kept as a regression.
+//! | what | run |
+//! | --- | --- |
+//! | random histories, watched by a sequential model | `MODEL_HISTORIES=10000 cargo test -p tests --test model` |
+//! | load with faults over real TCP | `cargo run --release -p examples --example soak -- --seconds 60` |
+//! | decoders and recordings under libFuzzer | `scripts/fuzz SECONDS` |
 //!
-//! # The soak
-//!
-//! `cargo run --release -p examples --example soak -- --seconds 60` lets callers of several credentials
-//! loose on fake servers over real TCP, while connections drop, answers are late and callers give up.
-//! Its last line counts what was lost, spent twice or leaked, from the servers' journals.
-//!
-//! # Fuzzing
-//!
-//! `scripts/fuzz SECONDS` fuzzes each target with libFuzzer and the stable compiler, overflow checks on:
-//! the responses of the endpoint in JSON and XML, challenges, `Retry-After`, stored records, `ReplayBody`,
-//! and the recording of a request.
+//! 1,000 histories run with the tests. A history that fails shrinks, and is kept as a regression. The last
+//! line of the soak counts what was lost, spent twice or leaked, from the servers' journals.
