@@ -1,4 +1,8 @@
-"""Finds pairs of Rust files that import each other: import_cycles.py FOLDER ALLOWED."""
+"""Finds pairs of Rust files that import each other: import_cycles.py FOLDER ALLOWED [DIAGRAM].
+
+DIAGRAM is a file with lines such as `//! store ─► error, token`: the imports between the folders and
+files right below FOLDER. They must be those of the code.
+"""
 
 import pathlib
 import re
@@ -181,4 +185,33 @@ for pair in sorted(found):
 for pair in sorted(allowed - found):
     print(f"    parted, take it off {allowed_file}: {pair}")
 print(f"    {len(sources)} files, {len(edges)} imports, {len(found)} pairs that import each other")
-sys.exit(1 if found - allowed else 0)
+
+
+def unit(module):
+    return module[0] if module else "the crate's root"
+
+
+def drawn(file):
+    """The arrows of the diagram."""
+    for line in file.read_text().splitlines():
+        if arrow := re.fullmatch(r"//!\s+(\w+)\s+─►\s+([\w, ]+)", line):
+            for target in arrow[2].split(","):
+                yield arrow[1], target.strip()
+
+
+wrong = False
+if len(sys.argv) > 3:
+    # The root only re-exports, and what is fuzzed is no part of a program.
+    arrows = {
+        (unit(one), unit(other))
+        for one, other in edges
+        if unit(one) != unit(other) and one and other and unit(one) != "fuzzing"
+    }
+    diagram = set(drawn(pathlib.Path(sys.argv[3])))
+    for one, other in sorted(arrows - diagram):
+        print(f"    NOT DRAWN in {sys.argv[3]}: {one} ─► {other}")
+    for one, other in sorted(diagram - arrows):
+        print(f"    NOT IN THE CODE, and drawn in {sys.argv[3]}: {one} ─► {other}")
+    wrong = arrows != diagram
+    print(f"    {len({unit(module) for module in sources} - {unit(())})} folders and single files, {len(arrows)} arrows between them")
+sys.exit(1 if wrong or found - allowed else 0)

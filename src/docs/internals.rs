@@ -1,66 +1,126 @@
-//! How it works inside, and why it is so.
+//! How the crate works inside, and why.
 //!
-//! # The parts
+//! # Terms
+//!
+//! | term | meaning |
+//! | --- | --- |
+//! | credential | one login, live: its tokens, their state, the way to refresh them |
+//! | login | one authorization grant; a refresh does not change it, `log_in` starts another |
+//! | token set | one refresh token, and up to one access token for each request mode |
+//! | generation | names one access token of one mode; ends when a refresh of that mode completes |
+//! | revision | orders stored records; only ever grows |
+//! | snapshot | the immutable view that a request reads |
+//! | refresh | the whole operation: lease, read, refresh request, save, publish, release |
+//! | refresh request | the one HTTP request to the refresh endpoint (RFC 6749 section 6) |
+//! | lease | the exclusive right to refresh, among all processes that share a store |
+//! | dirty | the newest record is in memory and not yet in the store |
+//! | rejected | the endpoint said that this refresh token is not valid |
+//!
+//! # Structure
 //!
 //! ```text
-//!   Auth<S>, AuthMiddleware            the way of one request
-//!        │  two questions: a snapshot; a renewal of a generation
-//!   Credentials ── cell                what a request sees, in one load
-//!        │      ── desk, memory        who asks, what is under way, what just failed
-//!        │      ── driver, transaction the task that refreshes
-//!        │      ── ledger, vault       the newest tokens; the store, with time limits
-//!        ▼
-//!   Refresh, TokenStore                the exchange; where tokens outlive the process
+//!   AuthLayer, AuthMiddleware
+//!             │
+//!             ▼
+//!        middleware        classifies, sets headers, judges a 401, retries
+//!             │  reads a snapshot; asks for the refresh of a generation
+//!             ▼
+//!        credentials       state machine and worker
+//!          │     │
+//!          ▼     ▼
+//!     refresh   store      the refresh request; where records outlive the process
 //! ```
 //!
-//! Arrows point inward. The service knows nothing of stores, endpoints or locks; stores and clients
-//! know nothing of each other; TeamUp's wire format is known to [`refresh`](crate::refresh) and to the
-//! two headers, and to nothing else.
+//! The middleware knows no store, endpoint or lease. Stores and the refresh request know nothing of each
+//! other. TeamUp's wire format is known to [`refresh`](crate::refresh) and the header names alone.
 //!
-//! # A snapshot, and its generation
+//! These are the imports between the folders and files right below `src/`, without the root, which
+//! re-exports, and `fuzzing`. `scripts/import-cycles` compares them with the code.
 //!
-//! A request loads one immutable snapshot: for each mode the ready-made header value, marked
-//! sensitive, two deadlines, and a generation. The load takes no lock (`arc-swap`), so requests never
-//! wait for each other, and what a request took stays what it took.
+//! ```text
+//!   client      ─► body, credentials, error, middleware, origin, refresh, token
+//!   middleware  ─► body, credentials, error, headers, observe, origin, refresh
+//!   credentials ─► error, headers, observe, origin, refresh, store, token
+//!   login       ─► error, headers, origin, refresh, token
+//!   limit       ─► refresh, token
+//!   m2m         ─► error, token
+//!   testing     ─► headers, store, token
+//!   observe     ─► error, headers, refresh
+//!   refresh     ─► client, error, headers, token
+//!   store       ─► error, headers, token
+//!   origin      ─► error
+//!   token       ─► error, headers
+//!   error       ─► headers, refresh, store
+//! ```
 //!
-//! The generation names one token of one mode, or the lack of one; it only counts up. All coordination
-//! goes by it: whoever finds a token wanting asks for the replacement *of that generation*. If it has
-//! been replaced since, there is nothing to do; if its replacement is under way, one waits; else one
-//! starts it. That is why ten thousand late 401s cost one exchange, and why a 401 never throws away a
-//! token that it was not about.
+//! The first version had 28 such units and 97 arrows, and six pairs of files that imported each other. Now
+//! no two files do, a folder's `mod.rs` and its children aside. Two folders still import each other where
+//! their files do not: `client` and `refresh` (the built-in client for refresh requests), and `error` with
+//! `refresh` and `store` (the crate's error takes theirs as sources).
+//!
+//! # Snapshots and generations
+//!
+//! A request loads one immutable snapshot, without a lock (`arc-swap`). For each mode it holds the
+//! ready-made header value, marked sensitive, two deadlines, and a generation.
+//!
+//! A request that finds a token wanting asks for the refresh *of that generation*. If the generation has
+//! ended since, there is nothing to do. If its refresh is under way, the request waits for it. Otherwise
+//! it starts one. So ten thousand late 401s cost one refresh request, and a 401 never throws away a token
+//! that it was not about.
 //!
 //! # The state machine
 //!
 //! Every fact of a credential stands once, in one state machine behind one mutex. It has no I/O, no
-//! clock and no task. Nothing else of the crate and no code of the program runs under the mutex.
+//! clock and no task. No code of the program runs under the mutex.
 //!
 //! ```text
 //!            enqueue                      next                        complete
-//! caller ──────────────► queue ─► current ──────► action in flight ──────────► facts
+//! caller ──────────────► queue ─► current ──────► action under way ──────────► facts
 //!            ticket                                                  tickets to wake, events
-//!
-//! a refresh:  AcquireLease ─► Load ─► SendRefresh ─► Save ─► (publish) ─► ReleaseLease ─► wake
-//!                  ▲  │busy             │  │unknown: Load, then once more
-//!                  └──┴ Sleep, Load     └──┴ rejected: Load, adopt or mark as rejected
 //! ```
 //!
-//! Callers hand in operations and get tickets. One worker asks for the next action, runs it and reports
-//! the outcome. A login or a sign-out takes effect when it is handed in, and is saved later. Callers
-//! who ask for the same generation share a ticket; dropping one changes nothing for the others.
+//! Callers hand in operations (refresh, log in, sign out, flush, close) and get tickets. One worker asks
+//! for the next action, runs it and reports the outcome. These are the actions of a refresh:
 //!
-//! An answer with tokens is recorded first: it is in the record, and dirty, before it is saved. It is
-//! published when it is saved, or when the first attempt to save has failed. While the record is dirty
-//! no refresh request is sent, and the lease is kept.
+//! ```text
+//!           ┌────────────┐  busy   ┌───────┐
+//!  start ──►│AcquireLease├────────►│ Sleep │   the store is read after each sleep
+//!           └─────┬──────┘◄────────┴───────┘
+//!         granted │
+//!                 ▼    a newer record: adopted
+//!             ┌──────┐ ─────────────────────────────────┐
+//!       ┌────►│ Load │                                  │
+//!       │     └───┬──┘                                  │
+//!       │         │ nothing newer                       │
+//!       │         ▼                                     │
+//!       │  ┌───────────┐                                │
+//!       └──┤SendRefresh│  unknown, rejected: the store  │
+//!          └──────┬────┘  is read once more             │
+//!                 │ tokens: recorded first, dirty       │
+//!                 ▼                                     ▼
+//!              ┌──────┐  saved: published       ┌────────────┐  waiters wake
+//!          ┌──►│ Save ├────────────────────────►│ReleaseLease├──────────────► Idle
+//!          │   └──┬───┘                         └────────────┘
+//!          │      │ failed: published, still dirty
+//!          │   ┌──▼────┐
+//!          └───┤ Sleep │
+//!              └───────┘
+//! ```
+//!
+//! A login or a sign-out takes effect when it is handed in, and is saved later. Callers who ask for the
+//! same generation share a ticket. Dropping one of them changes nothing for the others.
+//!
+//! While the record is dirty no refresh request is sent, and the lease is kept.
 //!
 //! | if this fails | then |
 //! | --- | --- |
-//! | lease, re-read | an error for those who wait, shared for a while; nothing was sent |
-//! | refresh request, transient | once more after a pause; then an error that is shared until a pause is over, which grows |
-//! | refresh request, rejected | the store is read again; a token that is neither spent nor rejected is adopted, else a login is required |
-//! | refresh request, outcome unknown | the store is read again, and the request is sent once more |
+//! | lease, read | an error for those who wait, shared until a pause is over; nothing was sent |
+//! | refresh request, transient | one more after a pause; then an error, shared until a growing pause is over |
+//! | refresh request, rejected | the store is read; a token neither spent nor rejected is adopted, else a login is required |
+//! | refresh request, outcome unknown | the store is read, and the request is sent once more |
 //! | save | the tokens are used; the save is tried again with backoff, under the lease |
-//! | release | the lease is given back once more before it is used again: it may be another's |
-//! | worker: a panic, a runtime that goes away | the next poll of a waiter starts another, which goes on; a request under way counts as unknown |
+//! | release | tried once more before the lease is used again |
+//! | worker (panic, dropped runtime) | the next poll of a waiter starts another; a request under way counts as unknown |
 //!
 //! # Which record wins
 //!
@@ -74,53 +134,44 @@
 //! | the same login, lower revision | left | ours is written |
 //! | tokens that are neither spent nor rejected, and ours are rejected | adopted | adopted within the login |
 //!
-//! Adoption keeps an access token of the same login that is still valid, where the record has none that
-//! is. It keeps the seeds of both. A record of a lower revision that is adopted is saved with a higher
-//! one. [How this is proved](super::proof).
+//! Adoption keeps an access token of the same login that is still valid, where the record has none. It
+//! keeps the seeds of both. An adopted record of a lower revision is saved with a higher one.
+//! [`proof`](super::proof) tells how this is checked.
 //!
-//! # The repeat
+//! # The retry
 //!
-//! Before the token is put on, a request is written down: method, path and headers as bytes, in memory
-//! that its thread uses again and again, its body as the body itself can be had twice, and of its origin
-//! only which of the allowed ones it is. So a repeat can't go anywhere else, and no token of ours is in
-//! what is kept. What can't be written down is kept as it is: extensions, credentials that the request
-//! brought, a URI that writes its origin otherwise than it was allowed. Only a 401 reads it back; any
-//! other answer wipes it.
+//! Before the token is set, a request is recorded: method, path and headers as bytes in a buffer that the
+//! thread reuses, and its origin as a number among the allowed ones. So a retry can't go anywhere else, and
+//! no token of the credential is in the recording. Extensions, credentials of the request, and a URI that
+//! spells its origin differently are kept as they are. The body gives a second copy of itself if it can.
+//! A 401 reads the recording; any other response wipes it.
 //!
-//! # One refresh token, two access tokens
+//! # When a token is refreshed
 //!
-//! TeamUp binds an access token to a mode. A credential holds one for each that was asked for. Their
-//! refreshes share the refresh token, so they queue up behind one driver and each takes the newest.
+//! | freshness | when | a request |
+//! | --- | --- | --- |
+//! | fresh | before the window | is sent |
+//! | refresh soon | in the last part of the token's life | is sent; the one that starts the refresh waits for it, 3 s at most |
+//! | expired | after its end, or there is none | waits |
 //!
-//! # When
+//! The window is the leeway (5 min) or a fifth of the lifetime, whichever is shorter, less a jitter that
+//! each credential draws once. So a fleet that logged in together does not refresh in step.
 //!
-//! A refresh is *advised* in the last part of a token's life, and runs beside the requests; it is *due*
-//! when the token has expired, and requests wait for it. The part is the configured leeway or a fifth
-//! of the lifetime, whichever is shorter, less a jitter that each credential draws once: a fleet that
-//! logged in together does not refresh in step. Expiry is judged on the monotonic clock and on the wall
-//! clock, and the earlier verdict wins: a laptop that slept knows by the wall clock, one whose clock was
-//! set back by the monotonic one.
+//! Expiry is judged on the monotonic clock and on the wall clock, and the earlier end counts. The
+//! monotonic clock may stand still while a laptop sleeps, and the wall clock can be set back.
 //!
 //! # Readiness
 //!
-//! The layer is ready when the service below it is. While a request waits for a refresh, the readied
-//! service is given back, so that nothing of the stack's capacity is held; for the send after the wait,
-//! and for the repeat, a clone is readied. Only a clone is ever called that said it was ready.
+//! The layer is ready when the inner service is. A request that has to wait drops the readied service and
+//! puts a fresh clone in its place, so it holds no capacity. For the send after the wait, and for the
+//! retry, a clone is readied. Only a clone that was readied is called.
 //!
-//! # Who watches
+//! # Limits
 //!
-//! [`Credentials::status`](crate::Credentials::status) is put together from the cell and the desk when
-//! somebody asks. Every change of either signals the subscribers after it was made, and a subscriber
-//! reads the state after the signal: so it can miss what lies between two states, and never the last.
-//! The list of subscribers is made with the first of them.
-//!
-//! # What is not promised inside
-//!
-//! - The refresh needs Tokio: its tasks, timers and time limits.
-//! - What a store or a client of your own does while it is being polled, it does in the refresh's task.
-//!   It may panic or hang, which is caught or limited; it must not block the thread.
-//! - Secrets are wiped where this crate owns them: tokens when dropped. Header values and the
-//!   client's buffers are others' memory.
+//! - The refresh needs Tokio: tasks, timers, time limits.
+//! - Code of a store or a client that the program brings runs in the worker's task. A panic is caught and
+//!   a hang is limited. It must not block the thread.
+//! - Tokens are wiped when they are dropped. Header values and the client's buffers are not.
 //!
 //! # The dependencies of the default build
 //!
