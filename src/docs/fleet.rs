@@ -1,8 +1,8 @@
 //! Running a fleet: many processes that share the tokens of one credential.
 //!
-//! A refresh token is spent by its first use. Two processes that refresh with the same one lose the
-//! login of their user, where the server takes the second use for a theft. So the processes share a
-//! [store](crate::store), and the store lets one of them refresh at a time:
+//! A refresh token is spent by its first use. Two processes that refresh with the same one can lose the
+//! login of their user, because a server may take the second use for a theft. So the processes share a
+//! [store](crate::store), and one of them refreshes at a time:
 //!
 //! ```no_run
 //! use tower_teamup_auth::client::{HyperClient, hyper_client};
@@ -20,35 +20,32 @@
 //! # }
 //! ```
 //!
-//! `cargo run -p examples --example fleet` shows twenty processes on one file and on one Redis, whose tokens
-//! expire for all of them at once: one exchange for each expiry, and every request is answered.
+//! `cargo run -p examples --example fleet` shows twenty processes on one file and on one Redis. Their tokens
+//! expire at the same time: one refresh request for each expiry, and every request is answered.
 //!
 //! # Which store
 //!
-//! | store | shared by | the right to refresh is | when its holder dies |
+//! | store | shared by | lease | when its holder dies |
 //! | --- | --- | --- | --- |
-//! | [`FileStore`] | the processes of one host | a lock of the operating system | it is free at once |
-//! | [`RedisStore`] | any number of hosts | a lease with a lifetime, renewed by its holder | it is free when its lifetime is over, after 10 s unless set |
-//! | [`KeyringStore`] | the programs of one person | that of the file store | it is free at once |
-//! | [your own](crate::store#writing-one) | whoever can reach it | yours to choose | yours to see to |
+//! | [`FileStore`] | processes of one host | a lock of the operating system | free at once |
+//! | `SqliteStore` | processes of one host | a row with a lifetime, 15 s unless set | free after the lifetime |
+//! | `PostgresStore` | any number of hosts | the same | free after the lifetime |
+//! | [`RedisStore`] | any number of hosts | a key with a lifetime, 10 s unless set | free after the lifetime |
+//! | [`KeyringStore`] | programs of one person | that of the file store | free at once |
 //!
-//! A file on a network file system is no store for several hosts: its locks are not to be relied
-//! upon. One credential has one key in Redis, or one file; a service with many users gives each of
-//! them [a key](../../store/struct.RedisStore.html#method.with_key) of their own.
+//! A file on a network file system is no store for several hosts, because its locks are not reliable. One
+//! credential has one key, or one file. A service with many users opens [a store for each
+//! user](super::token_stores#one-store-for-each-user).
 //!
 //! # What is guaranteed
 //!
-//! - **One exchange for each expiry**, however many processes meet it, be it by the clock or in a
-//!   401. Whoever gets the right to refresh reads the store first; all but the first find a token
-//!   that is newer than the one they hold, and adopt it.
-//! - **A newer pair is never overwritten by an older one.** Each write names the revision that it
-//!   replaces, and is refused where the store holds another. Who is refused adopts what is there.
-//! - **A crash at any moment leaves a store that loads**, with the old pair or the new one, and a
-//!   right to refresh that somebody else can have.
-//! - **What could not be saved is not given up.** The new tokens are used, and are written again,
-//!   after 200 ms at first and every 30 s in the end. Until then this process keeps the right to
-//!   refresh, and starts no refresh itself: the pair in the store is spent.
-//! - **A valid token is used**, whatever the store, the endpoint or the clock is up to.
+//! - **One refresh request for each expiry**, by the clock or after a 401, however many processes meet it. A
+//!   process that waits for the lease reads the store meanwhile, and adopts what the holder saves.
+//! - **A newer record is not overwritten by an older one.** Each save names the revision that it replaces.
+//! - **A crash leaves a store that loads**, with the old record or the new one.
+//! - **What could not be saved is kept.** The new tokens are used, and the save is tried again with backoff.
+//!   Until it succeeds the process keeps the lease and sends no refresh request.
+//! - **A valid token is used**, whatever fails.
 //!
 //! # How soon a fleet goes on
 //!
@@ -56,108 +53,82 @@
 //! last, 190 ms pass on a busy machine with two cores, built for debugging. The goal is 100 ms.
 //! `cargo nextest run -p tests --test processes --no-capture a_hundred_processes` measures it again.
 //!
-//! # What is lost, and when
+//! # What can be lost
 //!
-//! TeamUp knows no way to ask for an answer again. So there is one moment that nothing can cover:
-//! from when its server has rotated the refresh token until the new one is in the store. It takes a
-//! network's way back and a write; whoever dies in it takes the new pair along.
+//! TeamUp documents no way to ask for a response again. A refresh token is lost if its process dies after
+//! TeamUp has rotated it and before the response is saved.
 //!
-//! | what happens | what the store holds | the next process |
+//! | event | the store holds | then |
 //! | --- | --- | --- |
-//! | killed before the exchange | the old pair, not spent | refreshes |
-//! | killed after TeamUp has rotated, before the write | the old pair, **spent** | says at its first refresh that re-authorization is required, and asks the endpoint no more |
-//! | killed after the write | the new pair | goes on |
-//! | the answer is lost, and TeamUp had rotated | the old pair, spent | this very process tries once more, and then says the same |
-//! | killed while its tokens are unsaved | the old pair, spent | the same |
-//! | cut off from Redis after its exchange, for longer than its lease, while another process can reach it | the old pair, spent | the same, if it refreshes meanwhile; else the new pair is saved when the connection is back |
-//! | Redis loses its data, and no process with the newest pair lives on | nothing | says that the store is empty |
-//! | Redis fails over and loses its last second | the pair before, spent, if the rotation fell into that second | a process that lives on with the newest pair writes it with its next refresh; else re-authorization is required |
+//! | killed before the refresh request | the old tokens | another process refreshes |
+//! | killed between rotation and save | the old tokens, **spent** | login required |
+//! | killed after the save | the new tokens | another process adopts them |
+//! | response lost after the rotation | the old tokens, spent | one further request, then login required |
+//! | killed while tokens are unsaved | the old tokens, spent | login required |
+//! | cut off from the store for longer than the lease | the old tokens, spent | login required if another process refreshes; else saved later |
+//! | the store loses all its data | nothing | a running process writes its record again |
+//! | a failover loses the last write | the tokens before, spent | a running process writes its record again |
 //!
-//! In each of them [`Error::is_login_required`] is true and every call fails at once and
-//! locally. To keep the moment short and the losses rare: see that processes end on SIGTERM and
-//! call [`Credentials::shutdown`], which waits for the refresh under way, for unsaved tokens, and for
-//! the right to refresh to be given back; do not restart a process that says its tokens are unsaved, but mend the store; let Redis write its
-//! append-only file with `appendfsync always`.
+//! To keep losses rare:
+//!
+//! - End processes with SIGTERM and call [`Credentials::shutdown`].
+//! - Do not restart a process that reports unsaved tokens. Mend the store.
+//! - Let Redis write its append-only file with `appendfsync always`.
+//! - Set `require_stored` where tokens come from a login elsewhere.
 //!
 //! # Logging in again, and signing out
 //!
-//! Hand the tokens of a new login to [`Credentials::log_in`] in one process. They win over
-//! whatever the store has. The others adopt them with their next refresh; those that have failed
-//! because re-authorization was required look at the store while their calls fail, every 5 seconds
-//! at most, and work again.
+//! Hand the tokens of a new login to [`Credentials::log_in`] in one process. The record has a higher revision
+//! than any before, so the others adopt it with their next refresh. A process whose calls fail because a
+//! [login is required](super::login_required) reads the store every 5 s and goes on by itself.
 //!
-//! [`Credentials::sign_out`] empties the store and stops this process. The others hold the tokens in
-//! memory and write them back with their next refresh, so sign out in each of them.
+//! [`Credentials::sign_out`] leaves a tombstone in the store. Other processes that read it are signed out,
+//! too.
 //!
-//! # The lease of Redis, and the time limits around it
+//! # Lease and time limits
 //!
-//! The holder renews its lease after each third of its lifetime, for as long as the refresh takes.
-//! So the lifetime need not be longer than an exchange. It is a trade between two things:
+//! The holder renews its lease while it works, so the lifetime need not be longer than a refresh request. Two
+//! things bound it:
 //!
-//! - after a crash, or an end without [`Credentials::shutdown`], the others may wait for the rest of
-//!   it. Keep it well below the
-//!   [refresh's time limit](crate::CredentialsBuilder::wait_timeout), 30 s unless set, or they
-//!   give up before the lease is free. Their requests fail only where their token has expired by
-//!   then, which the early refresh makes rare;
-//! - a process that stands still for longer loses it. Keep it above the pauses that you know of: a
+//! - After a crash the others wait for the rest of it. Keep it well below
+//!   [`wait_timeout`](crate::CredentialsBuilder::wait_timeout), 30 s by default.
+//! - A process that stands still for longer loses the lease. Keep it above the pauses that you know of: a
 //!   throttled container, a virtual machine that moves.
-//!
-//! 10 s, the default, suits an [exchange's time limit](crate::CredentialsBuilder::refresh_request_timeout)
-//! of 10 s, a [store's](crate::CredentialsBuilder::store_timeout) of 5 s and a refresh's of 30 s.
 //!
 //! # A process that stands still
 //!
-//! Stopped (SIGSTOP), throttled or asleep in the midst of a refresh, and awake again after its lease
-//! has run out:
+//! | stopped | when it goes on |
+//! | --- | --- |
+//! | before its refresh request | it sees that the lease has ended, asks for it again, and reads the store |
+//! | during its refresh request | the response waits in the socket, and is read |
+//! | before its save | it saves, unless another process has saved since: then it adopts that record |
 //!
-//! - before its exchange, it sees by its own clocks that the lease may have been another's, starts
-//!   over, and adopts what the other has saved;
-//! - after its exchange, its write is refused if another process has saved since, and it adopts that
-//!   pair; if nobody has, its own pair is saved. In between, a process that refreshes with what the
-//!   store holds sends a spent token: the loss of the table above;
-//! - in the very moment between its last look at the clock and the sending of the exchange, it sends
-//!   a token that may be spent. That is a few instructions long.
+//! If another process refreshes with the old token while the holder stands still, a spent token is sent: see
+//! the table above. Between the last look at the clock and the sending of the request are some
+//! instructions that nothing can cover.
 //!
-//! The lock of a file does not run out. While its holder stands still, the others wait for as long
-//! as their refresh may take, say so, and go on with the token that they have.
+//! The lock of a file does not run out. While its holder stands still, the others adopt what is in the file,
+//! and otherwise fail at the end of their wait.
 //!
 //! # Clocks
 //!
-//! When an access token expires is stored by the wall clock of whoever refreshed. Keep the clocks of
-//! a fleet together (NTP): to a process whose clock is ahead, others' tokens seem to expire early,
-//! which costs an exchange; to one whose clock is behind, late, which costs a 401 and a repeat.
-//! Nothing breaks by it. The early refresh is spread by lot, so that a fleet that logged in together
-//! does not refresh in step.
+//! The expiry of an access token is stored as wall-clock time. Keep clocks together by NTP. A process whose
+//! clock is ahead refreshes early; one whose clock is behind gets a 401 and retries. Nothing breaks.
 //!
-//! The storm guard counts for each process what it exchanged itself because of a 401, not what it
-//! adopted.
+//! Early refreshes are spread at random, so a fleet that logged in together does not refresh in step.
+//!
+//! The [refresh limit](crate::CredentialsBuilder::refresh_limit) counts in each process what it refreshed
+//! itself after a 401.
 //!
 //! # What to watch
 //!
-//! All events bear the target `tower_teamup_auth`. Those that ask for somebody:
-//!
-//! | event | level | what it asks for |
-//! | --- | --- | --- |
-//! | newest tokens not saved; they are used and the write is repeated | error | mend the store, and let the process run: it holds the only copy. `newest tokens saved after all` ends it |
-//! | newest tokens still not saved | warn | the same, with each attempt |
-//! | re-authorization is required | error | a login |
-//! | refresh failed | warn | where it is about the store: look why it is locked or out of reach |
-//! | storm guard refused a refresh | warn | mode, provider id and permissions: the API refuses fresh tokens |
-//!
-//! And those that tell how the fleet lives together:
-//!
-//! | event | level | it means |
-//! | --- | --- | --- |
-//! | refresh succeeded | info | an exchange; in all processes together, one for each lifetime of a token |
-//! | tokens adopted: another process had refreshed | info | the usual case of everybody else |
-//! | the lease was lost before the exchange; starting over | warn | a process stood still: is the lease's lifetime too short? |
-//! | another process has saved in the meantime; its tokens are adopted | warn | the same, after its exchange |
-//! | new tokens found in the store: re-authorization is not required any more | info | a login elsewhere was noticed |
+//! [`health_and_metrics`](super::health_and_metrics#logging) lists all events. In all processes together
+//! there is one "refresh succeeded" for each lifetime of a token. "record adopted" is normal in all
+//! others. "the lease was lost" says that a process stood still, or that the lease's lifetime is too short.
 //!
 //! [`FileStore`]: crate::store::FileStore
 //! [`RedisStore`]: ../../store/struct.RedisStore.html
 //! [`KeyringStore`]: ../../store/struct.KeyringStore.html
-//! [`Error::is_login_required`]: crate::Error::is_login_required
 //! [`Credentials::shutdown`]: crate::Credentials::shutdown
 //! [`Credentials::log_in`]: crate::Credentials::log_in
 //! [`Credentials::sign_out`]: crate::Credentials::sign_out
