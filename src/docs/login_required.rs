@@ -1,43 +1,42 @@
-//! What to do when a login is required.
+//! Login required: what to do when a person has to log in again.
 //!
-//! An error or a 401's reason of which [`Error::is_login_required`] is true says that only a person
-//! can help: TeamUp has rejected the refresh token, and nobody else has a newer one.
+//! An error, or the error beside a 401, of which [`Error::is_login_required`] is true says that only a
+//! person can help. TeamUp has rejected the refresh token and no newer one is known, or the user has
+//! signed out, or nothing is stored.
 //!
-//! # What it looks like
+//! # What happens then
 //!
-//! - Every call that needs a new token fails at once and locally. TeamUp is not asked again: its
-//!   refresh endpoint counts requests by IP address, and a spent token does not come back.
-//! - A token that is still valid is used until it expires.
-//! - [`Status::is_login_required`] is true, [`Status::failure`] tells since when and why, and
-//!   whoever has [subscribed](crate::Credentials::subscribe) hears of it at once.
-//! - The event "re-authorization is required" is logged, once, as an error.
+//! - A call that needs a new token fails at once, and sends nothing.
+//! - An access token that is still valid is used until it expires.
+//! - [`Status::is_login_required`] is true, and [`Status::failure`] tells since when and why.
+//!   [Subscribers](crate::Credentials::subscribe) are told at once.
+//! - The event "login required" is logged once, as an error.
 //!
-//! TeamUp does not document which code rejects a refresh token. A refusal in TeamUp's words that
-//! nobody knows is [probably](crate::refresh::FailureClass::ProbablyRejected) one: a login is asked
-//! for, and the refresh token is tried again all the same, after a minute at first. A page that a
-//! firewall or a proxy sends is none, whatever its status: see [how responses are
+//! TeamUp does not document which codes reject a refresh token. A refusal in TeamUp's format with an unknown
+//! code is [probably](crate::refresh::FailureClass::ProbablyRejected) a rejection. A login is then required,
+//! and the refresh token is tried again all the same, after a minute at first. A page of a firewall or a
+//! proxy is no rejection, whatever its status: see [how responses are
 //! read](crate::refresh#what-a-response-means).
 //!
-//! # How it comes about
+//! # Causes
 //!
-//! | what happened | how to tell | how to prevent it |
+//! | cause | sign | prevention |
 //! | --- | --- | --- |
-//! | the person, or TeamUp, withdrew the authorization | [`Error::api_error`] has TeamUp's words | – |
-//! | the refresh token was spent by somebody else: a second program with the same login, a copy of the token file, code that refreshes by hand beside this crate | it happens soon after a refresh | one login for each program, or one [store](crate::store) for all |
-//! | the response to a refresh was lost after TeamUp had rotated the token: a connection broke, or something between cut it off | it follows a failure of the class [outcome unknown](crate::refresh::FailureClass::OutcomeUnknown) | give the refresh [a client of its own](crate::CredentialsBuilder::refresh_client), without a time-out; it can't be ruled out |
-//! | the program started with a token that an earlier run has spent | it happens at the first refresh | give it a store; tokens in a configuration are a seed and no more |
-//! | a process died between the rotation and the write | it happens at the first refresh after a crash | [`Credentials::shutdown`] at the end; see [`fleet`](super::fleet#what-is-lost-and-when) |
+//! | the person or TeamUp withdrew the authorization | [`Error::api_error`] has TeamUp's words | – |
+//! | another program spent the refresh token | soon after a refresh | one login for each program, or one [store](crate::store) |
+//! | a response was lost after the rotation | follows [outcome unknown](crate::refresh::FailureClass::OutcomeUnknown) | [a client](crate::CredentialsBuilder::refresh_client) without a time-out |
+//! | the program started with a spent token | at the first refresh | a store; tokens in a configuration are a seed |
+//! | a process died before the save | at the first refresh after a crash | [`Credentials::shutdown`] |
 //! | the user signed out | the text says "signed out" | – |
-//! | the store is empty | [`CredentialsBuilder::build`] says so | – |
+//! | the store is empty | the text says so | – |
 //!
 //! # What to do
 //!
-//! Send the person through a login, as the examples `login` and `password_login` do, and hand the
-//! tokens to [`Credentials::log_in`]. Nothing needs to be restarted or built anew: clients, layers
-//! and clones go on with the new tokens, and every failure of the past is forgotten.
+//! Send the person through a login, as the examples `login`, `axum_login` and `password_login` do. Hand the
+//! tokens to [`Credentials::log_in`]. Nothing has to be restarted or built again.
 //!
 //! ```
-//! use http::StatusCode;
+//! use http::{Request, StatusCode};
 //! use http_body_util::Full;
 //! use tower::{Service, ServiceBuilder, ServiceExt};
 //! use tower_teamup_auth::client::{HyperClient, hyper_client};
@@ -51,18 +50,16 @@
 //! let credentials = Credentials::builder(RequestMode::Customer)
 //!     .base_url(teamup.base_url())
 //!     .tokens(teamup.issue_tokens(&[]))
-//!     .refresh_client(http_client.clone())
 //!     .build()
 //!     .await?;
 //! let mut api = ServiceBuilder::new()
 //!     .layer(AuthLayer::new(credentials.clone()))
 //!     .service(http_client);
-//! let request = || http::Request::get(teamup.url("/events")).body(Full::default());
+//! let request = || Request::get(teamup.url("/events")).body(Full::default());
 //!
 //! teamup.revoke_everything(); // the person has withdrawn the authorization
 //! let error = api.ready().await?.call(request()?).await.unwrap_err();
-//! let error = error.downcast_ref::<Error>().expect("ours: nothing could be sent");
-//! assert!(error.is_login_required());
+//! assert!(Error::find(&error).is_some_and(Error::is_login_required));
 //!
 //! // … the person logs in again …
 //! credentials.log_in(teamup.issue_tokens(&[])).await?;
@@ -71,36 +68,38 @@
 //! # }
 //! ```
 //!
-//! | kind of program | do |
+//! | program | do |
 //! | --- | --- |
-//! | on a person's desktop | show a banner that leads to the login, for as long as the state says so; see [`status`](crate::status) |
-//! | a service with users | answer that user's calls with what leads to the login, and leave the others alone; the example `axum_service` does |
-//! | a job without a person | end with an error, and tell whoever runs it. Do not retry |
-//! | a fleet | hand the new tokens to one process; the others look at the store while their calls fail, every 5 seconds at most, and go on by themselves |
+//! | desktop | show a banner that leads to the login; see [`status`](crate::status) |
+//! | service with users | answer this user with 401 and the way to the login; leave others alone |
+//! | job without a person | end with an error, and do not retry |
+//! | fleet | log in in one process; the others read the store every 5 s while calls fail |
 //!
-//! A health check that restarts the process does not help here: a new process finds the same store.
-//! [`Status::is_healthy`] is false, so tell the two apart where a restart would follow.
+//! A restart does not help: the new process finds the same store. [`Status::is_healthy`] is false, so do not
+//! connect it to a liveness probe.
 //!
-//! # What is not a lost login
+//! # What is no lost login
 //!
 //! | you see | it is |
 //! | --- | --- |
-//! | a 403 from the API | a permission that the person lacks; no token helps |
-//! | a 401 with [`Error::is_refresh_limited`] | fresh tokens are refused: mode, provider id or permissions don't fit |
-//! | [`Error::is_transient`] | a bad moment; the tokens are as good as before |
-//! | [`Error::is_protocol`] | something answers in place of TeamUp: a firewall, a captive portal, a wrong base URL; the tokens are as good as before |
-//! | [`Error::is_configuration`] | TeamUp refuses the scopes or the mode that were asked for; [`RefreshError::field`] names the field |
-//! | [`Error::is_outcome_unknown`] | a response was lost; the next refresh finds out whether the refresh token is spent |
+//! | a 403 of the API | a permission that the person lacks |
+//! | [`Error::is_refresh_limited`], [`Error::is_route_refused`] | the API refuses fresh tokens: check mode, provider id, permissions |
+//! | [`Error::is_transient`] | a failure that passes |
+//! | [`Error::is_protocol`] | something answers in place of TeamUp: a firewall, a captive portal, a wrong base URL |
+//! | [`Error::is_configuration`] | TeamUp refuses the scopes or the mode; [`RefreshError::field`] names the field |
+//! | [`Error::is_outcome_unknown`] | a response was lost; the next refresh finds out |
+//! | [`Error::is_login_changed`] | another login took its place while the request waited |
 //!
 //! [`Credentials::log_in`]: crate::Credentials::log_in
 //! [`Credentials::shutdown`]: crate::Credentials::shutdown
-//! [`CredentialsBuilder::build`]: crate::CredentialsBuilder::build
 //! [`Error::api_error`]: crate::Error::api_error
 //! [`Error::is_configuration`]: crate::Error::is_configuration
+//! [`Error::is_login_changed`]: crate::Error::is_login_changed
 //! [`Error::is_login_required`]: crate::Error::is_login_required
 //! [`Error::is_outcome_unknown`]: crate::Error::is_outcome_unknown
 //! [`Error::is_protocol`]: crate::Error::is_protocol
 //! [`Error::is_refresh_limited`]: crate::Error::is_refresh_limited
+//! [`Error::is_route_refused`]: crate::Error::is_route_refused
 //! [`Error::is_transient`]: crate::Error::is_transient
 //! [`RefreshError::field`]: crate::refresh::RefreshError::field
 //! [`Status::failure`]: crate::status::Status::failure

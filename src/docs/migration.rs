@@ -1,6 +1,6 @@
-//! Coming from code that refreshes by hand.
+//! Migration from code that refreshes tokens itself.
 //!
-//! # What usually stands there
+//! # Typical code
 //!
 //! ```text
 //! let mut token = self.token.lock().await;                       // 1
@@ -15,21 +15,21 @@
 //! if answer.status() == 401 { /* refresh, and send again */ }    // 8
 //! ```
 //!
-//! | | what can go wrong | what takes its place |
+//! | | what can go wrong | with this crate |
 //! | --- | --- | --- |
-//! | 1 | the lock is held over the network, and every request waits behind it | a snapshot that is read without a lock |
-//! | 2 | the token expires on the way; `expires_in: null` expires at once; the clock is set back | an early refresh beside the requests, both clocks, a 401 where no expiry is known |
-//! | 3 | the caller goes away, and the rotated refresh token with it | a task of its own, to which callers subscribe |
-//! | 4 | without `new_access_token_type` a customer token comes back, to a program in provider mode | the mode is asked for with each exchange, and each mode has its own token |
-//! | 5 | the process dies before, or two processes write over each other | the store is written before the token is used, under a lock, by compare-and-set |
-//! | 6 | the URL may be a `next` link or a redirect to somebody else | the token goes to allowed origins only |
-//! | 7 | the mode and the token beside it differ | they come from the same place |
-//! | 8 | ten callers meet ten 401s and send the same refresh token ten times; the second kills the login | one exchange for each token that was refused; one repeat |
+//! | 1 | every request waits behind a lock that is held over the network | a snapshot without a lock |
+//! | 2 | the token expires on the way; the clock is set back | an early refresh, two clocks, a retry after 401 |
+//! | 3 | the caller is dropped, and the rotated refresh token with it | a task of its own |
+//! | 4 | without `new_access_token_type` a token of the other mode comes back | each mode has its own token |
+//! | 5 | the process dies before, or two processes overwrite each other | saved before use, under a lease |
+//! | 6 | the URL is a `next` link or a redirect to another host | allowed origins only |
+//! | 7 | mode and token differ | both come from one snapshot |
+//! | 8 | ten callers send the same refresh token ten times | one refresh request, one retry each |
 //!
-//! # RefreshStep by step
+//! # Steps
 //!
 //! 1. **Take the tokens along.** What you have stored becomes a [`TokenSet`]: the refresh token, and
-//!    where you know its mode and its end, the access token. Without one, the first request mints it.
+//!    the access token if you know its mode and expiry. Without one, the first request gets it.
 //!
 //!    ```
 //!    use std::time::{Duration, SystemTime};
@@ -47,9 +47,9 @@
 //!    # example("r", "a", SystemTime::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
 //!    ```
 //!
-//! 2. **Choose where they live from now on.** [`FileStore`](crate::store::FileStore), another of the
-//!    [stores](crate::store), or your own table behind [`TokenStore`](crate::store::TokenStore), which
-//!    is a screenful: `examples/custom_store.rs`. The old tokens are the seed, beside the store:
+//! 2. **Choose a store**: one of [those of the crate](super::token_stores), or your own table behind
+//!    [`TokenStore`](crate::store::TokenStore), as in `examples/custom_store.rs`. The old tokens are a
+//!    seed:
 //!
 //!    ```no_run
 //!    # use tower_teamup_auth::client::{HyperClient, hyper_client};
@@ -67,27 +67,21 @@
 //!    # }
 //!    ```
 //!
-//! 3. **Stop the old code before the new code starts.** Two owners of one refresh token spend it from
-//!    under each other, which costs the login. There is no way to run them side by side; where the
-//!    program runs many times, move all of them at once, or give the new ones a login of their own.
-//! 4. **Put the layer on the client**, and delete what set the headers, what looked at the expiry and
-//!    what retried on 401. A request that still brings its own `Authorization` passes through
-//!    untouched, so nothing breaks where a call is forgotten: it just goes on as before. The journal of
-//!    a test tells which.
-//! 5. **Move your choices** of mode and business from headers to the request's extensions, or leave the
-//!    headers: they are respected. See [`RequestMode`](crate::RequestMode).
-//! 6. **Look at your retries.** They belong [outside the layer](super::ordering), and need not know of
-//!    401 any more.
-//! 7. **Handle what is left**: a login that is required. It is the one case that needs a person; see
+//! 3. **Stop the old code before the new code starts.** Two owners of one refresh token cost the login.
+//!    Move all processes at once, or give the new ones a login of their own.
+//! 4. **Put the layer on the client.** Delete what set the headers, looked at the expiry and retried on 401.
+//!    A request that still has its own `Authorization` passes through untouched.
+//! 5. **Move mode and provider** from headers to the request's extensions, or leave the headers: they take
+//!    precedence. See [`RequestMode`](crate::RequestMode).
+//! 6. **Check your retries.** They belong [outside the layer](super::ordering), and need not handle 401.
+//! 7. **Handle a login that is required**, the one case that needs a person:
 //!    [`login_required`](super::login_required).
-//! 8. **Keep a test.** With [`testing`](super::testing), expire the token under your own program and
-//!    assert that nobody noticed.
+//! 8. **Add a test** that expires the token under your own program: [`testing`](super::testing).
 //!
-//! # And back
+//! # Back
 //!
-//! Nothing is locked in: a store holds [`StoredRecord::to_json`]'s format, which is documented there, and
-//! [`TokenSet::refresh_token`] gives the text. Shut the credential down first, so that no refresh
-//! rotates it away.
+//! Shut the credential down, so that no refresh rotates the token. The store then holds the format of
+//! [`StoredRecord::to_json`], and [`TokenSet::refresh_token`] gives the text.
 //!
 //! [`TokenSet`]: crate::TokenSet
 //! [`TokenSet::refresh_token`]: crate::TokenSet::refresh_token

@@ -3,7 +3,7 @@
 //! What runs in a program is what is proved: the same type, with small numbers for the lease and the
 //! errors. [`internals`](super::internals#the-state-machine) describes it.
 //!
-//! # By hand
+//! # Unit tests
 //!
 //! Some 85 unit tests walk the rules one by one. A test plays the worker, the store, the endpoint and
 //! the clock. Their names begin with the guarantee (`p1_` to `p12_`) or the case from the field.

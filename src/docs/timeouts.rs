@@ -1,7 +1,9 @@
-//! Which time limit bounds what.
+//! Timeouts: which limit bounds what.
 //!
-//! A limit ends the waiting of a caller. None of them ends a refresh request that was sent, but its own:
-//! the answer is used whenever it comes.
+//! The limits of callers end their waiting, and no refresh. A refresh request that was sent ends by its
+//! response, by a failed connection, or by its own limit. The response is used whenever it comes.
+//!
+//! # Limits
 //!
 //! | limit | default | bounds | when it is reached |
 //! | --- | --- | --- | --- |
@@ -42,8 +44,20 @@
 //! # }
 //! ```
 //!
-//! A client for refresh requests should have no time limit of its own: one that cuts off an answer has
-//! spent the token. Over reqwest the crate overrides the client's limit; over other clients it can't.
+//! A client for refresh requests should have no time limit of its own: a limit that cuts off a response
+//! has spent the token. Over reqwest the crate overrides the client's limit; over other clients it can't.
+//!
+//! # When a caller's wait ends
+//!
+//! The error answers [`Error::is_timeout`](crate::Error::is_timeout) and
+//! [`Error::is_transient`](crate::Error::is_transient). The refresh goes on, and the next request finds its
+//! result.
+//!
+//! # Running time
+//!
+//! [`refresh_request_timeout`] counts running time in steps of one second at most. A process that was
+//! stopped, or a container that was frozen, has used up one second of it. When the limit is reached, five
+//! more seconds are counted before the request is dropped. Its outcome is then unknown.
 //!
 //! [`wait_timeout`]: crate::CredentialsBuilder::wait_timeout
 //! [`early_wait`]: crate::CredentialsBuilder::early_wait
