@@ -137,7 +137,7 @@
 //! | `quickstart.rs` | expiry and 401 under 100 callers |
 //! | `login/`, `axum_login/`, `password_login.rs` | first tokens |
 //! | `reqwest.rs`, `reqwest_middleware.rs` | reqwest below the layer |
-//! | `users.rs`, `axum_service.rs` | services with many users |
+//! | `users/`, `axum_service.rs` | services with many users |
 //! | `any_client.rs` | a client without an adapter |
 //! | `m2m.rs` | an M2M token that is replaced |
 //! | `readiness.rs` | warm-up and a health check |
