@@ -54,7 +54,7 @@
 //! ```
 //!
 //! The first version had 28 such units and 97 arrows, and six pairs of files that imported each other. Now
-//! no two files do, a folder's `mod.rs` and its children aside. Two folders still import each other where
+//! no two files do, a folder's `mod.rs` and its children aside. Some folders still import each other where
 //! their files do not: `client` and `refresh` (the built-in client for refresh requests), and `error` with
 //! `refresh` and `store` (the crate's error takes theirs as sources).
 //!
