@@ -30,7 +30,7 @@ async fn p5_no_token_is_traced_or_shown_whatever_goes_wrong() {
         "refresh request failed, and is sent again",
         "login required",
         "refresh limit reached",
-        "request repeated with a new token",
+        "request retried with a new token",
         "request not retried",
         "logged in",
         "signed out",
