@@ -66,7 +66,7 @@ async fn p9_body_that_cant_be_sent_again_is_sent_once_and_the_next_request_finds
         assert_eq!(seen[0].body, TEXT);
     }
     assert_eq!(trace.count("request not retried"), 5);
-    assert_eq!(trace.count("request repeated"), 0);
+    assert_eq!(trace.count("request retried"), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ async fn delivered(fault: Fault, status: u16) {
     }
 }
 
-/// The token is renewed and the request repeated.
+/// The token is refreshed and the request retried.
 async fn renewed(fault: Fault) {
     for kind in Kind::BOTH {
         let server = FakeTeamUp::start().await;
