@@ -6,9 +6,12 @@ fn ours() -> RecordContent {
 
 /// What a clean credential of login 1, revision 5, refresh token `r5` has after reading `theirs`
 /// under the lease of a refresh of the customer mode.
-fn after_reading(theirs: &StoredRecord) -> Driver {
-    let mut d =
-        Driver::new(Some(record(1, 5, RecordContent::Tokens(tokens_with("r5", "a5", START)))));
+fn after_reading(theirs: &StoredRecord) -> TestCredential {
+    let mut d = TestCredential::new(Some(record(
+        1,
+        5,
+        RecordContent::Tokens(tokens_with("r5", "a5", START)),
+    )));
     d.refresh(CUSTOMER);
     d.acquire(found(theirs));
     d
@@ -32,7 +35,7 @@ fn p11_clean_credential_adopts_a_record_of_a_higher_revision_and_no_other() {
 
 #[test]
 fn p11_another_login_in_the_store_fails_those_who_wait_for_the_one_before() {
-    let mut d = Driver::with_access_token();
+    let mut d = TestCredential::with_access_token();
     let ticket = d.refresh(CUSTOMER);
     let provider = d.refresh(PROVIDER);
     d.acquire(found(&record(2, 2, RecordContent::Tokens(tokens_with("s1", "b1", START)))));
@@ -46,7 +49,7 @@ fn p11_another_login_in_the_store_fails_those_who_wait_for_the_one_before() {
 
 #[test]
 fn p11_sign_out_of_another_process_signs_out_here() {
-    let mut d = Driver::with_access_token();
+    let mut d = TestCredential::with_access_token();
     let ticket = d.refresh(CUSTOMER);
     d.acquire(found(&record(1, 2, RecordContent::SignedOut)));
     d.release();
@@ -59,7 +62,7 @@ fn p11_sign_out_of_another_process_signs_out_here() {
 
 #[test]
 fn c2_login_elsewhere_is_found_within_five_seconds_after_a_sign_out() {
-    let mut d = Driver::new(Some(record(1, 2, RecordContent::SignedOut)));
+    let mut d = TestCredential::new(Some(record(1, 2, RecordContent::SignedOut)));
     let look = waits(&d.ask(PROVIDER, Reason::Expired));
     d.load(found(&record(1, 2, RecordContent::SignedOut)));
     d.idle();
@@ -87,7 +90,7 @@ fn p10_adoption_keeps_an_own_access_token_where_theirs_is_missing_or_has_expired
 
 #[test]
 fn p2_record_with_a_spent_token_is_never_adopted_and_is_written_over() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     d.refresh_to(PROVIDER, "r2", "a2");
     // A process that never heard of the rotation was told that `r1` is refused.
     let ticket = d.refresh(CUSTOMER);
@@ -103,7 +106,7 @@ fn p2_record_with_a_spent_token_is_never_adopted_and_is_written_over() {
 
 #[test]
 fn p2_token_that_the_endpoint_gives_out_again_is_no_longer_spent() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     d.refresh_to(PROVIDER, "r2", "a2");
     d.refresh_to(PROVIDER, "r1", "a3");
     let theirs = record(1, 4, RecordContent::Tokens(tokens_with("r1", "a4", START)));
@@ -116,8 +119,8 @@ fn p2_token_that_the_endpoint_gives_out_again_is_no_longer_spent() {
 }
 
 /// A credential whose login 5 could not be saved yet, and that reads `theirs` then.
-fn unsaved_login_reads(theirs: &StoredRecord) -> (Driver, Ticket) {
-    let mut d = Driver::new(None);
+fn unsaved_login_reads(theirs: &StoredRecord) -> (TestCredential, Ticket) {
+    let mut d = TestCredential::new(None);
     let ticket = d.log_in(5, "r1");
     assert_eq!(d.record().revision(), START.wall);
     d.acquire(found(theirs));
@@ -159,7 +162,7 @@ fn p11_at_equal_revisions_the_greater_login_wins_and_gets_one_above() {
 
 #[test]
 fn p11_sign_out_wins_over_a_refresh_of_the_same_login() {
-    let mut d = Driver::with_access_token();
+    let mut d = TestCredential::with_access_token();
     let ticket = d.sign_out();
     d.acquire(found(&record(1, 7, RecordContent::Tokens(tokens("r7")))));
     let (expected, saved) = d.saving();
@@ -178,7 +181,7 @@ fn g5_seeds_of_both_records_are_kept() {
     };
     // Ours is written over theirs.
     let ours = record(1, 1, RecordContent::Tokens(tokens("r1"))).with_seeds(seeds(&["one"]));
-    let mut d = Driver::new(Some(ours.clone()));
+    let mut d = TestCredential::new(Some(ours.clone()));
     let ticket = d.sign_out();
     d.acquire(found(&ours.clone().at_revision(5).with_seeds(seeds(&["one", "two"]))));
     let (_, saved) = d.saving();
@@ -188,7 +191,7 @@ fn g5_seeds_of_both_records_are_kept() {
     d.idle();
     d.is_ok(ticket);
     // Theirs is adopted; the next save holds both.
-    let mut d = Driver::new(Some(ours));
+    let mut d = TestCredential::new(Some(ours));
     d.refresh(PROVIDER);
     let theirs = record(1, 5, RecordContent::Tokens(tokens("r5"))).with_seeds(seeds(&["two"]));
     d.acquire(found(&theirs));
@@ -202,7 +205,7 @@ fn g5_seeds_of_both_records_are_kept() {
 
 #[test]
 fn p10_unsaved_answer_keeps_its_access_token_when_the_store_wins() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(PROVIDER);
     d.acquire(found(&stored));
@@ -220,7 +223,7 @@ fn p10_unsaved_answer_keeps_its_access_token_when_the_store_wins() {
 #[test]
 fn p1_rejected_record_that_is_read_again_is_no_news() {
     let rejected = record(1, 3, RecordContent::Rejected(tokens_with("r1", "a1", START)));
-    let mut d = Driver::new(Some(rejected));
+    let mut d = TestCredential::new(Some(rejected));
     let theirs = record(1, 3, RecordContent::Rejected(tokens("r1")));
     waits(&d.ask(CUSTOMER, Reason::Expired));
     d.load(found(&theirs));

@@ -1,8 +1,8 @@
 use super::*;
 
 /// A refresh of login 1 whose request was just sent.
-fn sent(mode: RequestMode) -> (Driver, StoredRecord, Ticket) {
-    let mut d = Driver::logged_in();
+fn sent(mode: RequestMode) -> (TestCredential, StoredRecord, Ticket) {
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(mode);
     d.acquire(found(&stored));
@@ -98,7 +98,7 @@ fn p10_refusal_that_brings_a_new_refresh_token_does_not_end_the_mode() {
 
 #[test]
 fn p10_rejection_is_saved_and_leaves_the_access_token() {
-    let mut d = Driver::with_access_token();
+    let mut d = TestCredential::with_access_token();
     let stored = d.record().clone();
     let ticket = d.refresh(CUSTOMER);
     d.acquire(found(&stored));
@@ -126,7 +126,7 @@ fn p10_rejection_is_saved_and_leaves_the_access_token() {
 
 #[test]
 fn b4_rejected_process_adopts_what_another_has_saved() {
-    let mut d = Driver::with_access_token();
+    let mut d = TestCredential::with_access_token();
     let stored = d.record().clone();
     let ticket = d.refresh(CUSTOMER);
     d.acquire(found(&stored));
@@ -144,7 +144,7 @@ fn b4_rejected_process_adopts_what_another_has_saved() {
 
 #[test]
 fn b4_rejected_process_adopts_a_live_token_of_a_lower_revision_and_no_spent_one() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     d.refresh_to(PROVIDER, "r2", "a2");
     d.refresh_to(PROVIDER, "r3", "a3");
     let stored = d.record().clone();
@@ -345,7 +345,7 @@ fn p10_new_refresh_token_of_another_process_ends_a_probable_rejection() {
 
 #[test]
 fn p3_store_that_fails_is_not_asked_by_every_request() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let ticket = d.refresh(PROVIDER);
     d.expect(&Action::AcquireLease);
     d.complete(Outcome::NotAcquired { error: "down" });

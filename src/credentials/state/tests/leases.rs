@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn p1_waiting_for_the_lease_is_reading_the_store() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(PROVIDER);
     d.busy(found(&stored));
@@ -19,7 +19,7 @@ fn p1_waiting_for_the_lease_is_reading_the_store() {
 
 #[test]
 fn b6_lease_that_is_not_granted_in_time_is_an_error_and_no_request_is_sent() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(PROVIDER);
     let mut tries = 0;
@@ -43,7 +43,7 @@ fn b6_lease_that_is_not_granted_in_time_is_an_error_and_no_request_is_sent() {
 
 #[test]
 fn p1_lease_that_has_run_out_is_taken_again_and_the_store_read_before_anything_is_sent() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(PROVIDER);
     d.acquire(found(&stored));
@@ -65,7 +65,7 @@ fn p1_lease_that_has_run_out_is_taken_again_and_the_store_read_before_anything_i
 
 #[test]
 fn leases_that_have_run_out_when_they_are_granted_are_asked_for_with_pauses_and_not_for_ever() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(PROVIDER);
     let mut granted = 0;
@@ -91,7 +91,7 @@ fn leases_that_have_run_out_when_they_are_granted_are_asked_for_with_pauses_and_
 
 #[test]
 fn p1_lease_whose_release_failed_is_not_used_again_before_it_is_given_back() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     d.refresh(PROVIDER);
     d.acquire(found(&stored));
@@ -115,7 +115,7 @@ fn p1_lease_whose_release_failed_is_not_used_again_before_it_is_given_back() {
 
 #[test]
 fn p1_lease_that_can_not_be_given_back_fails_the_next_refresh_without_a_request() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     d.refresh(PROVIDER);
     d.acquire(found(&stored));
@@ -135,7 +135,7 @@ fn p1_lease_that_can_not_be_given_back_fails_the_next_refresh_without_a_request(
 #[test]
 fn p1_lease_that_was_being_given_back_by_a_lost_worker_is_given_back_before_the_next_refresh() {
     for replaced in [false, true] {
-        let mut d = Driver::logged_in();
+        let mut d = TestCredential::logged_in();
         let stored = d.record().clone();
         d.refresh(PROVIDER);
         d.acquire(found(&stored));
@@ -163,7 +163,7 @@ fn p1_lease_that_was_being_given_back_by_a_lost_worker_is_given_back_before_the_
 
 #[test]
 fn p1_renewed_lease_is_the_one_that_is_saved_with_and_given_back() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     d.refresh(PROVIDER);
     d.acquire(found(&stored));

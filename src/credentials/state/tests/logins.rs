@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn p11_login_takes_effect_at_once_and_fails_all_who_wait_for_the_one_before() {
-    let mut d = Driver::with_access_token();
+    let mut d = TestCredential::with_access_token();
     let stored = d.record().clone();
     let generation = d.state.generation(PROVIDER);
     let (first, second) = (d.refresh(CUSTOMER), d.refresh(PROVIDER));
@@ -27,7 +27,7 @@ fn p11_login_takes_effect_at_once_and_fails_all_who_wait_for_the_one_before() {
 
 #[test]
 fn p11_rejection_of_a_login_that_is_gone_does_not_reject_the_new_one() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     d.refresh(PROVIDER);
     d.acquire(found(&stored));
@@ -47,7 +47,7 @@ fn p11_rejection_of_a_login_that_is_gone_does_not_reject_the_new_one() {
 #[test]
 fn p11_failure_of_a_request_whose_login_is_gone_leaves_the_new_one_alone() {
     for class in [FailureClass::OutcomeUnknown, FailureClass::Rejected, FailureClass::Transient] {
-        let mut d = Driver::logged_in();
+        let mut d = TestCredential::logged_in();
         let stored = d.record().clone();
         d.refresh(PROVIDER);
         d.acquire(found(&stored));
@@ -64,7 +64,7 @@ fn p11_failure_of_a_request_whose_login_is_gone_leaves_the_new_one_alone() {
 
 #[test]
 fn p11_login_during_the_save_of_a_refresh_is_saved_after_it() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let refresh = d.refresh(PROVIDER);
     d.acquire(found(&stored));
@@ -86,7 +86,7 @@ fn p11_login_during_the_save_of_a_refresh_is_saved_after_it() {
 
 #[test]
 fn p11_later_login_takes_the_place_of_an_unsaved_one() {
-    let mut d = Driver::new(None);
+    let mut d = TestCredential::new(None);
     let first = d.log_in(1, "r1");
     let second = d.log_in(2, "s1");
     assert_eq!(*d.error(first), Failure::LoginChanged);
@@ -99,7 +99,7 @@ fn p11_later_login_takes_the_place_of_an_unsaved_one() {
 
 #[test]
 fn p11_sign_out_saves_a_tombstone_of_the_login_and_its_token_is_never_sent_again() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.sign_out();
     d.acquire(found(&stored));
@@ -120,7 +120,7 @@ fn p11_sign_out_saves_a_tombstone_of_the_login_and_its_token_is_never_sent_again
 
 #[test]
 fn p11_login_with_a_token_that_was_spent_before_may_use_it() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     d.sign_out();
     d.acquire(found(&stored));
@@ -140,13 +140,13 @@ fn p11_login_with_a_token_that_was_spent_before_may_use_it() {
 
 #[test]
 fn p11_revisions_grow_over_logins_and_end() {
-    let mut d = Driver::new(Some(record(1, 3, RecordContent::Tokens(tokens("r1")))));
+    let mut d = TestCredential::new(Some(record(1, 3, RecordContent::Tokens(tokens("r1")))));
     d.log_in(2, "s1");
     assert_eq!(d.record().revision(), START.wall, "the wall clock, in milliseconds");
     d.log_in(3, "t1");
     assert_eq!(d.record().revision(), START.wall + 1);
     let last = record(1, StoredRecord::MAX_REVISION, RecordContent::Tokens(tokens("r1")));
-    let mut d = Driver::new(Some(last));
+    let mut d = TestCredential::new(Some(last));
     let tokens = tokens("s1");
     let operation = Operation::LogIn { login: login(2), tokens, overwrite: false };
     assert_eq!(d.enqueue(operation), Enqueued::Settled(Err(Failure::NoRevisionLeft)));
@@ -158,7 +158,7 @@ fn p11_revisions_grow_over_logins_and_end() {
 
 #[test]
 fn p11_wall_clock_beyond_the_year_2200_numbers_no_login() {
-    let mut d = Driver::new(Some(record(1, 3, RecordContent::Tokens(tokens("r1")))));
+    let mut d = TestCredential::new(Some(record(1, 3, RecordContent::Tokens(tokens("r1")))));
     d.now.wall = u64::MAX / 4;
     d.log_in(2, "s1");
     assert_eq!(d.record().revision(), 4);
@@ -168,7 +168,8 @@ fn p11_wall_clock_beyond_the_year_2200_numbers_no_login() {
 fn p11_login_without_a_store_is_settled_at_once() {
     let mut config = config();
     config.has_store = false;
-    let mut d = Driver::with(config, Some(record(1, 1, RecordContent::Tokens(tokens("r1")))));
+    let mut d =
+        TestCredential::with(config, Some(record(1, 1, RecordContent::Tokens(tokens("r1")))));
     let refresh = d.refresh(PROVIDER);
     d.send("r1", PROVIDER);
     let operation = Operation::LogIn { login: login(2), tokens: tokens("s1"), overwrite: false };

@@ -1,18 +1,18 @@
 use super::*;
 use crate::token::AccessToken;
 
-fn m2m() -> Driver {
+fn m2m() -> TestCredential {
     let mut config = config();
     (config.renewal, config.has_store) = (Renewal::ReadSource, false);
-    Driver::with(config, Some(record(1, 1, RecordContent::Tokens(tokens("none")))))
+    TestCredential::with(config, Some(record(1, 1, RecordContent::Tokens(tokens("none")))))
 }
 
-fn read(d: &mut Driver, token: &str) {
+fn read(d: &mut TestCredential, token: &str) {
     d.expect(&Action::ReadSource);
     d.complete(Outcome::SourceRead { token: AccessToken::new(token).unwrap() });
 }
 
-fn set(d: &mut Driver, token: &str) {
+fn set(d: &mut TestCredential, token: &str) {
     let token = AccessToken::new(token).unwrap();
     assert_eq!(d.enqueue(Operation::SetM2mToken { token }), Enqueued::Settled(Ok(())));
 }
@@ -97,7 +97,7 @@ fn e7_worker_that_dies_while_it_reads_is_replaced_by_one_that_reads_again() {
 
 #[test]
 fn credential_that_is_refreshed_takes_no_m2m_token() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let token = AccessToken::new("a").unwrap();
     let answer = d.enqueue(Operation::SetM2mToken { token });
     assert_eq!(answer, Enqueued::Settled(Err(Failure::NotM2m)));

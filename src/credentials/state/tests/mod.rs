@@ -25,7 +25,7 @@ const LIFETIME: Duration = Duration::from_secs(7200);
 type Told = Vec<(Ticket, Result<(), Failure<&'static str>>)>;
 
 /// A credential with one worker, whose every step a test takes.
-struct Driver {
+struct TestCredential {
     state: CredentialState<u32, &'static str>,
     worker: u32,
     now: Moment,
@@ -88,23 +88,27 @@ fn failure(class: FailureClass) -> RequestFailure<&'static str> {
     RequestFailure { class, retry_after: None, rotated: None, error: "endpoint" }
 }
 
-impl Driver {
+impl TestCredential {
     fn new(record: Option<StoredRecord>) -> Self {
-        Driver::with(config(), record)
+        TestCredential::with(config(), record)
     }
 
     /// Login 1 at revision 1, refresh token `r1`, no access token.
     fn logged_in() -> Self {
-        Driver::new(Some(record(1, 1, RecordContent::Tokens(tokens("r1")))))
+        TestCredential::new(Some(record(1, 1, RecordContent::Tokens(tokens("r1")))))
     }
 
     /// The same with the access token `a1` of the provider mode.
     fn with_access_token() -> Self {
-        Driver::new(Some(record(1, 1, RecordContent::Tokens(tokens_with("r1", "a1", START)))))
+        TestCredential::new(Some(record(
+            1,
+            1,
+            RecordContent::Tokens(tokens_with("r1", "a1", START)),
+        )))
     }
 
     fn with(config: Config, record: Option<StoredRecord>) -> Self {
-        Driver {
+        TestCredential {
             state: CredentialState::new(config, record, START),
             worker: 0,
             now: START,

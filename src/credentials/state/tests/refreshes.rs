@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn p1_callers_of_one_generation_share_one_refresh_request() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let generation = d.state.generation(PROVIDER);
     let ticket = d.refresh(PROVIDER);
@@ -24,7 +24,7 @@ fn p1_callers_of_one_generation_share_one_refresh_request() {
 
 #[test]
 fn p1_modes_refresh_one_after_the_other_with_the_newest_refresh_token() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let (provider, customer) = (d.refresh(PROVIDER), d.refresh(CUSTOMER));
     d.acquire(found(&stored));
@@ -43,7 +43,7 @@ fn p1_modes_refresh_one_after_the_other_with_the_newest_refresh_token() {
 
 #[test]
 fn p1_result_of_another_process_is_adopted_without_a_request() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let ticket = d.refresh(PROVIDER);
     let theirs = record(1, 2, RecordContent::Tokens(tokens_with("r2", "a2", START)));
     d.acquire(found(&theirs));
@@ -56,7 +56,7 @@ fn p1_result_of_another_process_is_adopted_without_a_request() {
 
 #[test]
 fn p1_adopted_token_that_is_no_use_is_refreshed_once_for_all_who_ask() {
-    let mut d = Driver::with_access_token();
+    let mut d = TestCredential::with_access_token();
     d.advance(LIFETIME);
     let ticket = d.refresh(PROVIDER);
     let theirs = record(1, 2, RecordContent::Tokens(tokens_with("r2", "a2", START)));
@@ -73,7 +73,7 @@ fn p1_adopted_token_that_is_no_use_is_refreshed_once_for_all_who_ask() {
 
 #[test]
 fn d1_same_access_token_in_the_answer_ends_the_generation() {
-    let mut d = Driver::with_access_token();
+    let mut d = TestCredential::with_access_token();
     let before = d.state.generation(PROVIDER);
     d.refresh_to(PROVIDER, "r2", "a1");
     assert_ne!(d.state.generation(PROVIDER), before);
@@ -81,7 +81,7 @@ fn d1_same_access_token_in_the_answer_ends_the_generation() {
 
 #[test]
 fn d2_answer_without_an_expiry_and_without_a_refresh_token_is_used() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(PROVIDER);
     d.acquire(found(&stored));
@@ -99,7 +99,7 @@ fn d2_answer_without_an_expiry_and_without_a_refresh_token_is_used() {
 
 #[test]
 fn p2_answer_is_recorded_before_it_is_saved_and_published_after() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let before = d.state.generation(PROVIDER);
     d.refresh(PROVIDER);
@@ -122,7 +122,8 @@ fn p2_answer_is_recorded_before_it_is_saved_and_published_after() {
 fn p1_without_a_store_a_refresh_is_one_action() {
     let mut config = config();
     config.has_store = false;
-    let mut d = Driver::with(config, Some(record(1, 1, RecordContent::Tokens(tokens("r1")))));
+    let mut d =
+        TestCredential::with(config, Some(record(1, 1, RecordContent::Tokens(tokens("r1")))));
     let ticket = d.refresh(PROVIDER);
     d.send("r1", PROVIDER);
     d.answer("r2", "a2");
@@ -133,7 +134,7 @@ fn p1_without_a_store_a_refresh_is_one_action() {
 
 #[test]
 fn p3_refreshes_for_401s_are_limited_for_each_mode_and_the_window_ends() {
-    let mut d = Driver::with_access_token();
+    let mut d = TestCredential::with_access_token();
     for round in 2..6 {
         let stored = d.record().clone();
         let before = d.refresh_text().to_owned();
@@ -161,7 +162,8 @@ fn p3_refreshes_for_401s_are_limited_for_each_mode_and_the_window_ends() {
 fn p3_keep_warm_pauses_between_tokens_that_are_born_expired() {
     let mut config = config();
     config.keep_warm = Some(PROVIDER);
-    let mut d = Driver::with(config, Some(record(1, 1, RecordContent::Tokens(tokens("r1")))));
+    let mut d =
+        TestCredential::with(config, Some(record(1, 1, RecordContent::Tokens(tokens("r1")))));
     let stored = d.record().clone();
     d.acquire(found(&stored));
     d.send("r1", PROVIDER);
@@ -177,7 +179,7 @@ fn p1_keep_warm_refreshes_in_time_and_its_refresh_is_shared() {
     let mut config = config();
     config.keep_warm = Some(PROVIDER);
     let content = RecordContent::Tokens(tokens_with("r1", "a1", START));
-    let mut d = Driver::with(config, Some(record(1, 1, content)));
+    let mut d = TestCredential::with(config, Some(record(1, 1, content)));
     let stored = d.record().clone();
     assert_eq!(d.sleep(), Duration::from_secs(6900));
     d.acquire(found(&stored));
@@ -194,7 +196,7 @@ fn p1_keep_warm_refreshes_in_time_and_its_refresh_is_shared() {
 fn p1_keep_warm_has_no_work_while_a_login_is_required() {
     let mut config = config();
     config.keep_warm = Some(PROVIDER);
-    let mut d = Driver::with(config, Some(record(1, 1, RecordContent::SignedOut)));
+    let mut d = TestCredential::with(config, Some(record(1, 1, RecordContent::SignedOut)));
     assert_eq!(d.state.start_worker(), None, "a worker would end at once, and be started again");
     assert_eq!(d.enqueue(Operation::Close), Enqueued::Settled(Ok(())));
 }
@@ -203,7 +205,8 @@ fn p1_keep_warm_has_no_work_while_a_login_is_required() {
 fn p3_m2m_token_is_never_refreshed() {
     let mut config = config();
     (config.renewal, config.has_store) = (Renewal::Never, false);
-    let mut d = Driver::with(config, Some(record(1, 1, RecordContent::Tokens(tokens("r1")))));
+    let mut d =
+        TestCredential::with(config, Some(record(1, 1, RecordContent::Tokens(tokens("r1")))));
     let refused = d.ask(PROVIDER, Reason::Unauthorized);
     assert_eq!(refused, Enqueued::Settled(Err(Failure::M2mRefused { until: Moment::NEVER })));
     let asked = d.ask(PROVIDER, Reason::Requested);

@@ -1,8 +1,8 @@
 use super::*;
 
 /// A refresh whose answer could not be saved.
-fn unsaved() -> (Driver, StoredRecord, Ticket) {
-    let mut d = Driver::logged_in();
+fn unsaved() -> (TestCredential, StoredRecord, Ticket) {
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(PROVIDER);
     d.acquire(found(&stored));
@@ -61,7 +61,7 @@ fn p2_save_that_reached_the_store_but_reported_a_failure_is_found() {
 
 #[test]
 fn p2_lost_lease_is_taken_again_before_the_save() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(PROVIDER);
     d.acquire(found(&stored));
@@ -79,7 +79,7 @@ fn p2_lost_lease_is_taken_again_before_the_save() {
 
 #[test]
 fn p2_conflict_reads_the_store_and_writes_over_an_older_token_of_the_same_login() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     d.refresh(PROVIDER);
     d.acquire(found(&stored));
@@ -101,7 +101,7 @@ fn p2_conflict_reads_the_store_and_writes_over_an_older_token_of_the_same_login(
 
 #[test]
 fn p2_endless_conflicts_end_the_attempt_and_not_the_tokens() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(PROVIDER);
     d.acquire(found(&stored));
@@ -122,7 +122,7 @@ fn p2_endless_conflicts_end_the_attempt_and_not_the_tokens() {
 #[test]
 fn p2_unreadable_store_under_the_lease_stops_the_refresh_before_anything_is_sent() {
     for found in [Found::Locked("sealed"), Found::Unavailable("down")] {
-        let mut d = Driver::logged_in();
+        let mut d = TestCredential::logged_in();
         let ticket = d.refresh(PROVIDER);
         d.acquire(found);
         d.release();
@@ -133,7 +133,7 @@ fn p2_unreadable_store_under_the_lease_stops_the_refresh_before_anything_is_sent
 
 #[test]
 fn f1_corrupt_record_is_written_over() {
-    let mut d = Driver::new(None);
+    let mut d = TestCredential::new(None);
     let ticket = d.log_in(1, "r1");
     d.acquire(Found::Corrupt("empty file"));
     let (expected, _) = d.saving();
@@ -146,7 +146,7 @@ fn f1_corrupt_record_is_written_over() {
 
 #[test]
 fn p12_locked_record_is_written_over_only_where_the_program_said_so() {
-    let mut d = Driver::new(None);
+    let mut d = TestCredential::new(None);
     let ticket = d.log_in(1, "r1");
     d.acquire(Found::Locked("sealed"));
     d.sleep();
@@ -163,7 +163,7 @@ fn p12_locked_record_is_written_over_only_where_the_program_said_so() {
 
 #[test]
 fn c5_empty_store_gets_the_record_of_a_running_process() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     d.refresh(PROVIDER);
     d.acquire(Found::Empty);
     d.send("r1", PROVIDER);

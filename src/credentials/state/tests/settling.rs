@@ -1,8 +1,8 @@
 use super::*;
 
 /// A refresh whose answer could not be saved; its worker sleeps.
-fn unsaved() -> (Driver, StoredRecord) {
-    let mut d = Driver::logged_in();
+fn unsaved() -> (TestCredential, StoredRecord) {
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     d.refresh(PROVIDER);
     d.acquire(found(&stored));
@@ -15,7 +15,7 @@ fn unsaved() -> (Driver, StoredRecord) {
 
 #[test]
 fn p12_flush_of_a_clean_credential_is_settled_at_once() {
-    let mut d = Driver::with_access_token();
+    let mut d = TestCredential::with_access_token();
     assert_eq!(d.enqueue(Operation::Flush), Enqueued::Settled(Ok(())));
     assert_eq!(d.enqueue(Operation::Close), Enqueued::Settled(Ok(())));
     d.idle();
@@ -54,7 +54,7 @@ fn p12_shutdown_that_can_not_save_says_so_and_can_be_called_again() {
 #[test]
 fn p12_shutdown_waits_for_the_request_under_way_and_starts_no_further_try() {
     for class in [None, Some(FailureClass::Transient), Some(FailureClass::OutcomeUnknown)] {
-        let mut d = Driver::logged_in();
+        let mut d = TestCredential::logged_in();
         let stored = d.record().clone();
         let (provider, customer) = (d.refresh(PROVIDER), d.refresh(CUSTOMER));
         d.acquire(found(&stored));
@@ -99,7 +99,7 @@ fn p12_shutdown_waits_for_the_request_under_way_and_starts_no_further_try() {
 
 #[test]
 fn p12_shutdown_while_the_lease_is_waited_for_ends_the_refresh() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(PROVIDER);
     d.busy(found(&stored));
@@ -111,7 +111,7 @@ fn p12_shutdown_while_the_lease_is_waited_for_ends_the_refresh() {
 
 #[test]
 fn p12_shutdown_after_a_login_saves_it() {
-    let mut d = Driver::new(None);
+    let mut d = TestCredential::new(None);
     let ticket = d.log_in(1, "r1");
     let close = waits(&d.enqueue(Operation::Close));
     d.acquire(Found::Empty);
@@ -124,7 +124,7 @@ fn p12_shutdown_after_a_login_saves_it() {
 
 #[test]
 fn p12_lease_that_could_not_be_given_back_fails_the_shutdown_until_it_runs_out() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     d.refresh(PROVIDER);
     d.acquire(found(&stored));
@@ -159,7 +159,7 @@ fn p12_flush_finds_another_login_in_the_store_and_has_nothing_left_to_save() {
 
 #[test]
 fn p12_rejection_at_shutdown_is_stored() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(PROVIDER);
     d.acquire(found(&stored));

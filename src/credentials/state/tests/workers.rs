@@ -1,6 +1,6 @@
 use super::*;
 
-impl Driver {
+impl TestCredential {
     fn lose_worker(&mut self) {
         let effects = self.state.worker_gone(self.worker, "gone", self.tick());
         self.take(effects);
@@ -10,7 +10,7 @@ impl Driver {
 
 /// Runs `d` to its end with a store that holds `stored` and an endpoint that answers; returns how
 /// many refresh requests were sent.
-fn run(d: &mut Driver, mut stored: StoredRecord) -> u32 {
+fn run(d: &mut TestCredential, mut stored: StoredRecord) -> u32 {
     let mut sent = 0;
     for _ in 0..40 {
         match d.next() {
@@ -44,7 +44,7 @@ fn p2_worker_that_is_lost_during_any_action_loses_nothing() {
     // How many actions are done before the worker is lost in the next one.
     for done in 0..4 {
         for replaced in [false, true] {
-            let mut d = Driver::logged_in();
+            let mut d = TestCredential::logged_in();
             let stored = d.record().clone();
             let ticket = d.refresh(PROVIDER);
             let mut written = stored.clone();
@@ -86,7 +86,7 @@ fn p2_worker_that_is_lost_during_any_action_loses_nothing() {
 
 #[test]
 fn p2_answer_that_is_lost_with_its_worker_counts_as_unknown() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(PROVIDER);
     d.acquire(found(&stored));
@@ -106,7 +106,7 @@ fn p2_answer_that_is_lost_with_its_worker_counts_as_unknown() {
 
 #[test]
 fn p1_worker_that_was_replaced_is_not_heard() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     d.refresh(PROVIDER);
     d.expect(&Action::AcquireLease);
@@ -124,7 +124,7 @@ fn p1_worker_that_was_replaced_is_not_heard() {
 
 #[test]
 fn p1_worker_with_a_request_under_way_is_not_replaced() {
-    let mut d = Driver::logged_in();
+    let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     d.refresh(PROVIDER);
     d.acquire(found(&stored));
