@@ -201,7 +201,7 @@ impl CredentialsBuilder {
         self
     }
 
-    /// An exchange of the program's own, in place of TeamUp's endpoint.
+    /// A refresh of the program's own, in place of TeamUp's endpoint.
     ///
     /// ```
     /// use std::time::Duration;
@@ -268,7 +268,7 @@ impl CredentialsBuilder {
         self
     }
 
-    /// The scopes to ask for with each exchange; none by default, which leaves them as they were
+    /// The scopes to ask for with each refresh request; none by default, which leaves them as they were
     /// granted (RFC 6749 section 6).
     #[must_use]
     pub fn scope<S: Into<String>>(mut self, scope: impl IntoIterator<Item = S>) -> Self {
@@ -276,7 +276,7 @@ impl CredentialsBuilder {
         self
     }
 
-    /// The form in which the exchange is sent; JSON by default.
+    /// The encoding of the refresh request; JSON by default.
     #[must_use]
     pub fn refresh_encoding(mut self, encoding: RefreshEncoding) -> Self {
         self.encoding = encoding;
@@ -295,7 +295,7 @@ impl CredentialsBuilder {
     /// more than a fifth of the token's lifetime. A refresh that is advised runs beside the
     /// requests, which go on with the old token.
     ///
-    /// Each credential takes up to half of it away, by a lot drawn once: a fleet that logged in
+    /// Each credential takes up to half of it away, at random, chosen once: a fleet that logged in
     /// together does not refresh in step.
     #[must_use]
     pub fn refresh_leeway(mut self, leeway: Duration) -> Self {

@@ -12,7 +12,7 @@ use super::failure::{self, Cause};
 use super::refused_routes::RefusedRoutes;
 use super::report;
 use super::settings::Settings;
-use super::snapshot::{Snapshot, SnapshotCell};
+use super::snapshot::{SharedSnapshot, Snapshot};
 use super::source_client::SourceClient;
 use super::state::{
     CredentialState, Effects, Enqueued, Failure, Happened, Operation, Outcome, Tick, Ticket,
@@ -36,7 +36,7 @@ pub(crate) type State = CredentialState<DynLease, Cause>;
 /// What all handles of one credential share.
 pub(crate) struct Core {
     locked: Mutex<Locked>,
-    pub(crate) snapshot: SnapshotCell,
+    pub(crate) snapshot: SharedSnapshot,
     pub(crate) store: StoreClient,
     pub(crate) renewer: Renewer,
     pub(crate) settings: Settings,
@@ -89,7 +89,7 @@ impl Core {
     ) -> Self {
         Core {
             locked: Mutex::new(Locked { state, waiters: BTreeMap::new(), unsaved_since: None }),
-            snapshot: SnapshotCell::new(snapshot),
+            snapshot: SharedSnapshot::new(snapshot),
             store,
             renewer,
             settings,

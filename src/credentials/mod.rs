@@ -55,7 +55,7 @@ pub(crate) use refused_routes::{RefusedRoutes, RouteKey, RouteVerdict};
 pub use settings::RefreshStep;
 pub(crate) use settings::Settings;
 pub(crate) use snapshot::{
-    Freshness, LocalSnapshot, ModeTokens, ReadyToken, Snapshot, SnapshotCell,
+    Freshness, LocalSnapshot, ModeTokens, ReadyToken, SharedSnapshot, Snapshot,
 };
 use state::Operation;
 pub(crate) use state::Reason;
@@ -414,7 +414,7 @@ impl Credentials {
     }
 
     #[inline]
-    pub(crate) fn cell(&self) -> &SnapshotCell {
+    pub(crate) fn shared_snapshot(&self) -> &SharedSnapshot {
         &self.core.snapshot
     }
 

@@ -106,7 +106,7 @@ impl RefusedRoutes {
 
     /// A route was answered 401: may it cause a refresh at `now`? After `PauseIsOver` its next pause
     /// has begun, so that one request alone is told so.
-    pub(crate) fn judge(&self, key: RouteKey, now: Moment) -> RouteVerdict {
+    pub(crate) fn check(&self, key: RouteKey, now: Moment) -> RouteVerdict {
         if self.is_empty() {
             return RouteVerdict::NotRemembered;
         }
@@ -230,13 +230,13 @@ mod tests {
         let polled = key("/api/v2/reports");
         let mut refreshes = Vec::new();
         for second in 0..600 {
-            if routes.judge(polled, after(second)) != RouteVerdict::Refused {
+            if routes.check(polled, after(second)) != RouteVerdict::Refused {
                 refreshes.push(second);
                 routes.refuse(polled, after(second));
             }
         }
         assert_eq!(refreshes, [0, 30, 90, 210, 450]);
-        assert_eq!(routes.judge(key("/api/v2/events"), after(600)), RouteVerdict::NotRemembered);
+        assert_eq!(routes.check(key("/api/v2/events"), after(600)), RouteVerdict::NotRemembered);
     }
 
     #[test]
@@ -245,10 +245,10 @@ mod tests {
         assert!(routes.is_empty());
         routes.refuse(key("/a"), NOW);
         assert!(!routes.is_empty());
-        assert_eq!(routes.judge(key("/a"), after(29)), RouteVerdict::Refused);
-        assert_eq!(routes.judge(key("/a"), after(30)), RouteVerdict::PauseIsOver);
-        assert_eq!(routes.judge(key("/a"), after(30)), RouteVerdict::Refused);
-        assert_eq!(routes.judge(key("/a"), after(60)), RouteVerdict::PauseIsOver);
+        assert_eq!(routes.check(key("/a"), after(29)), RouteVerdict::Refused);
+        assert_eq!(routes.check(key("/a"), after(30)), RouteVerdict::PauseIsOver);
+        assert_eq!(routes.check(key("/a"), after(30)), RouteVerdict::Refused);
+        assert_eq!(routes.check(key("/a"), after(60)), RouteVerdict::PauseIsOver);
     }
 
     #[test]
@@ -256,12 +256,12 @@ mod tests {
         let routes = RefusedRoutes::default();
         routes.refuse(key("/a"), NOW);
         for hour in 1..20 {
-            assert_eq!(routes.judge(key("/a"), after(3600 * hour)), RouteVerdict::PauseIsOver);
+            assert_eq!(routes.check(key("/a"), after(3600 * hour)), RouteVerdict::PauseIsOver);
             routes.refuse(key("/a"), after(3600 * hour));
         }
         let last = 3600 * 19;
-        assert_eq!(routes.judge(key("/a"), after(last + 599)), RouteVerdict::Refused);
-        assert_eq!(routes.judge(key("/a"), after(last + 600)), RouteVerdict::PauseIsOver);
+        assert_eq!(routes.check(key("/a"), after(last + 599)), RouteVerdict::Refused);
+        assert_eq!(routes.check(key("/a"), after(last + 600)), RouteVerdict::PauseIsOver);
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
         for _ in 0..100 {
             routes.refuse(key("/a"), NOW);
         }
-        assert_eq!(routes.judge(key("/a"), after(30)), RouteVerdict::PauseIsOver);
+        assert_eq!(routes.check(key("/a"), after(30)), RouteVerdict::PauseIsOver);
     }
 
     #[test]
@@ -279,13 +279,13 @@ mod tests {
         routes.refuse(key("/a"), NOW);
         routes.refuse(key("/b"), NOW);
         routes.accept(key("/a"));
-        assert_eq!(routes.judge(key("/a"), NOW), RouteVerdict::NotRemembered);
-        assert_eq!(routes.judge(key("/b"), NOW), RouteVerdict::Refused);
+        assert_eq!(routes.check(key("/a"), NOW), RouteVerdict::NotRemembered);
+        assert_eq!(routes.check(key("/b"), NOW), RouteVerdict::Refused);
         routes.clear();
         assert!(routes.is_empty());
-        assert_eq!(routes.judge(key("/b"), NOW), RouteVerdict::NotRemembered);
+        assert_eq!(routes.check(key("/b"), NOW), RouteVerdict::NotRemembered);
         routes.refuse(key("/a"), NOW);
-        assert_eq!(routes.judge(key("/a"), after(30)), RouteVerdict::PauseIsOver, "a first pause");
+        assert_eq!(routes.check(key("/a"), after(30)), RouteVerdict::PauseIsOver, "a first pause");
         routes.accept(key("/a"));
         assert!(routes.is_empty());
     }
@@ -297,11 +297,11 @@ mod tests {
         for at in 0..MOST_ROUTES {
             routes.refuse(path(at), NOW);
         }
-        assert_eq!(routes.judge(path(0), NOW), RouteVerdict::Refused);
+        assert_eq!(routes.check(path(0), NOW), RouteVerdict::Refused);
         routes.refuse(path(MOST_ROUTES), NOW);
-        assert_eq!(routes.judge(path(1), NOW), RouteVerdict::NotRemembered);
+        assert_eq!(routes.check(path(1), NOW), RouteVerdict::NotRemembered);
         for at in [0, 2, MOST_ROUTES] {
-            assert_eq!(routes.judge(path(at), NOW), RouteVerdict::Refused, "{at}");
+            assert_eq!(routes.check(path(at), NOW), RouteVerdict::Refused, "{at}");
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::token::{AccessToken, Moment};
 /// Holds the newest [`Snapshot`]. Any number of threads load it; it is stored into under the mutex
 /// around the credential's state, so that snapshots come in the order of the states.
 #[derive(Debug)]
-pub(crate) struct SnapshotCell {
+pub(crate) struct SharedSnapshot {
     newest: ArcSwap<Snapshot>,
     /// Counts the snapshots. Whoever keeps a copy of one sees here, without loading, whether it is
     /// still the newest.
@@ -60,9 +60,9 @@ pub(crate) enum Freshness<'a> {
     Expired,
 }
 
-impl SnapshotCell {
+impl SharedSnapshot {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        SnapshotCell { newest: ArcSwap::from_pointee(snapshot), serial: AtomicU64::new(0) }
+        SharedSnapshot { newest: ArcSwap::from_pointee(snapshot), serial: AtomicU64::new(0) }
     }
 
     pub(crate) fn load(&self) -> Guard<Arc<Snapshot>> {
@@ -88,14 +88,14 @@ pub(crate) struct LocalSnapshot {
 }
 
 impl LocalSnapshot {
-    pub(crate) fn of(cell: &SnapshotCell) -> Self {
+    pub(crate) fn of(cell: &SharedSnapshot) -> Self {
         let serial = cell.serial();
         LocalSnapshot { serial, snapshot: cell.load().unshared() }
     }
 
     /// The newest snapshot of `cell`, which is the one that it was copied from.
     #[inline]
-    pub(crate) fn newest(&mut self, cell: &SnapshotCell) -> &Snapshot {
+    pub(crate) fn newest(&mut self, cell: &SharedSnapshot) -> &Snapshot {
         if self.serial != cell.serial() {
             self.renew(cell);
         }
@@ -103,7 +103,7 @@ impl LocalSnapshot {
     }
 
     #[cold]
-    fn renew(&mut self, cell: &SnapshotCell) {
+    fn renew(&mut self, cell: &SharedSnapshot) {
         *self = LocalSnapshot::of(cell);
     }
 }
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn p10_copy_of_a_service_is_renewed_with_each_publication_and_only_then() {
-        let cell = SnapshotCell::new(Snapshot::empty(None));
+        let cell = SharedSnapshot::new(Snapshot::empty(None));
         let mut local = LocalSnapshot::of(&cell);
         let token = |snapshot: &Snapshot| {
             let token = snapshot.mode(MODE).token.as_ref();

@@ -36,7 +36,8 @@ impl SnapshotSource {
     /// Makes the private copy.
     pub(super) fn promote(&mut self, credentials: Option<&Credentials>) {
         *self = SnapshotSource::Local(
-            credentials.map(|credentials| Box::new(LocalSnapshot::of(credentials.cell()))),
+            credentials
+                .map(|credentials| Box::new(LocalSnapshot::of(credentials.shared_snapshot()))),
         );
     }
 
@@ -44,7 +45,7 @@ impl SnapshotSource {
     #[inline]
     pub(super) fn local(&mut self, credentials: &Credentials) -> Option<&Snapshot> {
         match self {
-            SnapshotSource::Local(Some(local)) => Some(local.newest(credentials.cell())),
+            SnapshotSource::Local(Some(local)) => Some(local.newest(credentials.shared_snapshot())),
             _ => None,
         }
     }

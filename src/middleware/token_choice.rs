@@ -122,7 +122,7 @@ fn verdict(
     if credentials.snapshot().mode(generation.mode()).generation != generation {
         return RouteVerdict::NotRemembered;
     }
-    routes.judge(route, credentials.now())
+    routes.check(route, credentials.now())
 }
 
 /// Why a request that was answered 401 can't be sent again, whatever token there is.

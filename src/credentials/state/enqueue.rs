@@ -35,8 +35,8 @@ where
                 self.sign_out(login, overwrite, tick, &mut effects)
             }
             Operation::SetM2mToken { token } => self.set_m2m_token(token, tick, &mut effects),
-            Operation::Flush => self.settle(false, &mut effects),
-            Operation::Close => self.settle(true, &mut effects),
+            Operation::Flush => self.enqueue_flush(false, &mut effects),
+            Operation::Close => self.enqueue_flush(true, &mut effects),
         };
         (enqueued, effects)
     }
@@ -253,7 +253,7 @@ where
         self.push(Work::Persist { login_epoch: self.login_epoch })
     }
 
-    fn settle(&mut self, close: bool, effects: &mut Effects<E>) -> Enqueued<E> {
+    fn enqueue_flush(&mut self, close: bool, effects: &mut Effects<E>) -> Enqueued<E> {
         if close && !self.closing {
             self.closing = true;
             effects.changed = true;
