@@ -1,4 +1,4 @@
-//! Where the layer stands in a stack, and why.
+//! Ordering: the place of the layer in a stack.
 //!
 //! In a [`ServiceBuilder`] the first layer is the outermost: requests pass it first, responses last.
 //! The recommended order, from the caller to the client:
