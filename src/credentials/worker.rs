@@ -173,7 +173,7 @@ async fn run_action(core: &Arc<Core>, action: Action<DynLease>, odd_lifetime: &m
         Action::Sleep { pause, for_change } => {
             let pause = async {
                 tokio::select! {
-                    // In this order, so that a run that is simulated repeats itself.
+                    // In this order, so that a simulated run comes out the same each time.
                     biased;
                     () = sleep(pause) => {}
                     () = core.came.notified() => {}

@@ -38,9 +38,10 @@
 //! re-exports, and `fuzzing`. `scripts/import-cycles` compares them with the code.
 //!
 //! ```text
-//!   client      ─► body, credentials, error, middleware, origin, refresh, token
+//!   manager     ─► credentials, error, headers, observe, store, token
+//!   client      ─► body, credentials, error, headers, middleware, origin, refresh, token
 //!   middleware  ─► body, credentials, error, headers, observe, origin, refresh
-//!   credentials ─► error, headers, observe, origin, refresh, store, token
+//!   credentials ─► error, headers, m2m, observe, origin, refresh, store, token
 //!   login       ─► error, headers, origin, refresh, token
 //!   limit       ─► refresh, token
 //!   m2m         ─► error, token

@@ -68,7 +68,7 @@ impl Shared {
         }
     }
 
-    /// Sees that what a dead process held does not lock the others out for ever.
+    /// Sees that what a dead process held does not lock the others out permanently.
     pub(crate) fn outlive_the_dead(&self) {
         match self {
             Shared::File(_) => assert!(self.is_file_unlocked()),

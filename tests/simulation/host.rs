@@ -33,7 +33,7 @@ impl Running {
             // A new clock begins at the machine's time, however long the simulation has gone on.
             let clock = Clock::tokio();
             let ahead = world.with(|state| state.links[host].skew + state.now as i64);
-            shift(&clock, ahead);
+            shift_wall(&clock, ahead);
             let server = TeamUp { world: world.clone(), life };
             let built = Credentials::builder(RequestMode::Provider)
                 .base_url(BASE)
@@ -52,7 +52,7 @@ impl Running {
 
     /// Sets the wall clock.
     pub(crate) fn skew(&self, world: &World, by: i64) {
-        shift(&self.clock, by);
+        shift_wall(&self.clock, by);
         world.with(|state| {
             let skew = &mut state.links[self.life.host].skew;
             *skew += by;
@@ -86,7 +86,7 @@ impl Drop for Running {
     }
 }
 
-fn shift(clock: &Clock, by: i64) {
+fn shift_wall(clock: &Clock, by: i64) {
     let amount = Duration::from_millis(by.unsigned_abs());
     if by < 0 { clock.shift_wall_back(amount) } else { clock.shift_wall(amount) }
 }

@@ -31,7 +31,7 @@ use tokio::runtime::Builder;
 
 use crate::oracle::Oracle;
 
-/// Seeds that failed once. They run first, for ever after.
+/// Seeds that failed once. They run first, in each later run.
 const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/seeds.txt");
 
 #[derive(Default)]
@@ -78,7 +78,7 @@ fn keep(seed: u64, hosts: usize) {
     }
 }
 
-fn kept() -> Vec<(u64, usize)> {
+fn known_seeds() -> Vec<(u64, usize)> {
     let text = fs::read_to_string(KEPT).unwrap_or_default();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines
@@ -94,7 +94,7 @@ fn main() -> ExitCode {
     let seeds = arguments.first().copied().unwrap_or(100);
     let hosts = usize::try_from(arguments.get(1).copied().unwrap_or(200)).expect("few hosts");
     let first = arguments.get(2).copied().unwrap_or(1);
-    let old = if arguments.len() > 2 { Vec::new() } else { kept() };
+    let old = if arguments.len() > 2 { Vec::new() } else { known_seeds() };
     let mut jobs = old.clone();
     jobs.extend((first..first + seeds).map(|seed| (seed, hosts)));
 

@@ -178,7 +178,7 @@ async fn e7_token_that_the_program_sets_while_a_read_hangs_serves_those_who_wait
     let source = source_fn(std::future::pending);
     let (credentials, api) = api(&server, source).await;
     let crowd = Crowd::calling(10, &api, &server);
-    crowd.asked().await;
+    crowd.called().await;
     credentials.set_m2m_token(server.issue_m2m()).unwrap();
     assert_eq!(crowd.statuses().await, BTreeMap::from([(200, 10)]));
 }
@@ -198,7 +198,7 @@ async fn e7_answer_of_a_read_that_began_before_the_program_set_a_token_is_droppe
     });
     let (credentials, api) = api(&server, source).await;
     let crowd = Crowd::calling(1, &api, &server);
-    crowd.asked().await;
+    crowd.called().await;
     credentials.set_m2m_token(new.clone()).unwrap();
     assert_eq!(crowd.statuses().await, BTreeMap::from([(200, 1)]));
     go.send(true).unwrap();
