@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn p5_file_that_holds_no_token_is_an_error_that_repeats_nothing() {
+    async fn p5_file_that_holds_no_token_is_an_error_that_shows_no_secret() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         let source = TokenFile::new(&path);

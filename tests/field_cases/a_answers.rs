@@ -30,7 +30,7 @@ async fn callers_give_up_and_the_answer_is_used(tokens: impl Fn(&FakeTeamUp) -> 
         let (impatient, request) = (impatient.clone(), get(&server, "/echo", number));
         async move { impatient.oneshot(request).await.map(drop) }
     });
-    crowd.asked().await;
+    crowd.called().await;
     server.wait_for(|journal| journal.refresh_requests() == 1).await;
     let unauthorized = server.unauthorized();
     if unauthorized > 0 {
@@ -81,7 +81,7 @@ async fn a1_an_answer_in_the_seconds_after_the_limit_is_used_too() {
     // The limit is two minutes, and five more seconds are counted.
     server.fail_refresh(Fault::delay(Duration::from_secs(123)));
     let patient = Crowd::calling(20, &api, &server);
-    patient.asked().await;
+    patient.called().await;
     server.wait_for(|journal| journal.refresh_requests() == 1).await;
     clock.pass(124).await;
     assert!(patient.outputs().await.iter().all(|status| *status == 200));

@@ -145,7 +145,7 @@ async fn b6_token_that_is_saved_while_others_wait_for_the_lock_is_adopted() {
     });
     hold.arrived(1).await;
     let crowd = Crowd::calling(10, &api_of(&waits), &server);
-    crowd.asked().await;
+    crowd.called().await;
     hold.release();
     assert!(crowd.outputs().await.iter().all(|status| *status == 200));
     let holder = saves.await.unwrap();
@@ -168,7 +168,7 @@ async fn b6_lock_that_nobody_gives_back_is_waited_for_as_long_as_the_limit_says(
         let (api, request) = (api.clone(), crate::support::get(&server, "/echo", "waits"));
         async move { crate::support::why(crate::support::call(&api, request).await) }
     });
-    waiting.asked().await;
+    waiting.called().await;
     clock.pass(31).await;
     let error = waiting.outputs().await.remove(0);
     assert!(error.is_transient() && !error.is_login_required(), "{error:?}");

@@ -2,7 +2,7 @@
 
 use super::Peer;
 use crate::drive::{self, Run, Workload};
-use crate::workloads::ByHand;
+use crate::workloads::WithoutLayer;
 
 pub(crate) const SHARED: Peer = Peer {
     name: "by_hand",
@@ -15,7 +15,7 @@ pub(crate) const SHARED: Peer = Peer {
     lacks: "Everything but the two headers: no expiry, no refresh, no retry, no look at the \
             origin, no regard for an `Authorization` that the request brings.",
     workloads: &Workload::ALL,
-    build: || drive::service(ByHand::new()),
+    build: || drive::service(WithoutLayer::new()),
 };
 
 pub(crate) const COPIED: Peer = Peer {
@@ -32,6 +32,6 @@ pub(crate) const COPIED: Peer = Peer {
 };
 
 fn run_anew(workload: Workload, calls: u32) {
-    let run: Run = drive::service(ByHand::new());
+    let run: Run = drive::service(WithoutLayer::new());
     run(workload, calls);
 }
