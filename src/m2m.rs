@@ -140,7 +140,7 @@ impl EnvironmentVariable {
 impl M2mSource for EnvironmentVariable {
     async fn token(&self) -> Result<AccessToken, BoxError> {
         let fail = |why: &dyn fmt::Display| format!("the environment variable {}: {why}", self.0);
-        // Its error would repeat a value that is not Unicode.
+        // Its error would show a value that is not Unicode.
         let text = std::env::var_os(&self.0).ok_or_else(|| fail(&"it is not set"))?;
         let text = text.to_str().ok_or_else(|| fail(&"it is not text"))?;
         AccessToken::new(text.trim_end()).map_err(|error| fail(&error).into())

@@ -109,7 +109,10 @@ impl Fleet {
                 state.api.log_in(now)
             });
             let result = running.credentials.log_in(tokens).await;
-            self.leave_all_but(host, Some(login));
+            // Somebody else has logged in meanwhile: that login goes on.
+            if !result.as_ref().is_err_and(|error| error.is_login_changed()) {
+                self.leave_all_but(host, Some(login));
+            }
             if result.is_ok() {
                 return;
             }
