@@ -118,6 +118,8 @@ async fn show_the_core(table: &mut Table, server: &FakeTeamUp) {
     table.debug("CredentialsBuilder", &Credentials::m2m("s3cret-m2m".parse().unwrap()));
     let credentials = builder.build().await.unwrap();
     table.debug("Credentials", &credentials);
+    let m2m = Credentials::m2m("s3cret-m2m".parse().unwrap()).build().await.unwrap();
+    table.debug("CurrentToken", &m2m.access_token(RequestMode::Provider).await.unwrap());
     let layer = AuthLayer::new(credentials.clone());
     table.debug("AuthLayer", &layer);
     let mut service = layer.layer(client);

@@ -39,16 +39,26 @@ pub(crate) struct Browser {
 
 impl Browser {
     pub(crate) async fn start() -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("chromedriver; `scripts/test` installs it, as Debian's chromium-driver");
-        let port = tokio::time::timeout(PATIENCE, port_of(&mut driver))
-            .await
-            .expect("chromedriver says its port within a minute");
+        // It binds a free port of IPv4, then the same one of IPv6, which another may have taken.
+        let mut tries = 0;
+        let (driver, port) = loop {
+            tries += 1;
+            let mut driver = Command::new("chromedriver")
+                .arg("--port=0")
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .kill_on_drop(true)
+                .spawn()
+                .expect("chromedriver; `scripts/test` installs it, as Debian's chromium-driver");
+            let port = tokio::time::timeout(PATIENCE, port_of(&mut driver))
+                .await
+                .expect("chromedriver says its port within a minute");
+            if let Some(port) = port {
+                break (driver, port);
+            }
+            let status = driver.wait().await.expect("its exit status");
+            assert!(tries < 10, "chromedriver ended before it listened, ten times: {status}");
+        };
         let profile = tempfile::tempdir().unwrap();
         let mut flags: Vec<String> = FLAGS.map(str::to_owned).into();
         flags.push(format!("--user-data-dir={}", profile.path().display()));
@@ -136,16 +146,16 @@ impl Drop for Browser {
     }
 }
 
-/// Reads "ChromeDriver was started successfully on port 43210."
-async fn port_of(driver: &mut Child) -> u16 {
+/// Reads "ChromeDriver was started successfully on port 43210."; `None` if it ends before.
+async fn port_of(driver: &mut Child) -> Option<u16> {
     let mut said = BufReader::new(driver.stdout.take().unwrap()).lines();
     while let Some(line) = said.next_line().await.unwrap() {
         if let Some((_, port)) = line.rsplit_once("started successfully on port ") {
             let port = port.trim_end_matches('.').parse().unwrap();
             // Whatever else it says is read, so that it never waits for a reader.
             tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
-            return port;
+            return Some(port);
         }
     }
-    panic!("chromedriver ended before it listened");
+    None
 }
