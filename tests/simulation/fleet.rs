@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tower_teamup_auth::Error;
 use tower_teamup_auth::store::StoredRecord;
 
 use crate::host::Running;
@@ -109,10 +110,7 @@ impl Fleet {
                 state.api.log_in(now)
             });
             let result = running.credentials.log_in(tokens).await;
-            // Somebody else has logged in meanwhile: that login goes on.
-            if !result.as_ref().is_err_and(|error| error.is_login_changed()) {
-                self.leave_all_but(host, Some(login));
-            }
+            self.has_left(host, Some(login), &result);
             if result.is_ok() {
                 return;
             }
@@ -121,13 +119,18 @@ impl Fleet {
         }
     }
 
-    /// From now on the host acts as `login` and for no login of before.
-    fn leave_all_but(&self, host: usize, login: Option<usize>) {
-        self.world.with(|state| {
-            let logins = login.unwrap_or(state.api.alive.len());
-            for left in 0..logins {
-                state.oracle.left(host, left, state.now);
+    /// What a log-in or a sign-out has ended at a host.
+    fn has_left(&self, host: usize, login: Option<usize>, result: &Result<(), Error>) {
+        self.world.with(|state| match result {
+            // From now on the host acts as `login`, and for no login of before.
+            Ok(()) => {
+                for left in 0..login.unwrap_or(state.api.alive.len()) {
+                    state.oracle.left(host, left, state.now);
+                }
             }
+            // Somebody else has logged in meanwhile: that login goes on.
+            Err(error) if error.is_login_changed() => {}
+            Err(_) => state.oracle.left_own(host, state.now),
         });
     }
 
@@ -181,10 +184,7 @@ impl Fleet {
                 if let Some(running) = &*self.hosts[host].lock().await {
                     world.with(|state| state.oracle.signed_out(state.api.alive.len() - 1));
                     let result = running.credentials.sign_out().await;
-                    // Somebody else has logged in meanwhile: that login goes on.
-                    if !result.is_err_and(|error| error.is_login_changed()) {
-                        self.leave_all_but(host, None);
-                    }
+                    self.has_left(host, None, &result);
                 }
             }
             Incident::LogIn { host } => self.log_in(host).await,

@@ -65,6 +65,8 @@ pub(crate) struct Oracle {
     left: Vec<BTreeMap<usize, u64>>,
     begun: BTreeMap<u64, u64>,
     serving: Vec<Option<Serving>>,
+    /// The login that each host last sent a request with.
+    acting: Vec<Option<usize>>,
     lives: Vec<u32>,
 }
 
@@ -73,6 +75,7 @@ impl Oracle {
         Oracle {
             left: vec![BTreeMap::new(); hosts],
             serving: vec![None; hosts],
+            acting: vec![None; hosts],
             lives: vec![0; hosts],
             ..Oracle::default()
         }
@@ -117,6 +120,14 @@ impl Oracle {
     /// The host has left this login: a person signed out there, or logged in anew.
     pub(crate) fn left(&mut self, host: usize, login: usize, now: u64) {
         self.left[host].insert(login, now);
+    }
+
+    /// The host has left the login that it acted as. The store was out of reach: if it holds a login that
+    /// the host has not seen, the host acts as that one later.
+    pub(crate) fn left_own(&mut self, host: usize, now: u64) {
+        if let Some(login) = self.acting[host] {
+            self.left(host, login, now);
+        }
     }
 
     /// A person has signed out at a host: whoever learns of it acts as nobody.
@@ -231,6 +242,7 @@ impl Oracle {
         let Some(access) = access else { return };
         let minted_with = access.minted_with;
         let login = minted_with.login;
+        self.acting[life.host] = Some(login);
         let first = *self.call_logins.entry(call).or_insert(login);
         self.must(first == login, || {
             format!("P11: call {call} of {life:?} was sent for login {first} and for {login}")
