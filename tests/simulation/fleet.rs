@@ -28,6 +28,7 @@ pub(crate) async fn run(seed: u64, hosts: usize) -> Oracle {
     let world = World::new(seed, hosts);
     let plan = world.with(|state| {
         let (_, tokens) = state.api.log_in(0);
+        state.oracle.logged_in = 1;
         state.redis.begin_with(StoredRecord::from(tokens));
         for link in &mut state.links {
             link.skew = state.rng.i64(-30_000..30_000);
@@ -105,12 +106,13 @@ impl Fleet {
         for _ in 0..20 {
             let slot = self.hosts[host].lock().await;
             let Some(running) = &*slot else { return };
-            let (login, tokens) = self.world.with(|state| {
+            let (before, (login, tokens)) = self.world.with(|state| {
                 let now = state.now;
-                state.api.log_in(now)
+                (state.oracle.logged_in, state.api.log_in(now))
             });
             let result = running.credentials.log_in(tokens).await;
-            self.has_left(host, Some(login), &result);
+            self.has_left(host, before, &result);
+            self.world.with(|state| state.oracle.logged_in = login + 1);
             if result.is_ok() {
                 return;
             }
@@ -119,15 +121,10 @@ impl Fleet {
         }
     }
 
-    /// What a log-in or a sign-out has ended at a host.
-    fn has_left(&self, host: usize, login: Option<usize>, result: &Result<(), Error>) {
+    /// What a log-in or a sign-out has ended at a host: the logins `before` it, and none that came meanwhile.
+    fn has_left(&self, host: usize, before: usize, result: &Result<(), Error>) {
         self.world.with(|state| match result {
-            // From now on the host acts as `login`, and for no login of before.
-            Ok(()) => {
-                for left in 0..login.unwrap_or(state.api.alive.len()) {
-                    state.oracle.left(host, left, state.now);
-                }
-            }
+            Ok(()) => (0..before).for_each(|login| state.oracle.left(host, login, state.now)),
             // Somebody else has logged in meanwhile: that login goes on.
             Err(error) if error.is_login_changed() => {}
             Err(_) => state.oracle.left_own(host, state.now),
@@ -182,9 +179,12 @@ impl Fleet {
             }),
             Incident::SignOut { host } => {
                 if let Some(running) = &*self.hosts[host].lock().await {
-                    world.with(|state| state.oracle.signed_out(state.api.alive.len() - 1));
+                    let before = world.with(|state| {
+                        state.oracle.signed_out(state.api.alive.len() - 1);
+                        state.oracle.logged_in
+                    });
                     let result = running.credentials.sign_out().await;
-                    self.has_left(host, None, &result);
+                    self.has_left(host, before, &result);
                 }
             }
             Incident::LogIn { host } => self.log_in(host).await,

@@ -65,6 +65,8 @@ pub(crate) struct Oracle {
     left: Vec<BTreeMap<usize, u64>>,
     begun: BTreeMap<u64, u64>,
     serving: Vec<Option<Serving>>,
+    /// How many logins were told to a host, to the end of the call.
+    pub(crate) logged_in: usize,
     /// The login that each host last sent a request with.
     acting: Vec<Option<usize>>,
     lives: Vec<u32>,
