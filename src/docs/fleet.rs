@@ -53,6 +53,20 @@
 //! last, 190 ms pass on a busy machine with two cores, built for debugging. The goal is 100 ms.
 //! `cargo nextest run -p tests --test processes --no-capture a_hundred_processes` measures it again.
 //!
+//! `scripts/simulate SEEDS HOSTS` simulates whole fleets through two expiries of two hours. A seed draws what goes
+//! wrong: hosts that stand still or end, cut links, wrong clocks, outages, failovers of Redis that lose
+//! writes, and people who sign out and log in. Each host calls about every two minutes.
+//!
+//! | hosts | histories | refreshes | refused refreshes | calls | calls that got no token |
+//! | ---: | ---: | ---: | ---: | ---: | ---: |
+//! | 2 | 1,003 | 2,851 | 11 | 552,580 | 4,228 |
+//! | 20 | 1,003 | 2,906 | 5 | 5,025,221 | 29,165 |
+//! | 200 | 303 | 881 | 2 | 14,978,349 | 90,475 |
+//!
+//! A history has about three refreshes, however many hosts there are. Calls without a token are those
+//! after a sign-out, until somebody logs in again, and those of an outage that outlasts the token. A refresh
+//! was refused after a lost answer, and twice after a host stood still for longer than its lease.
+//!
 //! # What can be lost
 //!
 //! TeamUp documents no way to ask for a response again. A refresh token is lost if its process dies after

@@ -55,6 +55,22 @@
 //!
 //! The first four are reached within one fault, which the check demands. The last one needs two.
 //!
+//! # A simulated fleet
+//!
+//! `scripts/simulate [SEEDS [HOSTS]]` runs the shipped layer and credentials of up to some hundred hosts in
+//! one thread with a paused clock, over a store and an endpoint that fail as a seed says. It checks:
+//!
+//! - P1: a token is spent twice, or rotated twice within a minute, only with a cause that has a name;
+//! - P2: in the end every host is served, or a login is required, and its loss has a name;
+//! - P5: no error shows a token;
+//! - P10: no call fails while its host has a good token of the login that is current;
+//! - P11: no call is sent for two logins, and none for a login that its host has left;
+//! - P12: after `Ok` of a shutdown the store has what the host has rotated.
+//!
+//! Named causes are counted and printed. A seed that fails stays in `tests/simulation/seeds.txt`. A host
+//! that is frozen stops at its next input or output, not between two polls. [`fleet`](super::fleet) has
+//! the figures.
+//!
 //! # Figures
 //!
 //! | run | states | transitions | lost workers | violations |
