@@ -98,9 +98,7 @@ fn p2_record_with_a_spent_token_is_never_adopted_and_is_written_over() {
     assert_eq!(d.save().revision(), 4);
     d.send("r2", CUSTOMER);
     d.answer("r3", "c3");
-    d.save();
-    d.release();
-    d.idle();
+    d.save_and_release();
     d.is_ok(ticket);
 }
 
@@ -194,9 +192,7 @@ fn g5_seeds_of_both_records_are_kept() {
     let mut d = TestCredential::new(Some(ours));
     d.refresh(PROVIDER);
     let theirs = record(1, 5, RecordContent::Tokens(tokens("r5"))).with_seeds(seeds(&["two"]));
-    d.acquire(found(&theirs));
-    d.send("r5", PROVIDER);
-    d.answer("r6", "a6");
+    d.rotate(&theirs, PROVIDER, "r5", "r6", "a6");
     let (_, saved) = d.saving();
     for seed in seeds(&["one", "two"]) {
         assert!(saved.seeds().contains(&seed));
@@ -208,9 +204,7 @@ fn p10_unsaved_answer_keeps_its_access_token_when_the_store_wins() {
     let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(PROVIDER);
-    d.acquire(found(&stored));
-    d.send("r1", PROVIDER);
-    d.answer("r2", "a2");
+    d.rotate(&stored, PROVIDER, "r1", "r2", "a2");
     d.saving();
     d.complete(Outcome::NotSaved { conflict: true, lease_lost: false, error: "conflict" });
     d.load(found(&record(1, 2, RecordContent::Tokens(tokens("other")))));

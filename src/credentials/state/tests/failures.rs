@@ -77,9 +77,7 @@ fn p2_rotated_token_of_a_faulty_answer_is_saved_before_it_is_sent() {
     d.sleep();
     d.send("r2", PROVIDER);
     d.answer("r3", "a3");
-    d.save();
-    d.release();
-    d.idle();
+    d.save_and_release();
     d.is_ok(ticket);
 }
 
@@ -89,9 +87,7 @@ fn p10_refusal_that_brings_a_new_refresh_token_does_not_end_the_mode() {
     let failure =
         RequestFailure { rotated: Some(refresh_token("r2")), ..failure(FailureClass::Rejected) };
     d.complete(Outcome::RefreshFailed { failure });
-    d.save();
-    d.release();
-    d.idle();
+    d.save_and_release();
     assert_ne!(until(d.error(ticket)), Moment::NEVER);
     assert!(d.state.view().login_required.is_none());
 }
@@ -165,9 +161,7 @@ fn b4_rejected_process_adopts_a_live_token_of_a_lower_revision_and_no_spent_one(
     assert!(d.save().revision() > saved.revision());
     d.send("live", CUSTOMER);
     d.answer("r5", "c5");
-    d.save();
-    d.release();
-    d.idle();
+    d.save_and_release();
     d.is_ok(look);
 }
 
@@ -259,9 +253,7 @@ fn b8_short_retry_after_is_waited_for_within_the_refresh() {
     assert_eq!(d.sleep(), second);
     d.send("r1", PROVIDER);
     d.answer("r2", "a2");
-    d.save();
-    d.release();
-    d.idle();
+    d.save_and_release();
     d.is_ok(ticket);
 }
 
@@ -290,12 +282,8 @@ fn b2_configuration_failure_is_tried_again_when_asked_explicitly() {
     d.idle();
     d.error(look);
     let ticket = waits(&d.ask(CUSTOMER, Reason::Requested));
-    d.acquire(found(&stored));
-    d.send("r1", CUSTOMER);
-    d.answer("r2", "c2");
-    d.save();
-    d.release();
-    d.idle();
+    d.rotate(&stored, CUSTOMER, "r1", "r2", "c2");
+    d.save_and_release();
     d.is_ok(ticket);
 }
 
@@ -315,12 +303,8 @@ fn b1_what_is_not_the_endpoint_ends_no_login() {
         assert!(matches!(d.record().content(), RecordContent::Tokens(_)), "nothing is stored");
         d.now = until(&failure);
         let ticket = d.refresh(PROVIDER);
-        d.acquire(found(&stored));
-        d.send("r1", PROVIDER);
-        d.answer("r2", "a2");
-        d.save();
-        d.release();
-        d.idle();
+        d.rotate(&stored, PROVIDER, "r1", "r2", "a2");
+        d.save_and_release();
         d.is_ok(ticket);
     }
 }
@@ -334,12 +318,8 @@ fn p10_new_refresh_token_of_another_process_ends_a_probable_rejection() {
     let theirs = record(1, 2, RecordContent::Tokens(tokens("r2")));
     let look = d.refresh(PROVIDER);
     d.load(found(&theirs));
-    d.acquire(found(&theirs));
-    d.send("r2", PROVIDER);
-    d.answer("r3", "a3");
-    d.save();
-    d.release();
-    d.idle();
+    d.rotate(&theirs, PROVIDER, "r2", "r3", "a3");
+    d.save_and_release();
     d.is_ok(look);
 }
 

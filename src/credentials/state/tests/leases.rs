@@ -94,9 +94,7 @@ fn p1_lease_whose_release_failed_is_not_used_again_before_it_is_given_back() {
     let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     d.refresh(PROVIDER);
-    d.acquire(found(&stored));
-    d.send("r1", PROVIDER);
-    d.answer("r2", "a2");
+    d.rotate(&stored, PROVIDER, "r1", "r2", "a2");
     let stored = d.save();
     assert!(matches!(d.next(), Action::ReleaseLease { .. }));
     d.complete(Outcome::NotReleased { error: "down" });
@@ -104,12 +102,8 @@ fn p1_lease_whose_release_failed_is_not_used_again_before_it_is_given_back() {
     // It may be another's by now, although this process was not told.
     let ticket = d.refresh(CUSTOMER);
     d.release();
-    d.acquire(found(&stored));
-    d.send("r2", CUSTOMER);
-    d.answer("r3", "c3");
-    d.save();
-    d.release();
-    d.idle();
+    d.rotate(&stored, CUSTOMER, "r2", "r3", "c3");
+    d.save_and_release();
     d.is_ok(ticket);
 }
 
@@ -118,9 +112,7 @@ fn p1_lease_that_can_not_be_given_back_fails_the_next_refresh_without_a_request(
     let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     d.refresh(PROVIDER);
-    d.acquire(found(&stored));
-    d.send("r1", PROVIDER);
-    d.answer("r2", "a2");
+    d.rotate(&stored, PROVIDER, "r1", "r2", "a2");
     d.save();
     d.next();
     d.complete(Outcome::NotReleased { error: "down" });
@@ -138,9 +130,7 @@ fn p1_lease_that_was_being_given_back_by_a_lost_worker_is_given_back_before_the_
         let mut d = TestCredential::logged_in();
         let stored = d.record().clone();
         d.refresh(PROVIDER);
-        d.acquire(found(&stored));
-        d.send("r1", PROVIDER);
-        d.answer("r2", "a2");
+        d.rotate(&stored, PROVIDER, "r1", "r2", "a2");
         let stored = d.save();
         assert!(matches!(d.next(), Action::ReleaseLease { .. }));
         let ticket = d.refresh(CUSTOMER);
@@ -151,12 +141,8 @@ fn p1_lease_that_was_being_given_back_by_a_lost_worker_is_given_back_before_the_
             d.take(effects);
         }
         d.release();
-        d.acquire(found(&stored));
-        d.send("r2", CUSTOMER);
-        d.answer("r3", "c3");
-        d.save();
-        d.release();
-        d.idle();
+        d.rotate(&stored, CUSTOMER, "r2", "r3", "c3");
+        d.save_and_release();
         d.is_ok(ticket);
     }
 }

@@ -19,9 +19,7 @@ fn p11_login_takes_effect_at_once_and_fails_all_who_wait_for_the_one_before() {
     d.answer("r2", "c2");
     assert!(d.happened.contains(&Happened::AnswerWithoutLogin));
     assert_eq!((d.refresh_text(), d.access_text(CUSTOMER)), ("s1", None));
-    d.save();
-    d.release();
-    d.idle();
+    d.save_and_release();
     d.is_ok(ticket);
 }
 
@@ -36,9 +34,7 @@ fn p11_rejection_of_a_login_that_is_gone_does_not_reject_the_new_one() {
     d.expect(&Action::Load);
     let ticket = d.log_in(2, "s1");
     d.complete(Outcome::Loaded { found: found(&stored) });
-    d.save();
-    d.release();
-    d.idle();
+    d.save_and_release();
     d.is_ok(ticket);
     assert!(matches!(d.record().content(), RecordContent::Tokens(_)));
     assert_eq!(d.state.view().login_required, None);
@@ -54,9 +50,7 @@ fn p11_failure_of_a_request_whose_login_is_gone_leaves_the_new_one_alone() {
         d.send("r1", PROVIDER);
         d.log_in(2, "s1");
         d.fail(class);
-        d.save();
-        d.release();
-        d.idle();
+        d.save_and_release();
         assert!(d.state.view().provider.failure.is_none());
         assert_eq!(d.enqueue(Operation::Close), Enqueued::Settled(Ok(())));
     }
@@ -67,9 +61,7 @@ fn p11_login_during_the_save_of_a_refresh_is_saved_after_it() {
     let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let refresh = d.refresh(PROVIDER);
-    d.acquire(found(&stored));
-    d.send("r1", PROVIDER);
-    d.answer("r2", "a2");
+    d.rotate(&stored, PROVIDER, "r1", "r2", "a2");
     d.saving();
     let ticket = d.log_in(2, "s1");
     d.complete(Outcome::Saved);
@@ -124,9 +116,7 @@ fn p11_login_with_a_token_that_was_spent_before_may_use_it() {
     let stored = d.record().clone();
     d.sign_out();
     d.acquire(found(&stored));
-    d.save();
-    d.release();
-    d.idle();
+    d.save_and_release();
     let signed_out = d.record().clone();
     let ticket = d.log_in(2, "r1");
     d.acquire(found(&signed_out));

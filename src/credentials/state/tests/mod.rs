@@ -292,18 +292,39 @@ impl TestCredential {
         self.state.issued(mode).map(|issued| issued.token.expose())
     }
 
+    /// Takes the lease, finds `stored`, sends its refresh token, and is answered with another and an
+    /// access token.
+    #[track_caller]
+    fn rotate(
+        &mut self,
+        stored: &StoredRecord,
+        mode: RequestMode,
+        spent: &str,
+        refresh: &str,
+        access: &str,
+    ) {
+        self.acquire(found(stored));
+        self.send(spent, mode);
+        self.answer(refresh, access);
+    }
+
+    /// Saves, gives the lease back, and has nothing left to do.
+    #[track_caller]
+    fn save_and_release(&mut self) -> StoredRecord {
+        let saved = self.save();
+        self.release();
+        self.idle();
+        saved
+    }
+
     /// A whole refresh of `mode` in which nothing goes wrong.
     #[track_caller]
     fn refresh_to(&mut self, mode: RequestMode, refresh: &str, access: &str) {
         let stored = self.record().clone();
         let before = self.refresh_text().to_owned();
         let ticket = self.refresh(mode);
-        self.acquire(found(&stored));
-        self.send(&before, mode);
-        self.answer(refresh, access);
-        self.save();
-        self.release();
-        self.idle();
+        self.rotate(&stored, mode, &before, refresh, access);
+        self.save_and_release();
         self.is_ok(ticket);
     }
 }

@@ -27,9 +27,7 @@ fn p1_modes_refresh_one_after_the_other_with_the_newest_refresh_token() {
     let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let (provider, customer) = (d.refresh(PROVIDER), d.refresh(CUSTOMER));
-    d.acquire(found(&stored));
-    d.send("r1", PROVIDER);
-    d.answer("r2", "a2");
+    d.rotate(&stored, PROVIDER, "r1", "r2", "a2");
     d.save();
     d.send("r2", CUSTOMER);
     d.is_ok(provider);
@@ -65,9 +63,7 @@ fn p1_adopted_token_that_is_no_use_is_refreshed_once_for_all_who_ask() {
     let other = d.ask(PROVIDER, Reason::Expired);
     assert_eq!(other, Enqueued::Waits { ticket, started: false });
     d.answer("r3", "a3");
-    d.save();
-    d.release();
-    d.idle();
+    d.save_and_release();
     d.is_ok(ticket);
 }
 
@@ -103,9 +99,7 @@ fn p2_answer_is_recorded_before_it_is_saved_and_published_after() {
     let stored = d.record().clone();
     let before = d.state.generation(PROVIDER);
     d.refresh(PROVIDER);
-    d.acquire(found(&stored));
-    d.send("r1", PROVIDER);
-    d.answer("r2", "a2");
+    d.rotate(&stored, PROVIDER, "r1", "r2", "a2");
     assert_eq!(d.refresh_text(), "r2");
     assert!(d.state.view().dirty.is_some());
     assert!(!d.published);
@@ -142,9 +136,7 @@ fn p3_refreshes_for_401s_are_limited_for_each_mode_and_the_window_ends() {
         d.acquire(found(&stored));
         d.send(&before, PROVIDER);
         d.answer(&format!("r{round}"), &format!("a{round}"));
-        d.save();
-        d.release();
-        d.idle();
+        d.save_and_release();
     }
     let look = waits(&d.ask(PROVIDER, Reason::Unauthorized));
     let stored = d.record().clone();

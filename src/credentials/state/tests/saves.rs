@@ -5,9 +5,7 @@ fn unsaved() -> (TestCredential, StoredRecord, Ticket) {
     let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(PROVIDER);
-    d.acquire(found(&stored));
-    d.send("r1", PROVIDER);
-    d.answer("r2", "a2");
+    d.rotate(&stored, PROVIDER, "r1", "r2", "a2");
     d.fail_save();
     (d, stored, ticket)
 }
@@ -41,9 +39,7 @@ fn p2_no_refresh_request_is_sent_while_the_last_answer_is_unsaved() {
     d.save();
     d.send("r2", CUSTOMER);
     d.answer("r3", "c3");
-    d.save();
-    d.release();
-    d.idle();
+    d.save_and_release();
     d.is_ok(ticket);
 }
 
@@ -64,16 +60,12 @@ fn p2_lost_lease_is_taken_again_before_the_save() {
     let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(PROVIDER);
-    d.acquire(found(&stored));
-    d.send("r1", PROVIDER);
-    d.answer("r2", "a2");
+    d.rotate(&stored, PROVIDER, "r1", "r2", "a2");
     d.saving();
     d.complete(Outcome::NotSaved { conflict: false, lease_lost: true, error: "lost" });
     assert!(d.happened.contains(&Happened::LeaseLost));
     d.acquire(found(&stored));
-    d.save();
-    d.release();
-    d.idle();
+    d.save_and_release();
     d.is_ok(ticket);
 }
 
@@ -82,9 +74,7 @@ fn p2_conflict_reads_the_store_and_writes_over_an_older_token_of_the_same_login(
     let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     d.refresh(PROVIDER);
-    d.acquire(found(&stored));
-    d.send("r1", PROVIDER);
-    d.answer("r2", "a2");
+    d.rotate(&stored, PROVIDER, "r1", "r2", "a2");
     d.saving();
     d.complete(Outcome::NotSaved { conflict: true, lease_lost: false, error: "conflict" });
     // Another process was told that the spent token is refused.
@@ -104,9 +94,7 @@ fn p2_endless_conflicts_end_the_attempt_and_not_the_tokens() {
     let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     let ticket = d.refresh(PROVIDER);
-    d.acquire(found(&stored));
-    d.send("r1", PROVIDER);
-    d.answer("r2", "a2");
+    d.rotate(&stored, PROVIDER, "r1", "r2", "a2");
     for _ in 0..3 {
         d.saving();
         d.complete(Outcome::NotSaved { conflict: true, lease_lost: false, error: "conflict" });

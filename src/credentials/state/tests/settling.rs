@@ -5,9 +5,7 @@ fn unsaved() -> (TestCredential, StoredRecord) {
     let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     d.refresh(PROVIDER);
-    d.acquire(found(&stored));
-    d.send("r1", PROVIDER);
-    d.answer("r2", "a2");
+    d.rotate(&stored, PROVIDER, "r1", "r2", "a2");
     d.fail_save();
     assert!(matches!(d.next(), Action::Sleep { .. }));
     (d, stored)
@@ -27,9 +25,7 @@ fn p12_flush_saves_what_is_dirty_without_waiting_for_the_backoff_and_releases() 
     let flush = waits(&d.enqueue(Operation::Flush));
     d.complete(Outcome::Woke);
     d.load(found(&stored));
-    d.save();
-    d.release();
-    d.idle();
+    d.save_and_release();
     d.is_ok(flush);
 }
 
@@ -45,9 +41,7 @@ fn p12_shutdown_that_can_not_save_says_so_and_can_be_called_again() {
     let again = waits(&d.enqueue(Operation::Close));
     d.complete(Outcome::Woke);
     d.load(found(&stored));
-    d.save();
-    d.release();
-    d.idle();
+    d.save_and_release();
     d.is_ok(again);
 }
 
@@ -115,9 +109,7 @@ fn p12_shutdown_after_a_login_saves_it() {
     let ticket = d.log_in(1, "r1");
     let close = waits(&d.enqueue(Operation::Close));
     d.acquire(Found::Empty);
-    d.save();
-    d.release();
-    d.idle();
+    d.save_and_release();
     d.is_ok(ticket);
     d.is_ok(close);
 }
@@ -127,9 +119,7 @@ fn p12_lease_that_could_not_be_given_back_fails_the_shutdown_until_it_runs_out()
     let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
     d.refresh(PROVIDER);
-    d.acquire(found(&stored));
-    d.send("r1", PROVIDER);
-    d.answer("r2", "a2");
+    d.rotate(&stored, PROVIDER, "r1", "r2", "a2");
     d.save();
     d.next();
     d.complete(Outcome::NotReleased { error: "down" });

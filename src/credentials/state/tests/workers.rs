@@ -97,9 +97,7 @@ fn p2_answer_that_is_lost_with_its_worker_counts_as_unknown() {
     d.send("r1", PROVIDER);
     d.fail(FailureClass::Rejected);
     d.load(found(&stored));
-    d.save();
-    d.release();
-    d.idle();
+    d.save_and_release();
     let lost = Failure::Rejected { error: Some("endpoint"), after_lost_answer: true };
     assert_eq!(*d.error(ticket), lost);
 }
