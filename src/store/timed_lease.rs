@@ -4,7 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::error::Error;
 use crate::token::{Clock, Moment};
+
+/// Is `lifetime` one that a store may give to its leases?
+pub(crate) fn check_lifetime(lifetime: Duration) -> Result<(), Error> {
+    if (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&lifetime) {
+        return Ok(());
+    }
+    Err(Error::invalid_input(format!(
+        "a lease lifetime of {lifetime:?} is out of range: 1 s at least, 1 h at most"
+    )))
+}
 
 /// The exclusive right to refresh, granted by a store over a network or a database.
 ///

@@ -12,6 +12,7 @@ use super::source::{Connect, RedisSource, Source, shared};
 use super::{Configuration, RedisStore};
 use crate::error::Error;
 use crate::store::RecordFormat;
+use crate::store::timed_lease::check_lifetime;
 #[cfg(feature = "encryption")]
 use crate::store::{EncryptionKey, Sealing};
 
@@ -124,11 +125,7 @@ impl RedisStoreBuilder {
     /// [`Error::is_invalid_input`] is true of the error, and the URL is not repeated in it.
     pub fn build(self) -> Result<RedisStore, Error> {
         let lifetime = self.lease_lifetime;
-        if !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&lifetime) {
-            return Err(Error::invalid_input(format!(
-                "a lease lifetime of {lifetime:?} is out of range: 1 s at least, 1 h at most"
-            )));
-        }
+        check_lifetime(lifetime)?;
         let timeout = self.timeout.unwrap_or_else(|| TIMEOUT.min(lifetime / 3));
         if timeout.is_zero() || timeout > lifetime / 2 {
             return Err(Error::invalid_input(format!(

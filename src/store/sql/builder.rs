@@ -11,6 +11,7 @@ use super::table::Table;
 use super::{Configuration, SqlStore};
 use crate::error::Error;
 use crate::store::RecordFormat;
+use crate::store::timed_lease::check_lifetime;
 #[cfg(feature = "encryption")]
 use crate::store::{EncryptionKey, Sealing};
 
@@ -111,11 +112,7 @@ impl<DB: SqlDatabase> SqlStoreBuilder<DB> {
     /// [`Error::is_invalid_input`] is true of the error.
     pub fn build(self) -> Result<SqlStore<DB>, Error> {
         let lifetime = self.lease_lifetime;
-        if !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&lifetime) {
-            return Err(Error::invalid_input(format!(
-                "a lease lifetime of {lifetime:?} is out of range: 1 s at least, 1 h at most"
-            )));
-        }
+        check_lifetime(lifetime)?;
         if self.limit.is_zero() {
             return Err(Error::invalid_input("a time-out of a SQL store must be above zero"));
         }
