@@ -1,9 +1,9 @@
 //! The lease: an advisory lock on a sidecar.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::{fmt, fs};
 
 use super::location::Location;
 use super::os;
@@ -139,9 +139,7 @@ pub(super) fn take(location: &Location) -> Result<Option<FileLease>, StoreError>
         // Whoever removed the sidecar in the meantime made room for another, and for a second
         // holder.
         if lock.is_still_at(&location.lock()) {
-            // What a crashed holder of this sidecar's lock left behind; only the holder may remove it. One
-            // that stays is private and in nobody's way: the next write removes it.
-            let _ = fs::remove_file(location.temporary(lock.number()));
+            location.remove_temporary(lock.number());
             return Ok(Some(FileLease(Arc::new(Grant {
                 location: location.clone(),
                 lock: Mutex::new(Some(lock)),

@@ -1,8 +1,8 @@
 //! Where the file is: its folder, its name, and the names of the files beside it.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::os;
 use crate::store::StoreError;
@@ -86,6 +86,12 @@ impl Location {
     /// another, which is still open, has another number.
     pub(super) fn temporary(&self, sidecar: u64) -> PathBuf {
         self.beside(".", &format!(".{sidecar:016x}.tmp"))
+    }
+
+    /// Removes what a holder of the lock with this number has left behind; only the holder may. One that
+    /// stays is private and in nobody's way: the next write removes it.
+    pub(super) fn remove_temporary(&self, sidecar: u64) {
+        let _ = fs::remove_file(self.temporary(sidecar));
     }
 
     /// The file that a check makes to find out whether it may.

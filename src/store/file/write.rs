@@ -161,7 +161,7 @@ pub(super) fn remove(writing: &Writing<'_>) -> Result<(), StoreError> {
             _ => {}
         }
     }
-    let _ = fs::remove_file(location.temporary(writing.sidecar()));
+    location.remove_temporary(writing.sidecar());
     writing.set_deleted(true);
     sync_folder(location)
 }
