@@ -53,7 +53,6 @@ pub(crate) struct Oracle {
     revocations: Vec<u64>,
     lost_answers: BTreeSet<(Life, Spendable)>,
     sends: BTreeMap<Spendable, Vec<(Life, u64)>>,
-    granted: BTreeMap<Life, u64>,
     ended: BTreeMap<usize, &'static str>,
     /// The largest error of a wall clock that there was.
     pub(crate) largest_skew: u64,
@@ -139,10 +138,6 @@ impl Oracle {
 
     // What the servers see.
 
-    pub(crate) fn lease_granted(&mut self, life: Life, now: u64) {
-        self.granted.insert(life, now);
-    }
-
     pub(crate) fn refresh_sent(&mut self, life: Life, token: Spendable, now: u64) {
         self.sends.entry(token).or_default().push((life, now));
     }
@@ -219,7 +214,7 @@ impl Oracle {
         }
     }
 
-    pub(crate) fn saved(&mut self, _: Life, token: Option<Spendable>) {
+    pub(crate) fn saved(&mut self, token: Option<Spendable>) {
         let Some(token) = token else { return };
         for rotation in &mut self.rotations {
             let spent = rotation.token;

@@ -129,7 +129,6 @@ impl TokenStore for Store {
             let owner = redis.owners;
             redis.primary.lease = Some((owner, now + TERM));
             redis.holder = Some(life);
-            state.oracle.lease_granted(life, now);
             Attempt::granted(Lease { owner, until }).with_record(Ok(record))
         })
         .await
@@ -172,7 +171,6 @@ impl TokenStore for Store {
         record: &StoredRecord,
     ) -> Result<(), StoreError> {
         let record = record.clone();
-        let life = self.life;
         self.run(move |state| {
             let found = &mut state.redis.primary.record;
             if found.as_ref() == Some(&record) {
@@ -183,7 +181,7 @@ impl TokenStore for Store {
             }
             let token = token_of(&record);
             *found = Some(record);
-            state.oracle.saved(life, token);
+            state.oracle.saved(token);
             Ok(())
         })
         .await?
