@@ -64,7 +64,6 @@ async fn p9_a_body_that_may_be_sent_once_is_sent_once_and_the_next_call_finds_th
         let answer = upload(&api, &server, "first", body()).await;
         assert_eq!((answer.status, uploads(&server).len()), (StatusCode::UNAUTHORIZED, 1));
         assert!(answer.body.starts_with(b"{\"code\""), "the 401 is the API's own");
-        // E9: the caller can tell that it may send the request again.
         assert!(answer.reason.as_ref().is_some_and(Error::is_retryable_by_caller));
         assert_eq!(uploads(&server)[0].body().unwrap().size(), 10_000, "{protocol:?}");
         assert_eq!((server.refresh_requests(), server.rotations()), (1, 1), "{protocol:?}");
@@ -184,6 +183,25 @@ async fn e6_a_large_body_in_memory_is_retried_although_the_first_send_is_not_ove
     let (status, begun, reason) = upload_that_is_refused_early(body).await;
     assert_eq!((status, begun.len()), (401, 1), "{begun:?}");
     assert!(reason.is_some_and(|reason| reason.is_retryable_by_caller()));
+}
+
+#[tokio::test]
+async fn e9_the_caller_of_a_401_that_was_renewed_can_tell_that_it_may_send_the_request_again() {
+    let server = FakeTeamUp::start().await;
+    let api = api(&server, Protocol::Http1, rejected_tokens(&server)).await;
+    let gone = upload(&api, &server, "gone", SendOnce::new(Full::new(bytes(10)))).await;
+    assert_eq!((gone.status, server.rotations()), (StatusCode::UNAUTHORIZED, 1));
+    let reason = gone.reason.expect("the 401 says why it was not retried");
+    assert!(reason.is_retryable_by_caller() && !reason.is_login_required(), "{reason}");
+    assert!(reason.to_string().contains("send"), "{reason}");
+    let again = upload(&api, &server, "again", SendOnce::new(Full::new(bytes(10)))).await;
+    assert_eq!((again.status, server.rotations()), (StatusCode::OK, 1));
+
+    // The neighbour: a 401 that is not about the token asks for no second send.
+    server.fail_api(Fault::insufficient_scope());
+    let refused = upload(&api, &server, "scope", SendOnce::new(Full::new(bytes(10)))).await;
+    assert_eq!((refused.status, server.rotations()), (StatusCode::UNAUTHORIZED, 1));
+    assert!(!refused.reason.is_some_and(|reason| reason.is_retryable_by_caller()));
 }
 
 #[tokio::test]
