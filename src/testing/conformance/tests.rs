@@ -1,6 +1,8 @@
 //! The check finds what it is there to find: stores with one fault each.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Conformance, check_store};
 use crate::store::{Attempt, Expected, RecordContent, StoredRecord, TokenStore};
@@ -31,11 +33,27 @@ enum Fault {
     CheckTakesTheLease,
     DroppedSaveIsWrittenLate,
     DroppedAttemptKeepsTheLease,
+    /// No fault: the contract allows it, and a database whose driver works in another thread does it.
+    DroppedAttemptTakesTheLeaseLater,
 }
 
 struct Faulty {
     store: MemoryStore,
     fault: Fault,
+    /// An attempt was dropped that takes the lease when it is free again.
+    takes_later: Arc<AtomicBool>,
+}
+
+/// An attempt that is under way.
+struct UnderWay<'a> {
+    takes_later: &'a AtomicBool,
+    is_done: bool,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.takes_later.fetch_or(!self.is_done, Ordering::Relaxed);
+    }
 }
 
 impl Faulty {
@@ -62,6 +80,11 @@ impl TokenStore for Faulty {
     async fn try_acquire(&self) -> Result<Attempt<MemoryLease>, StoreError> {
         if self.is(Fault::LeaseIsNotExclusive) {
             self.store.expire_lease();
+        }
+        if self.is(Fault::DroppedAttemptTakesTheLeaseLater) {
+            let mut under_way = UnderWay { takes_later: &self.takes_later, is_done: false };
+            tokio::task::yield_now().await;
+            under_way.is_done = true;
         }
         let mut attempt = TokenStore::try_acquire(&self.store).await?;
         if self.is(Fault::LeaseIsReentrant) && attempt.lease.is_none() {
@@ -91,6 +114,9 @@ impl TokenStore for Faulty {
             Fault::LeaseIsNeverReleased => std::mem::forget(lease),
             Fault::AnyReleaseFreesTheLease => self.store.expire_lease(),
             _ => self.store.release(lease).await?,
+        }
+        if self.takes_later.swap(false, Ordering::Relaxed) {
+            std::mem::forget(TokenStore::try_acquire(&self.store).await?.lease);
         }
         Ok(())
     }
@@ -169,10 +195,12 @@ fn verdict(fault: Fault) -> Option<String> {
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let store = MemoryStore::new();
     let expired = store.clone();
+    let takes_later = Arc::new(AtomicBool::new(false));
     let open = || {
         let shares = fault != Fault::NothingIsShared;
         let store = if shares { store.clone() } else { MemoryStore::new() };
-        std::future::ready(Faulty { store, fault })
+        let takes_later = Arc::clone(&takes_later);
+        std::future::ready(Faulty { store, fault, takes_later })
     };
     let check = async {
         match fault {
@@ -196,6 +224,7 @@ fn verdict(fault: Fault) -> Option<String> {
 #[test]
 fn a_sound_store_passes() {
     assert_eq!(verdict(Fault::None), None);
+    assert_eq!(verdict(Fault::DroppedAttemptTakesTheLeaseLater), None);
 }
 
 #[test]
