@@ -97,10 +97,10 @@ async fn b8_tokens_of_another_process_are_adopted_while_the_endpoint_is_not_aske
     server.fail_refresh(unavailable().retry_after(HALF_AN_HOUR));
     assert!(refused(&api, &server, "first").await.is_transient());
     // The other one was not told to wait.
-    other.refresh(MODE).await.unwrap();
+    clock.running(other.refresh(MODE)).await.unwrap();
     assert_eq!(server.refresh_requests(), 2);
     clock.jump(Duration::from_secs(5)).await;
-    assert_eq!(status(&api, &server, "adopts").await, 200);
+    assert_eq!(clock.running(status(&api, &server, "adopts")).await, 200);
     assert_eq!((server.refresh_requests(), server.rotations()), (2, 1), "{}", server.journal());
     assert_eq!(server.double_spends(), 0);
 }

@@ -125,9 +125,9 @@ async fn waiting_for_a_login(
     let standing = StandingClock::start();
     let tokens = server.issue_tokens_to("first", &[MODE]);
     let login = server.login_of(tokens.refresh_token().expose()).unwrap();
-    let (a, api, _) = logged_in(server, place, tokens).await;
+    let (a, api, _) = standing.running(logged_in(server, place, tokens)).await;
     server.revoke_login(login);
-    assert!(error_of(&api, server).await.is_login_required());
+    assert!(standing.running(error_of(&api, server)).await.is_login_required());
     (a, api, standing)
 }
 
@@ -139,11 +139,12 @@ async fn error_of(api: &Auth<Http>, server: &FakeTeamUp) -> Error {
 /// waited for the login before, so it may end with that.
 async fn found_within(api: &Auth<Http>, server: &FakeTeamUp, clock: &StandingClock) -> u64 {
     for seconds in 0..=60 {
-        match call(api, get(server, "/echo", seconds)).await {
+        match clock.running(call(api, get(server, "/echo", seconds))).await {
             Ok(answer) if answer.status == 200 => return seconds,
             outcome => {
                 if why(outcome).is_login_changed() {
-                    assert_eq!(status(api, server, "with the login").await, 200);
+                    let found = clock.running(status(api, server, "with the login")).await;
+                    assert_eq!(found, 200);
                     return seconds;
                 }
             }
@@ -162,15 +163,18 @@ async fn c2_login_after_the_file_was_removed_is_found_by_a_process_that_waits_fo
         let (a, api, clock) = waiting_for_a_login(&server, &place).await;
         std::fs::remove_file(place.path()).unwrap();
         clock.pass(10).await;
-        assert!(error_of(&api, &server).await.is_login_required());
+        assert!(clock.running(error_of(&api, &server)).await.is_login_required());
 
         let tokens = server.issue_tokens_to("second", &[MODE]);
         let builder = credentials(&server, &Protocol::Http1.client()).store(place.store());
-        if seeded {
-            builder.tokens(tokens).build().await.unwrap();
-        } else {
-            builder.build().await.unwrap().log_in(tokens).await.unwrap();
-        }
+        let login = async {
+            if seeded {
+                builder.tokens(tokens).build().await.unwrap();
+            } else {
+                builder.build().await.unwrap().log_in(tokens).await.unwrap();
+            }
+        };
+        clock.running(login).await;
         let seconds = found_within(&api, &server, &clock).await;
         assert!(seconds <= 5, "{seconds}");
         assert_eq!(last_person(&server).as_deref(), Some("second"));
@@ -187,11 +191,12 @@ async fn c2_login_is_found_without_a_request_too_when_the_program_asks_for_a_tok
     let (a, _api, clock) = waiting_for_a_login(&server, &place).await;
     std::fs::remove_file(place.path()).unwrap();
     let other = process_on(&server, &place).await;
-    other.log_in(server.issue_tokens_to("second", &[MODE])).await.unwrap();
+    let second = server.issue_tokens_to("second", &[MODE]);
+    clock.running(other.log_in(second)).await.unwrap();
     clock.pass(5).await;
     // It was asked for a token of the login before.
-    assert!(a.refresh(MODE).await.unwrap_err().is_login_changed());
-    a.refresh(MODE).await.unwrap();
+    assert!(clock.running(a.refresh(MODE)).await.unwrap_err().is_login_changed());
+    clock.running(a.refresh(MODE)).await.unwrap();
     assert!(!a.status().is_login_required());
     assert_eq!(server.double_spends(), 0, "{}", server.journal());
 }
@@ -208,12 +213,14 @@ async fn c3_signed_out_in_each_process_and_logged_in_at_one_the_others_find_it_w
         others.push(builder.clock(Clock::tokio()).build().await.unwrap());
     }
     for process in others.iter().chain([&a]) {
-        process.sign_out().await.unwrap();
+        clock.running(process.sign_out()).await.unwrap();
     }
     for process in others.iter().chain([&a]) {
-        assert!(error_of(&api_of(process), &server).await.is_login_required());
+        let error = clock.running(error_of(&api_of(process), &server)).await;
+        assert!(error.is_login_required());
     }
-    others[1].log_in(server.issue_tokens_to("second", &[MODE])).await.unwrap();
+    let second = server.issue_tokens_to("second", &[MODE]);
+    clock.running(others[1].log_in(second)).await.unwrap();
     for api in others.iter().map(api_of).chain([api]) {
         let seconds = found_within(&api, &server, &clock).await;
         assert!(seconds <= 5, "{seconds}");

@@ -17,6 +17,9 @@ pub(crate) const MODE: RequestMode = RequestMode::Provider;
 ///
 /// A paused clock moves by itself while sockets are waited for, unless a blocking task runs: this
 /// value holds one. For a runtime of one thread.
+///
+/// What waits for a timer never ends while the clock stands, and whoever finds a lease taken waits for
+/// one. What may meet the lease of another process is awaited through [`running`](Self::running).
 pub(crate) struct StandingClock {
     _holds: mpsc::Sender<()>,
 }
@@ -36,6 +39,14 @@ impl StandingClock {
             tokio::time::advance(Duration::from_millis(1001)).await;
             run_tasks().await;
         }
+    }
+
+    /// Lets the time run as it does on the wall, until `work` is done.
+    pub(crate) async fn running<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::time::resume();
+        let done = work.await;
+        tokio::time::pause();
+        done
     }
 
     /// Lets the time pass at once, as for a process that stood still meanwhile.
