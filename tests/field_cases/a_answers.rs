@@ -112,9 +112,10 @@ fn frozen_for(frozen: Duration, expired: bool) {
         let api = api_of(&credentials);
         (clock, credentials, api)
     });
-    let left = if expired { Duration::ZERO } else { Duration::from_secs(60) };
     let until = credentials.status().ready_until().expect("a ready token");
-    clock.shift_wall(until.duration_since(crate::time::wall_time()).unwrap() - left);
+    let left = until.duration_since(crate::time::wall_time()).unwrap();
+    let minute = Duration::from_secs(60);
+    clock.shift_wall(if expired { left + minute } else { left - minute });
     let hold = server.hold_refresh_answer();
     runtime.block_on(async {
         if expired {
