@@ -9,7 +9,7 @@ use crate::credentials::{Credentials, Generation, ModeTokens, ReadyToken, Snapsh
 use crate::error::Error;
 use crate::headers::{PROVIDER_ID, REQUEST_MODE, RequestMode};
 use crate::middleware::decision::{Decision, RequestView, classify};
-use crate::middleware::token_choice;
+use crate::middleware::token_choice::{self, RetryToken};
 use crate::token::Moment;
 
 /// An access token that is valid now, for one request over any client.
@@ -127,7 +127,7 @@ impl CurrentToken {
         };
         let snapshot = credentials.snapshot();
         let slot = snapshot.mode(generation.mode());
-        let (token, ()) =
+        let (RetryToken { token, .. }, ()) =
             token_choice::for_retry(&credentials, &snapshot, generation, outcome, Ok(()))?;
         Ok(CurrentToken::of(&credentials, &snapshot, slot, token))
     }

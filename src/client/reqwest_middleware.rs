@@ -19,7 +19,7 @@ use crate::middleware::decision::{
 };
 use crate::middleware::saved_body::SaveBody;
 use crate::middleware::slow_path::note_retry;
-use crate::middleware::token_choice::{self, NoRetry};
+use crate::middleware::token_choice::{self, NoRetry, RetryToken};
 use crate::middleware::wait::LimitedWait;
 use crate::token::Deadline;
 
@@ -311,7 +311,7 @@ impl Retry<'_> {
         match poll_once(wait.as_mut()).await {
             // Nothing has to be waited for, so nothing has to be saved.
             Some(outcome) => match self.authorize(outcome) {
-                Ok(retry) => {
+                Ok((retry, _)) => {
                     if response.version() != Version::HTTP_2 {
                         drop(save(response).await);
                     }
@@ -323,7 +323,7 @@ impl Retry<'_> {
                 let saved = save(response).await.map(ResponseBody::saved);
                 let outcome = wait.await;
                 match self.authorize(outcome) {
-                    Ok(retry) => Ok((retry, true)),
+                    Ok(prepared) => Ok(prepared),
                     Err(error) => {
                         let saved = saved.map(Body::from);
                         Err(Box::new(rejected(Response::from(saved), error)))
@@ -333,19 +333,23 @@ impl Retry<'_> {
         }
     }
 
-    /// The copy with a new token on it, or why there is no retry.
-    fn authorize(&self, outcome: Result<(), crate::Error>) -> Result<Request, crate::Error> {
+    /// The copy with a new token on it and whether this process has minted that, or why there is no
+    /// retry.
+    fn authorize(
+        &self,
+        outcome: Result<(), crate::Error>,
+    ) -> Result<(Request, bool), crate::Error> {
         let Retry { credentials, generation, plan, copy, .. } = self;
         let copy = match copy {
             Ok(request) => request.try_clone().ok_or(NoRetry::Body),
             Err(no_retry) => Err(*no_retry),
         };
         let snapshot = credentials.snapshot();
-        let (token, mut retry) =
+        let (RetryToken { token, is_minted }, mut retry) =
             token_choice::for_retry(credentials, &snapshot, *generation, outcome, copy)?;
         plan.apply(token, retry.headers_mut());
         limit(&mut retry, self.deadline);
-        Ok(retry)
+        Ok((retry, is_minted))
     }
 }
 

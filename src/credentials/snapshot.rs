@@ -38,6 +38,8 @@ pub(crate) struct Snapshot {
 #[derive(Clone, Debug)]
 pub(crate) struct ModeTokens {
     pub(crate) generation: Generation,
+    /// Another process has minted the token.
+    pub(crate) is_adopted: bool,
     pub(crate) token: Option<ReadyToken>,
 }
 
@@ -113,6 +115,7 @@ impl Snapshot {
     pub(crate) fn empty(provider_id: Option<ProviderId>) -> Self {
         let none = |mode| ModeTokens {
             generation: Generation { count: 0, login_epoch: 0, mode },
+            is_adopted: false,
             token: None,
         };
         Snapshot {
@@ -140,6 +143,7 @@ impl Snapshot {
             let old = next.mode_mut(mode);
             let kept = old.token.take().filter(|_| old.generation == generation);
             old.generation = generation;
+            old.is_adopted = state.is_adopted;
             old.token = match (kept, issued) {
                 (Some(kept), Some(_)) => Some(ReadyToken { deadlines, ..kept }),
                 (None, Some(issued)) => Some(ReadyToken {
@@ -157,6 +161,7 @@ impl Snapshot {
     fn unshared(&self) -> Self {
         let mode = |mode: &ModeTokens| ModeTokens {
             generation: mode.generation,
+            is_adopted: mode.is_adopted,
             token: mode.token.as_ref().map(|token| ReadyToken {
                 authorization: unshared(&token.authorization),
                 deadlines: token.deadlines,

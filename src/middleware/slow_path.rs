@@ -27,7 +27,7 @@ use super::context::{PendingRequest, RetryContext, Shared};
 use super::decision::{HeaderPlan, Judgement, Overrides, judge_response, may_be_carried_out};
 use super::response_body::ResponseBody;
 use super::saved_body::SaveBody;
-use super::token_choice::{self, NoRetry, TokenWait};
+use super::token_choice::{self, NoRetry, RetryToken, TokenWait};
 use super::wait::LimitedWait;
 use crate::body::RepeatableBody;
 use crate::credentials::{Credentials, Generation, RouteKey};
@@ -80,8 +80,8 @@ struct Retry<S, B> {
     generation: Generation,
     request: Result<(Request<B>, HeaderPlan), NoRetry>,
     route: Option<RouteKey>,
-    /// The token of the retry was minted after this request's 401.
-    is_minted: bool,
+    /// It waited for the new token. Otherwise that was there already, for another request.
+    has_waited: bool,
 }
 
 /// What a retry leaves behind when it is sent.
@@ -145,7 +145,7 @@ where
         };
         let request = retry_request(&mut context.backup, &credentials, &response);
         let shared = context.shared;
-        let retry = Retry { shared, credentials, generation, request, route, is_minted: false };
+        let retry = Retry { shared, credentials, generation, request, route, has_waited: false };
         let stage = Stage::Unauthorized { response: Some(response), retry: Some(retry) };
         Ok(SlowPath { wait, stage })
     }
@@ -207,7 +207,7 @@ where
                             }
                         },
                         Poll::Pending => {
-                            retry.is_minted = true;
+                            retry.has_waited = true;
                             Stage::SaveBody { save: retry.save(response), retry: Some(retry) }
                         }
                     }
@@ -331,13 +331,13 @@ impl<S, B> Retry<S, B> {
 
     /// The request with a new token on it, or why there is no retry.
     fn authorize(self, outcome: Result<(), Error>) -> Result<(Request<B>, SentRetry<S>), Error> {
-        let Retry { shared, credentials, generation, request, route, is_minted } = self;
+        let Retry { shared, credentials, generation, request, route, has_waited } = self;
         let snapshot = credentials.snapshot();
-        let (token, (mut request, plan)) =
+        let (RetryToken { token, is_minted }, (mut request, plan)) =
             token_choice::for_retry(&credentials, &snapshot, generation, outcome, request)?;
         plan.apply(token, request.headers_mut());
         drop(snapshot);
-        let route = route.filter(|_| is_minted);
+        let route = route.filter(|_| has_waited && is_minted);
         Ok((request, SentRetry { shared, credentials, route }))
     }
 }

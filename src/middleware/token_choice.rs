@@ -150,6 +150,14 @@ impl NoRetry {
     }
 }
 
+/// What a retry is sent with.
+pub(crate) struct RetryToken<'a> {
+    pub(crate) token: &'a ReadyToken,
+    /// This process has minted the token. One that another has minted may have been refused since, so
+    /// a 401 to it says nothing of the route.
+    pub(crate) is_minted: bool,
+}
+
 /// The refresh after a 401 is done: the token of the retry, and the request to set it on.
 ///
 /// # Errors
@@ -161,11 +169,13 @@ pub(crate) fn for_retry<'a, Q>(
     generation: Generation,
     outcome: Result<(), Error>,
     request: Result<Q, NoRetry>,
-) -> Result<(&'a ReadyToken, Q), Error> {
+) -> Result<(RetryToken<'a>, Q), Error> {
     let mode = generation.mode();
     let token = outcome.and_then(|()| {
         check_login(snapshot, generation)?;
-        snapshot.mode(mode).token.as_ref().ok_or_else(|| credentials.lack_of(mode))
+        let slot = snapshot.mode(mode);
+        let token = slot.token.as_ref().ok_or_else(|| credentials.lack_of(mode))?;
+        Ok(RetryToken { token, is_minted: !slot.is_adopted })
     });
     let (why, error) = match (token, request) {
         (Ok(token), Ok(request)) => {

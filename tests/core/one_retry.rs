@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tower_teamup_auth::Error;
+use tower_teamup_auth::store::MemoryStore;
+use tower_teamup_auth::{Error, RequestMode};
 
 use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::{Call, Server};
@@ -258,4 +259,20 @@ async fn a_401_whose_renewal_fails_passes_as_it_came_with_the_reason_beside_it()
     let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
     assert_eq!(body, "answer 0");
     assert_eq!(server.seen_calls().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p3_a_token_of_another_process_that_is_refused_at_once_says_nothing_of_the_route() {
+    let server = Server::new();
+    let store = MemoryStore::with_record(server.good_tokens(None));
+    let of_process = || builder(&server).store(store.clone()).build();
+    let (first, second) = (of_process().await.unwrap(), of_process().await.unwrap());
+    let client = client(&second, &server);
+    first.refresh(RequestMode::Provider).await.unwrap();
+    // Nobody's token is taken any more: neither the second one's, nor the one that it adopts.
+    server.expire_everything();
+    let answer = send(&client, get("/reports")).await.unwrap();
+    assert_eq!((answer.status(), server.granted()), (StatusCode::UNAUTHORIZED, 1));
+    let answer = send(&client, get("/reports")).await.unwrap();
+    assert_eq!((answer.status(), server.granted()), (StatusCode::OK, 2));
 }

@@ -227,6 +227,7 @@ where
         for (mode, before) in RequestMode::ALL.into_iter().zip(before) {
             if self.issued(mode) != before.as_ref() {
                 self.end_generation(mode, tick.now);
+                self.mode_mut(mode).is_adopted = true;
             }
         }
         if let (Some(sent_at), Work::Refresh { generation, .. }) =
@@ -273,6 +274,7 @@ where
         let state = self.mode_mut(mode);
         state.generation = state.generation.saturating_add(1);
         state.refused = false;
+        state.is_adopted = false;
         state.failure = None;
         self.refresh_deadlines(mode, seen_at);
     }

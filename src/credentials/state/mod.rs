@@ -144,6 +144,8 @@ pub(crate) struct ModeState<E> {
     pub(crate) deadlines: Deadlines,
     /// The API has answered 401 to the token of this generation.
     pub(crate) refused: bool,
+    /// Another process has minted the token of this generation.
+    pub(crate) is_adopted: bool,
     pub(crate) failure: Option<Box<ModeFailure<E>>>,
     /// When a token was minted because another had been answered 401, oldest first.
     minted_after_401: VecDeque<Moment>,
@@ -505,6 +507,7 @@ impl<E> ModeState<E> {
             generation: 0,
             deadlines: Deadlines::UNKNOWN,
             refused: false,
+            is_adopted: false,
             failure: None,
             minted_after_401: VecDeque::new(),
             limit_reached: false,
