@@ -552,7 +552,7 @@ impl CredentialsBuilder {
         }
         if self.refresh_limit.count < 2 || self.refresh_limit.window.is_zero() {
             return Err(Error::invalid_input(
-                "the storm guard would refuse every refresh after a 401, or none; it needs a limit \
+                "`refresh_limit` would refuse every refresh after a 401, or none; it needs a count \
                  of 2 or more and a window longer than zero",
             ));
         }

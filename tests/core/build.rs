@@ -143,9 +143,17 @@ async fn limits_that_would_refuse_everything_are_refused_themselves() {
     invalid(complete(&server).refresh_request_timeout(zero), "`refresh_request_timeout` is zero")
         .await;
     invalid(complete(&server).store_timeout(zero), "`store_timeout` is zero").await;
-    invalid(complete(&server).refresh_limit(5, zero), "the storm guard").await;
-    invalid(complete(&server).refresh_limit(1, Duration::from_secs(30)), "the storm guard").await;
-    invalid(complete(&server).refresh_limit(0, Duration::from_secs(30)), "the storm guard").await;
+    invalid(complete(&server).refresh_limit(5, zero), "`refresh_limit` would refuse").await;
+    invalid(
+        complete(&server).refresh_limit(1, Duration::from_secs(30)),
+        "`refresh_limit` would refuse",
+    )
+    .await;
+    invalid(
+        complete(&server).refresh_limit(0, Duration::from_secs(30)),
+        "`refresh_limit` would refuse",
+    )
+    .await;
     complete(&server)
         .wait_timeout(Duration::MAX)
         .refresh_request_timeout(Duration::MAX)
