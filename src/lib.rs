@@ -187,5 +187,5 @@ pub use headers::{
 pub use middleware::{Auth, AuthLayer, ResponseBody, ResponseFuture};
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
-pub use observe::describe_metrics;
+pub use observe::{HISTOGRAM_BUCKETS, describe_metrics};
 pub use token::TokenSet;

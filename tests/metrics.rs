@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -20,7 +20,8 @@ use tower_teamup_auth::store::{
 use tower_teamup_auth::testing::{FakeTeamUp, Fault};
 use tower_teamup_auth::token::Clock;
 use tower_teamup_auth::{
-    AuthLayer, Credentials, CredentialsBuilder, RequestMode, TokenSet, describe_metrics,
+    AuthLayer, Credentials, CredentialsBuilder, HISTOGRAM_BUCKETS, RequestMode, TokenSet,
+    describe_metrics,
 };
 
 /// What was recorded so far. A snapshot sets all that the recorder holds back to nothing, so this
@@ -155,6 +156,11 @@ async fn status_of(credentials: &Credentials, server: &FakeTeamUp, path: &str) -
     let status = response.status();
     response.into_body().collect().await.unwrap();
     status
+}
+
+#[expect(clippy::disallowed_methods, reason = "an expiry is a wall clock's")]
+fn wall_time() -> SystemTime {
+    SystemTime::now()
 }
 
 async fn pass(by: Duration) {
@@ -295,12 +301,63 @@ async fn tokens_of_another_process_are_told_as_adopted() {
     let one = builder(&server).store(store.clone()).build().await.unwrap();
     let other = builder(&server).store(store).build().await.unwrap();
     server.expire_access_tokens();
+    let now = wall_time().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
     for credentials in [one, other] {
         assert_eq!(status(&credentials, &server).await, StatusCode::OK);
+        // Set by the refresh, and by the adoption.
+        assert!(heard.gauge("teamup_auth_token_expiry_timestamp_seconds{mode=provider}") > now);
+        heard.gauges.clear();
     }
     assert_eq!(heard.counted("teamup_auth_adoptions_total{}"), 1);
     let refreshed = "teamup_auth_refresh_requests_total{mode=provider,outcome=refreshed}";
     assert_eq!((heard.counted(refreshed), server.refresh_requests()), (1, 1));
+}
+
+#[tokio::test]
+async fn login_tells_when_its_token_expires() {
+    let mut heard = Heard::on_this_thread();
+    let server = FakeTeamUp::start().await;
+    let credentials = builder(&server).build().await.unwrap();
+    credentials.log_in(server.issue_tokens(&[Provider])).await.unwrap();
+    let now = wall_time().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!(heard.gauge("teamup_auth_token_expiry_timestamp_seconds{mode=provider}") > now);
+}
+
+#[test]
+fn counters_exist_from_the_start() {
+    let mut heard = Heard::on_this_thread();
+    describe_metrics();
+    heard.listen();
+    let of = |name: &str| heard.counted.keys().filter(|series| series.starts_with(name)).count();
+    assert_eq!(of("teamup_auth_refresh_requests_total{"), 2 * 7);
+    assert_eq!(of("teamup_auth_refresh_failures_total{"), 2 * 7);
+    assert_eq!(of("teamup_auth_adoptions_total{"), 1);
+    assert_eq!(of("teamup_auth_retries_total{"), 2);
+    assert_eq!(of("teamup_auth_refresh_limits_total{"), 2);
+    assert!(heard.counted.values().all(|count| *count == 0));
+    assert!(heard.gauges.contains_key("teamup_auth_unsaved_credentials{}"));
+    // The documentation lists each value of each label.
+    let page = include_str!("../src/docs/metrics.rs");
+    for series in heard.counted.keys() {
+        let (_, labels) = series.split_once('{').unwrap();
+        for label in labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty()) {
+            let (_, value) = label.split_once('=').unwrap();
+            assert!(page.contains(&format!("`{value}`")), "{value}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn histograms_have_advised_buckets_that_grow_and_stand_in_the_documentation() {
+    let page = include_str!("../src/docs/metrics.rs");
+    let histograms = page.lines().filter(|line| line.contains("` | histogram |"));
+    assert_eq!(histograms.count(), HISTOGRAM_BUCKETS.len());
+    for (name, buckets) in HISTOGRAM_BUCKETS {
+        assert!(page.contains(&format!("//! | `{name}` | histogram |")), "{name}");
+        assert!(buckets.is_sorted_by(|earlier, later| earlier < later), "{name}");
+        let row: Vec<_> = buckets.iter().map(f64::to_string).collect();
+        assert!(page.contains(&format!("//! | `{name}` | {} |", row.join(", "))), "{name}");
+    }
 }
 
 #[tokio::test]

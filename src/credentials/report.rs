@@ -43,8 +43,12 @@ pub(crate) fn emit(happened: &Happened<Cause>, settings: &Settings) {
                 wait: *pause,
             });
         }
-        Happened::Adopted { mode: _, revision, login_changed } => {
-            observe::emit(&Event::Adopted { revision: *revision, login_changed: *login_changed });
+        Happened::Adopted { revision, login_changed, expires_at } => {
+            observe::emit(&Event::Adopted {
+                revision: *revision,
+                login_changed: *login_changed,
+                expires_at: *expires_at,
+            });
         }
         Happened::SignedOutElsewhere { revision } => {
             observe::emit(&Event::SignedOutElsewhere { revision: *revision });
@@ -56,7 +60,9 @@ pub(crate) fn emit(happened: &Happened<Cause>, settings: &Settings) {
         Happened::SavedAfterAll { revision } => {
             observe::emit(&Event::SavedAfterAll { revision: *revision });
         }
-        Happened::LoggedIn { revision } => observe::emit(&Event::LoggedIn { revision: *revision }),
+        Happened::LoggedIn { revision, expires_at } => {
+            observe::emit(&Event::LoggedIn { revision: *revision, expires_at: *expires_at });
+        }
         Happened::SignedOut { revision } => {
             observe::emit(&Event::SignedOut { revision: *revision });
         }

@@ -2,8 +2,8 @@
 //! `metrics`.
 //!
 //! The program installs a recorder, `metrics-exporter-prometheus` for example. It then calls
-//! `describe_metrics`, which gives each metric its description and unit. A request that needs no refresh
-//! records nothing.
+//! `describe_metrics`, which gives each metric its description and unit, and begins each counter at zero.
+//! A request that needs no refresh records nothing.
 //!
 //! # Metrics
 //!
@@ -18,7 +18,7 @@
 //! | `teamup_auth_unsaved_credentials` | gauge | | credentials whose newest tokens are not in their store yet |
 //! | `teamup_auth_unsaved_duration_seconds` | histogram | | how long that lasted, in seconds, recorded at its end |
 //! | `teamup_auth_token_remaining_seconds` | histogram | `mode` | life left of a token when its refresh began, in seconds; at 0 requests waited |
-//! | `teamup_auth_token_expiry_timestamp_seconds` | gauge | `mode` | when the newest access token expires, in seconds since the Unix epoch |
+//! | `teamup_auth_token_expiry_timestamp_seconds` | gauge | `mode` | when the access token expires that a refresh, a login or an adoption brought last, in seconds since the Unix epoch |
 //!
 //! | label | values |
 //! | --- | --- |
@@ -27,6 +27,17 @@
 //! | | `transient`, `rejected`, `probably_rejected`, `configuration`, `outcome_unknown`, `not_the_endpoint` |
 //!
 //! No label holds anything of a token, a user or a URL, so the number of series is fixed.
+//!
+//! # Buckets
+//!
+//! `HISTOGRAM_BUCKETS` has upper bounds for the histograms, in seconds. Give them to the recorder before
+//! it is installed; without buckets, many recorders compute quantiles of their own.
+//!
+//! | histogram | upper bounds |
+//! | --- | --- |
+//! | `teamup_auth_refresh_request_duration_seconds` | 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120 |
+//! | `teamup_auth_unsaved_duration_seconds` | 0.1, 1, 10, 60, 600, 3600 |
+//! | `teamup_auth_token_remaining_seconds` | 0, 30, 60, 120, 240, 300, 3600, 7200 |
 //!
 //! # Alerts
 //!
@@ -37,5 +48,5 @@
 //! | the API refuses fresh tokens: check mode, provider id, permissions | `teamup_auth_refresh_limits_total` grows |
 //! | no refresh succeeds | `teamup_auth_token_expiry_timestamp_seconds - time()` below 0 |
 //!
-//! The expiry is that of the credential which refreshed last, so the last row is for programs with one
+//! The expiry is that of the credential which came by a token last, so the last row is for programs with one
 //! credential. In programs with many, `teamup_auth_token_remaining_seconds` tells how early they refresh.

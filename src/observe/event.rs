@@ -59,6 +59,8 @@ pub(crate) enum Event<'a> {
     Adopted {
         revision: u64,
         login_changed: bool,
+        /// Of each mode's access token, in the order of `RequestMode::ALL`.
+        expires_at: [Option<SystemTime>; 2],
     },
     SignedOutElsewhere {
         revision: u64,
@@ -77,6 +79,8 @@ pub(crate) enum Event<'a> {
     },
     LoggedIn {
         revision: u64,
+        /// Of each mode's access token, in the order of `RequestMode::ALL`.
+        expires_at: [Option<SystemTime>; 2],
     },
     SignedOut {
         revision: u64,
@@ -150,7 +154,7 @@ pub(super) fn trace(event: &Event<'_>) {
             mode = mode.as_str(),
             "the endpoint gave an odd lifetime; the token is used until the API answers 401"
         ),
-        Event::Adopted { revision, login_changed } => info!(
+        Event::Adopted { revision, login_changed, .. } => info!(
             target: TARGET,
             revision,
             login_changed,
@@ -181,7 +185,7 @@ pub(super) fn trace(event: &Event<'_>) {
         Event::SavedAfterAll { revision } => {
             info!(target: TARGET, revision, "newest tokens saved after all");
         }
-        Event::LoggedIn { revision } => info!(target: TARGET, revision, "logged in"),
+        Event::LoggedIn { revision, .. } => info!(target: TARGET, revision, "logged in"),
         Event::SignedOut { revision } => info!(target: TARGET, revision, "signed out"),
         Event::M2mTokenReplaced => info!(target: TARGET, "M2M token replaced"),
         Event::KeysNotListed { error } => warn!(

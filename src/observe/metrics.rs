@@ -22,10 +22,55 @@ const UNSAVED_DURATION: &str = "teamup_auth_unsaved_duration_seconds";
 const REMAINING: &str = "teamup_auth_token_remaining_seconds";
 const EXPIRY: &str = "teamup_auth_token_expiry_timestamp_seconds";
 
-/// Tells the recorder of `metrics` what each metric of this crate means, and in which unit it is.
+/// How a refresh request can end.
+const OUTCOMES: [&str; 7] = [
+    "refreshed",
+    class(FailureClass::Transient),
+    class(FailureClass::Rejected),
+    class(FailureClass::ProbablyRejected),
+    class(FailureClass::Configuration),
+    class(FailureClass::OutcomeUnknown),
+    class(FailureClass::NotTheEndpoint),
+];
+
+/// How a refresh can fail.
+const KINDS: [&str; 7] = [
+    "login_required",
+    "m2m_refused",
+    "configuration",
+    "store",
+    "outcome_unknown",
+    "protocol",
+    "transient",
+];
+
+/// The histograms of this crate, and upper bounds in seconds that tell their buckets apart well.
 ///
-/// Call it once the program has installed its recorder: what is described before is forgotten. The
-/// metrics themselves come without it. [`docs::metrics`](crate::docs::metrics) lists them.
+/// A refresh request takes tenths of a second and ends after two minutes at the latest. A token lives
+/// for two hours, and its refresh begins five minutes before the end.
+///
+/// ```
+/// # struct PrometheusBuilder;
+/// # impl PrometheusBuilder {
+/// #     fn set_buckets(self, _: &str, _: &[f64]) -> Self { self }
+/// # }
+/// let mut builder = PrometheusBuilder;
+/// for (metric, buckets) in tower_teamup_auth::HISTOGRAM_BUCKETS {
+///     builder = builder.set_buckets(metric, buckets);
+/// }
+/// ```
+pub const HISTOGRAM_BUCKETS: [(&str, &[f64]); 3] = [
+    (REFRESH_REQUEST_DURATION, &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0]),
+    (UNSAVED_DURATION, &[0.1, 1.0, 10.0, 60.0, 600.0, 3600.0]),
+    (REMAINING, &[0.0, 30.0, 60.0, 120.0, 240.0, 300.0, 3600.0, 7200.0]),
+];
+
+/// Tells the recorder of `metrics` what each metric of this crate means and in which unit it is, and
+/// begins each counter at zero.
+///
+/// Call it once the program has installed its recorder: what is described before is forgotten. Without
+/// it a counter comes with its first event, so that an alert on its growth misses that one.
+/// [`docs::metrics`](crate::docs::metrics) lists the metrics.
 ///
 /// ```
 /// // … after `PrometheusBuilder::new().install()`, say …
@@ -66,6 +111,24 @@ pub fn describe_metrics() {
         Unit::Seconds,
         "When the newest access token expires, in seconds since the Unix epoch"
     );
+    begin_counters();
+}
+
+fn begin_counters() {
+    for mode in RequestMode::ALL {
+        let mode = mode.as_str();
+        for outcome in OUTCOMES {
+            counter!(REFRESH_REQUESTS, "mode" => mode, "outcome" => outcome).increment(0);
+        }
+        for kind in KINDS {
+            counter!(REFRESH_FAILURES, "mode" => mode, "kind" => kind).increment(0);
+        }
+        counter!(RETRIES, "mode" => mode).increment(0);
+        counter!(REFRESH_LIMITS, "mode" => mode).increment(0);
+    }
+    counter!(ADOPTIONS).increment(0);
+    // Credentials may have been built before.
+    gauge!(UNSAVED).increment(0.0);
 }
 
 pub(super) fn record(event: &Event<'_>) {
@@ -80,7 +143,11 @@ pub(super) fn record(event: &Event<'_>) {
             histogram!(REFRESH_REQUEST_DURATION, &labels).record(took.as_secs_f64());
         }
         Event::RefreshSucceeded { mode, expires_at, .. } => expiry(*mode, *expires_at),
-        Event::Adopted { .. } => counter!(ADOPTIONS).increment(1),
+        Event::Adopted { expires_at, .. } => {
+            counter!(ADOPTIONS).increment(1);
+            expiries(expires_at);
+        }
+        Event::LoggedIn { expires_at, .. } => expiries(expires_at),
         Event::RefreshFailed { mode, error } => {
             let labels = [("mode", mode.as_str()), ("kind", kind(error))];
             counter!(REFRESH_FAILURES, &labels).increment(1);
@@ -95,6 +162,12 @@ pub(super) fn record(event: &Event<'_>) {
     }
 }
 
+fn expiries(expires_at: &[Option<SystemTime>; 2]) {
+    for (mode, expires_at) in RequestMode::ALL.into_iter().zip(expires_at) {
+        expiry(mode, *expires_at);
+    }
+}
+
 /// A token without a known end has nothing to show.
 fn expiry(mode: RequestMode, expires_at: Option<SystemTime>) {
     if let Some(expires_at) = expires_at {
@@ -105,7 +178,7 @@ fn expiry(mode: RequestMode, expires_at: Option<SystemTime>) {
 }
 
 /// As a label: without the blank of its `Display`.
-fn class(class: FailureClass) -> &'static str {
+const fn class(class: FailureClass) -> &'static str {
     match class {
         FailureClass::Transient => "transient",
         FailureClass::Rejected => "rejected",
@@ -116,6 +189,7 @@ fn class(class: FailureClass) -> &'static str {
     }
 }
 
+/// One of [`KINDS`].
 fn kind(error: &Error) -> &'static str {
     if error.is_login_required() {
         "login_required"

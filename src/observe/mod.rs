@@ -38,7 +38,7 @@ mod metrics;
 
 pub(crate) use event::{Chain, Event};
 #[cfg(feature = "metrics")]
-pub use metrics::describe_metrics;
+pub use metrics::{HISTOGRAM_BUCKETS, describe_metrics};
 
 /// Tells everybody who listens.
 pub(crate) fn emit(event: &Event<'_>) {

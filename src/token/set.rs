@@ -97,6 +97,11 @@ impl TokenSet {
         self.issued(mode).and_then(|issued| issued.expires_at)
     }
 
+    /// When each mode's access token expires, in the order of `RequestMode::ALL`.
+    pub(crate) fn expiries(&self) -> [Option<SystemTime>; 2] {
+        RequestMode::ALL.map(|mode| self.expires_at(mode))
+    }
+
     pub(crate) fn issued(&self, mode: RequestMode) -> Option<&IssuedToken> {
         match mode {
             RequestMode::Customer => self.customer.as_ref(),

@@ -9,28 +9,27 @@ use http::{Method, StatusCode};
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
-use tower_teamup_auth::Credentials;
+use tower_teamup_auth::{Credentials, HISTOGRAM_BUCKETS};
 
 use crate::local_http;
 
-/// Upper bounds in seconds: the API answers within some tenths of a second.
-const DURATIONS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+/// How long requests of the proxy's clients take.
+const REQUEST_DURATION: &str = "teamup_auth_proxy_request_duration_seconds";
 
-/// The same for what is left of a token's life: up to two hours, as clients of the API see.
-const REMAINING: [f64; 6] = [0.0, 60.0, 300.0, 1800.0, 3600.0, 7200.0];
+/// Its upper bounds, in seconds: the API answers within some tenths of a second.
+const DURATIONS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 /// What is recorded between two upkeeps stays in memory, whether anybody asks for it or not.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// From here on, the library's metrics and the proxy's are counted.
 fn install_metrics() -> anyhow::Result<PrometheusHandle> {
-    let durations = Matcher::Suffix("_duration_seconds".to_owned());
-    let remaining = Matcher::Suffix("_remaining_seconds".to_owned());
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(durations, &DURATIONS)
-        .and_then(|builder| builder.set_buckets_for_metric(remaining, &REMAINING))
-        .and_then(PrometheusBuilder::install_recorder)
-        .context("the metrics can't be recorded")?;
+    let durations = Matcher::Full(REQUEST_DURATION.to_owned());
+    let mut builder = PrometheusBuilder::new().set_buckets_for_metric(durations, &DURATIONS)?;
+    for (metric, buckets) in HISTOGRAM_BUCKETS {
+        builder = builder.set_buckets_for_metric(Matcher::Full(metric.to_owned()), buckets)?;
+    }
+    let handle = builder.install_recorder().context("the metrics can't be recorded")?;
     tower_teamup_auth::describe_metrics();
     describe_counter!(
         "teamup_auth_proxy_requests_total",
@@ -38,7 +37,7 @@ fn install_metrics() -> anyhow::Result<PrometheusHandle> {
         "Requests of the proxy's clients, by outcome"
     );
     describe_histogram!(
-        "teamup_auth_proxy_request_duration_seconds",
+        REQUEST_DURATION,
         Unit::Seconds,
         "From a request's head to the answer's head, of requests that were forwarded"
     );

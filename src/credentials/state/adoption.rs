@@ -6,7 +6,7 @@ use super::{
 };
 use crate::headers::RequestMode;
 use crate::store::{Expected, Fingerprint, RecordContent, StoredRecord};
-use crate::token::{IssuedToken, Moment};
+use crate::token::{IssuedToken, Moment, TokenSet};
 
 /// What becomes of our record when the store holds another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,13 +194,8 @@ where
         effects.happened.push(match theirs.is_signed_out() {
             true => Happened::SignedOutElsewhere { revision },
             false => {
-                let mode = match current.queued.work {
-                    Work::Refresh { generation, .. } | Work::Look { generation, .. } => {
-                        Some(generation.mode)
-                    }
-                    Work::Persist { .. } | Work::Settle { .. } => None,
-                };
-                Happened::Adopted { mode, revision, login_changed }
+                let expires_at = theirs.tokens().map(TokenSet::expiries).unwrap_or_default();
+                Happened::Adopted { revision, login_changed, expires_at }
             }
         });
         current.rejected = None;

@@ -156,7 +156,8 @@ where
         };
         let fingerprint = Fingerprint::of(tokens.refresh_token());
         self.spent.retain(|spent| *spent != fingerprint);
-        effects.happened.push(Happened::LoggedIn { revision });
+        let expires_at = tokens.expiries();
+        effects.happened.push(Happened::LoggedIn { revision, expires_at });
         let record = StoredRecord::new(login, revision, RecordContent::Tokens(tokens));
         let mut current = self.current.take();
         self.begin_login(record, tick.now, current.as_deref_mut(), effects);

@@ -1,6 +1,6 @@
 //! What goes into the state machine and what comes out of it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::credentials::generation::Generation;
 use crate::headers::RequestMode;
@@ -246,9 +246,10 @@ pub(crate) enum Happened<E> {
     },
     /// Another process has refreshed, or logged in.
     Adopted {
-        mode: Option<RequestMode>,
         revision: u64,
         login_changed: bool,
+        /// Of each mode's access token, in the order of `RequestMode::ALL`.
+        expires_at: [Option<SystemTime>; 2],
     },
     /// Another process has signed out.
     SignedOutElsewhere {
@@ -265,6 +266,8 @@ pub(crate) enum Happened<E> {
     },
     LoggedIn {
         revision: u64,
+        /// Of each mode's access token, in the order of `RequestMode::ALL`.
+        expires_at: [Option<SystemTime>; 2],
     },
     SignedOut {
         revision: u64,
