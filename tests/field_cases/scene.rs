@@ -13,6 +13,9 @@ use crate::support::{Http, Protocol, credentials, layered};
 
 pub(crate) const MODE: RequestMode = RequestMode::Provider;
 
+/// A test of seconds that still runs by then hangs, however busy the machine.
+const LONGEST_STANDSTILL: Duration = Duration::from_secs(300);
+
 /// Tokio's clock, which stands unless it is told to move.
 ///
 /// A paused clock moves by itself while sockets are waited for, unless a blocking task runs: this
@@ -27,8 +30,13 @@ pub(crate) struct StandingClock {
 impl StandingClock {
     pub(crate) fn start() -> Self {
         tokio::time::pause();
-        let (holds, held) = mpsc::channel();
-        tokio::task::spawn_blocking(move || held.recv());
+        let (holds, held) = mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || {
+            if held.recv_timeout(LONGEST_STANDSTILL) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("the test waits for what only a timer can end, and its clock stands");
+                std::process::abort();
+            }
+        });
         StandingClock { _holds: holds }
     }
 

@@ -154,3 +154,36 @@ async fn goes_on(server: &FakeTeamUp, shared: &Shared, workers: [Worker; 2]) {
         assert_eq!(shared.lease_owner(), None, "a lease that would lock the other out");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b6_file_ten_processes_adopt_the_fresh_token_of_one_that_stands_still_with_the_lock() {
+    const NAME: &str = "paused::b6_file_ten_processes_adopt_the_fresh_token_of_one_that_stands_still_with_the_lock";
+    if was_a_worker().await {
+        return;
+    }
+    let server = FakeTeamUp::start().await;
+    let shared = Shared::file();
+    shared.seed(&server.issue_tokens(&[RequestMode::Provider])).await;
+    let plan = Plan::new(&server);
+    let mut holder = Worker::start(NAME, &plan.clone().stopping_at("Saved"), &shared);
+    let mut others: Vec<_> = (0..10).map(|_| Worker::start(NAME, &plan, &shared)).collect();
+
+    server.expire_access_tokens();
+    holder.refresh_up_to_its_step();
+    holder.process().pause();
+    for other in &mut others {
+        other.begin("request");
+    }
+    for other in &mut others {
+        assert_eq!(other.ended(), "200", "{}", other.log());
+        assert!(other.has_told_of("record adopted"), "{}", other.log());
+    }
+    assert_eq!(server.refresh_requests(), 1, "{}", server.journal());
+
+    holder.process().resume();
+    assert_eq!(holder.finish_refresh(), "done", "{}", holder.log());
+    assert_eq!(server.refresh_requests(), 1, "{}", server.journal());
+    assert_eq!(server.double_spends(), 0, "{}", server.journal());
+    others.into_iter().for_each(Worker::ends);
+    holder.ends();
+}

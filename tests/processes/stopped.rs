@@ -1,4 +1,4 @@
-//! A2: many processes that are stopped (SIGSTOP) while the answer to their refresh request is on its way.
+//! A2: many processes that stand still while the answer to their refresh request is on its way.
 
 use std::time::Duration;
 
@@ -10,9 +10,23 @@ use crate::worker::{Plan, Worker, was_a_worker};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Stops one process for each of `plans` with its refresh request sent, for `stop`. The answers come
-/// to their sockets meanwhile.
-async fn stopped(name: &str, server: &FakeTeamUp, plans: Vec<Plan>, stop: Duration) {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standstill {
+    /// SIGSTOP.
+    Stopped,
+    /// All threads of its runtime run synchronous code.
+    Busy,
+}
+
+/// One process for each of `plans` stands still with its refresh request sent, for `stop`. The answers
+/// come to their sockets meanwhile.
+async fn stand_still(
+    how: Standstill,
+    name: &str,
+    server: &FakeTeamUp,
+    plans: Vec<Plan>,
+    stop: Duration,
+) {
     let mut fleet = Vec::new();
     for plan in &plans {
         let shared = Shared::file();
@@ -26,13 +40,19 @@ async fn stopped(name: &str, server: &FakeTeamUp, plans: Vec<Plan>, stop: Durati
         worker.begin("request");
     }
     hold.arrived(plans.len()).await;
-    for (worker, _) in &fleet {
-        worker.process().pause();
+    for ((worker, _), plan) in fleet.iter_mut().zip(&plans) {
+        match how {
+            Standstill::Stopped => worker.process().pause(),
+            Standstill::Busy => worker.becomes_busy(plan.runtime_threads()),
+        }
     }
     hold.release();
     server.wait_for(|journal| journal.under_way() == 0).await;
-    for (worker, _) in &fleet {
-        worker.process().resume();
+    for (worker, _) in &mut fleet {
+        match how {
+            Standstill::Stopped => worker.process().resume(),
+            Standstill::Busy => worker.becomes_free(),
+        }
     }
     for (worker, _) in &mut fleet {
         // Its caller may have given up.
@@ -63,7 +83,21 @@ async fn a2_twenty_stopped_processes_read_the_answers_that_wait_in_their_sockets
     let server = FakeTeamUp::start().await;
     let plan = Plan::new(&server).wait_timeout(SECOND).refresh_request_timeout(SECOND);
     let plans = (0..20).map(|number| plan.clone().threads(1 + number % 2)).collect();
-    stopped(NAME, &server, plans, 2 * SECOND).await;
+    stand_still(Standstill::Stopped, NAME, &server, plans, 2 * SECOND).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a2_processes_whose_threads_are_all_busy_read_the_answers_that_wait_in_their_sockets() {
+    const NAME: &str = "stopped::\
+         a2_processes_whose_threads_are_all_busy_read_the_answers_that_wait_in_their_sockets";
+    if was_a_worker().await {
+        return;
+    }
+    let server = FakeTeamUp::start().await;
+    let plan = Plan::new(&server).wait_timeout(SECOND).refresh_request_timeout(SECOND);
+    let plans = (0..10).map(|number| plan.clone().threads(1 + number % 2)).collect();
+    // Longer than the limit and the five seconds after it.
+    stand_still(Standstill::Busy, NAME, &server, plans, 7 * SECOND).await;
 }
 
 #[cfg(heavy_tests)]
@@ -75,5 +109,5 @@ async fn a2_processes_with_the_default_limits_are_stopped_for_11_s() {
     }
     let server = FakeTeamUp::start().await;
     let plans = (1..=2).map(|threads| Plan::new(&server).threads(threads)).collect();
-    stopped(NAME, &server, plans, 11 * SECOND).await;
+    stand_still(Standstill::Stopped, NAME, &server, plans, 11 * SECOND).await;
 }

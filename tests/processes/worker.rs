@@ -1,5 +1,6 @@
 //! A process of a fleet: it has credentials of its own on the shared store, and does as it is told.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::sync::Mutex;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 use tower_teamup_auth::client::{HyperClient, hyper_client};
@@ -25,6 +27,8 @@ const MODE: RequestMode = RequestMode::Provider;
 const ANSWERED: &str = "answered ";
 const REACHED: &str = "reached ";
 const GO_ON: &str = "go on";
+const BE_BUSY: &str = "be busy";
+const BE_FREE: &str = "be free";
 
 /// How a worker is to be.
 #[derive(Clone)]
@@ -76,6 +80,10 @@ impl Plan {
         self
     }
 
+    pub(crate) fn runtime_threads(&self) -> usize {
+        self.threads
+    }
+
     fn to_role(&self) -> String {
         let millis = |duration: Duration| duration.as_millis();
         format!(
@@ -112,13 +120,15 @@ pub(crate) struct Worker {
     process: OtherProcess,
     /// The events that it has told of.
     log: Vec<String>,
+    /// What it has answered while something else was waited for.
+    answers: VecDeque<String>,
 }
 
 impl Worker {
     /// Starts `test` as a worker on the shared store, and waits until it has its credentials.
     pub(crate) fn start(test: &str, plan: &Plan, shared: &Shared) -> Self {
         let process = OtherProcess::start(test, &plan.to_role(), &shared.place());
-        let mut worker = Worker { process, log: Vec::new() };
+        let mut worker = Worker { process, log: Vec::new(), answers: VecDeque::new() };
         assert_eq!(worker.answer(), "ready");
         worker
     }
@@ -161,6 +171,23 @@ impl Worker {
         self.answer()
     }
 
+    /// Has each of its `threads` run synchronous code, and waits until they do.
+    pub(crate) fn becomes_busy(&mut self, threads: usize) {
+        self.process.tell(BE_BUSY);
+        let mut busy = 0;
+        while busy < threads {
+            let said = self.hear();
+            match said.strip_prefix(ANSWERED) {
+                Some(answer) => self.answers.push_back(answer.to_owned()),
+                None => busy += 1,
+            }
+        }
+    }
+
+    pub(crate) fn becomes_free(&mut self) {
+        self.process.tell(BE_FREE);
+    }
+
     pub(crate) fn process(&self) -> &OtherProcess {
         &self.process
     }
@@ -189,6 +216,9 @@ impl Worker {
     }
 
     fn answer(&mut self) -> String {
+        if let Some(answer) = self.answers.pop_front() {
+            return answer;
+        }
         let said = self.hear();
         match said.strip_prefix(ANSWERED) {
             Some(answer) => answer.to_owned(),
@@ -233,7 +263,7 @@ fn work_by(role: &str, place: OsString) {
 }
 
 async fn work(plan: Plan, place: OsString) {
-    let (mut orders, go_on) = listen();
+    let (mut orders, go_on) = listen(plan.threads);
     let http_client: HyperClient = hyper_client();
     let credentials = credentials(&plan, place, http_client.clone(), go_on).await;
     let api = ServiceBuilder::new().layer(AuthLayer::new(credentials.clone())).service(http_client);
@@ -259,14 +289,24 @@ async fn work(plan: Plan, place: OsString) {
 }
 
 /// Hears the parent on a thread of its own: orders are for the work, the word to go on is for the
-/// step at which it stands.
-fn listen() -> (mpsc::UnboundedReceiver<String>, blocking::Receiver<()>) {
+/// step at which it stands. Threads that are to be busy run synchronous code until they are told.
+fn listen(threads: usize) -> (mpsc::UnboundedReceiver<String>, blocking::Receiver<()>) {
+    let runtime = Handle::current();
+    let mut busy = Vec::new();
     let (order, orders) = mpsc::unbounded_channel();
     let (go_on, told_to_go_on) = blocking::channel();
     std::thread::spawn(move || {
         while let Some(line) = told() {
             let heard = match line.as_str() {
                 GO_ON => go_on.send(()).is_ok(),
+                BE_BUSY => {
+                    busy.extend((0..threads).map(|_| keep_busy(&runtime)));
+                    true
+                }
+                BE_FREE => {
+                    busy.clear();
+                    true
+                }
                 _ => order.send(line).is_ok(),
             };
             if !heard {
@@ -275,6 +315,17 @@ fn listen() -> (mpsc::UnboundedReceiver<String>, blocking::Receiver<()>) {
         }
     });
     (orders, told_to_go_on)
+}
+
+/// Occupies a thread of the runtime until what is returned is dropped.
+fn keep_busy(runtime: &Handle) -> blocking::Sender<()> {
+    let (occupies, told) = blocking::channel();
+    runtime.spawn(async move {
+        say(&format!("{REACHED}busy"));
+        // An error is the end of it. Nobody sends anything.
+        let _ = told.recv();
+    });
+    occupies
 }
 
 async fn credentials(
