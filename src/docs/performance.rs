@@ -41,8 +41,26 @@
 //! - the routes that refuse fresh tokens, so that one of them does not use up the limit of others (P3);
 //! - the crate's response body, so that the body of a 401 can be kept while a request waits (P6).
 //!
-//! How the growth divides among the three was not measured. The idle
-//! credential took 847 bytes beside its tokens in the first version.
+//! How the growth divides among the three was not measured. The idle credential took 847 bytes beside its
+//! tokens in the first version. These are the lowest figures that this version has reached.
+//!
+//! # Where the instructions go
+//!
+//! By function, as callgrind counts them, beyond those of the bare service. What is inlined counts for the
+//! function that it is part of.
+//!
+//! | part | GET | POST | body sent once |
+//! | --- | ---: | ---: | ---: |
+//! | two headers are appended to the `HeaderMap` | 459 | 579 | 459 |
+//! | the head is recorded, and its buffer given back and wiped | 374 | 717 | – |
+//! | `Auth::call`: classification, snapshot, clock | 298 | 346 | 272 |
+//! | the response future is polled | 106 | 106 | 102 |
+//! | copies of requests and futures (`memcpy`) | 69 | 97 | 58 |
+//! | the rest: drops, a reference to the body's bytes, the retry's allocation | 168 | 385 | 150 |
+//! | all | 1,474 | 2,230 | 1,041 |
+//!
+//! The first row is the price of `HeaderMap::append`, which hashes the header's name. The goal of the GET
+//! leaves 417 instructions for all that is neither that row nor the recording, which now take 641.
 //!
 //! # What was done for it
 //!

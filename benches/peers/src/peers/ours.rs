@@ -29,7 +29,7 @@ struct NeverRefreshed;
 
 impl Refresh for NeverRefreshed {
     async fn refresh(&self, _: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
-        Err(RefreshError::protocol("nothing is refreshed here"))
+        Err(RefreshError::not_the_endpoint("nothing is refreshed here"))
     }
 }
 
