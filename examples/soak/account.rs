@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::audit::Seen;
+use tower_teamup_auth::testing::FakeTeamUp;
+
+use crate::audit::{Audit, Seen};
 use crate::log::Log;
 use crate::process::{allocated_mib, resident_mib, tasks};
 use crate::world::{Lost, World};
@@ -79,22 +81,23 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    pub(crate) async fn of(account: &Account, world: &World, lost: Lost, log: &Log) -> Self {
-        // Every request is over; wait until the audits have read of it.
-        let servers = [&world.steady, &world.lossy, &world.elsewhere];
-        for server in servers {
+    /// # Errors
+    ///
+    /// When an audit has not seen all, so that there is nothing to judge by.
+    pub(crate) async fn of(
+        account: &Account,
+        world: &World,
+        lost: Lost,
+        log: &Log,
+    ) -> anyhow::Result<Self> {
+        let all = async |server: &FakeTeamUp, audit: &Audit| {
+            // Every request is over.
             server.wait_for(|journal| journal.under_way() == 0).await;
-        }
-        let audits = [&world.audits.steady, &world.audits.lossy, &world.audits.elsewhere];
-        let [mut steady, mut lossy, mut elsewhere] = audits.map(|audit| audit.seen());
-        while [&steady, &lossy, &elsewhere]
-            .iter()
-            .zip(servers)
-            .any(|(seen, server)| seen.entries < server.api_requests() + server.refresh_requests())
-        {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            [steady, lossy, elsewhere] = audits.map(|audit| audit.seen());
-        }
+            audit.seen(server.api_requests() + server.refresh_requests()).await
+        };
+        let steady = all(&world.steady, &world.audits.steady).await?;
+        let lossy = all(&world.lossy, &world.audits.lossy).await?;
+        let elsewhere = all(&world.elsewhere, &world.audits.elsewhere).await?;
 
         let rejected =
             world.steady.rejected_refresh_requests() + world.lossy.rejected_refresh_requests();
@@ -103,6 +106,7 @@ impl Outcome {
         let lost_tokens = lost.credentials + unexplained + rejected;
         let double_spent = steady.knowing + steady.unknowing + lossy.knowing;
         let leaked = elsewhere.with_a_token + log.leaks();
+        let mixed = steady.mixed + lossy.mixed;
         let refresh_requests = world.steady.refresh_requests() + world.lossy.refresh_requests();
         let retried = log.retries();
         let count = |end| account.count(end);
@@ -138,14 +142,14 @@ impl Outcome {
         ];
         let last_line = format!(
             "requests={} ok={} retried={retried} refresh_requests={refresh_requests} cancelled={} \
-             lost={lost_tokens} double_spent={double_spent} leaked={leaked}",
+             lost={lost_tokens} double_spent={double_spent} leaked={leaked} mixed={mixed}",
             account.requests(),
             count(End::Ok),
             count(End::Cancelled),
         );
         let happened = count(End::Ok) > 0 && retried > 0 && elsewhere.entries > 0;
-        let is_good = happened && lost_tokens == 0 && double_spent == 0 && leaked == 0;
-        Outcome { details, last_line, is_good }
+        let is_good = happened && lost_tokens + double_spent + leaked + mixed == 0;
+        Ok(Outcome { details, last_line, is_good })
     }
 
     pub(crate) fn print(&self, base: usize, tasks: usize) {

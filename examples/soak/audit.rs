@@ -1,17 +1,23 @@
-//! What a server's journal says of refresh tokens, entry by entry, while it is written.
+//! What a server's journal says of tokens, entry by entry, while it is written.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use anyhow::{Context, ensure};
 use http::StatusCode;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower_teamup_auth::testing::{Entry, FakeTeamUp, RefreshOutcome};
 
+use crate::callers::user_of;
 use crate::log::holds_a_token;
+
+/// How long the reader of a journal may be behind at the end, however busy the machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads a journal until its server stops.
 pub(crate) struct Audit {
-    seen: Arc<Mutex<Seen>>,
+    seen: watch::Receiver<Seen>,
     reader: JoinHandle<()>,
 }
 
@@ -26,6 +32,8 @@ pub(crate) struct Seen {
     pub(crate) unknowing: usize,
     /// Tokens that came again although the client had been told that they were spent.
     pub(crate) knowing: usize,
+    /// API requests of one user that carried the token of another.
+    pub(crate) mixed: usize,
     /// The refresh tokens that were spent.
     spent: HashMap<String, Knowledge>,
 }
@@ -42,24 +50,43 @@ enum Knowledge {
 impl Audit {
     pub(crate) fn of(server: &FakeTeamUp) -> Self {
         let mut entries = server.subscribe();
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let book = Arc::clone(&seen);
+        let (book, seen) = watch::channel(Seen::default());
         let reader = tokio::spawn(async move {
             while let Some(entry) = entries.next().await {
-                locked(&book).take(&entry.expect("the audit keeps up with the journal"));
+                let entry = entry.expect("the audit keeps up with the journal");
+                book.send_modify(|seen| seen.take(&entry));
             }
         });
         Audit { seen, reader }
     }
 
-    pub(crate) fn seen(&self) -> Seen {
-        locked(&self.seen).clone()
+    /// What it has seen once it has read `entries` of them.
+    ///
+    /// # Errors
+    ///
+    /// When the reader does not get that far: it has missed an entry, or has ended.
+    pub(crate) async fn seen(&self, entries: usize) -> anyhow::Result<Seen> {
+        let mut seen = self.seen.clone();
+        let all = seen.wait_for(|seen| seen.entries >= entries);
+        match tokio::time::timeout(PATIENCE, all).await {
+            Ok(all) => Ok(all.context("the reader of a journal has missed an entry")?.clone()),
+            Err(_elapsed) => {
+                let read = self.seen.borrow().entries;
+                anyhow::bail!("the reader of a journal has read {read} of {entries} entries")
+            }
+        }
     }
 
-    /// All of it; the server has stopped, or this waits for it.
-    pub(crate) async fn all(self) -> Seen {
-        self.reader.await.expect("the audit does not panic");
-        locked(&self.seen).clone()
+    /// Waits until the server has stopped.
+    ///
+    /// # Errors
+    ///
+    /// When the reader has ended before, or does not end.
+    pub(crate) async fn end(self) -> anyhow::Result<()> {
+        let ended = tokio::time::timeout(PATIENCE, self.reader).await;
+        let ended = ended.context("the reader of a journal does not end with its server")?;
+        ensure!(ended.is_ok(), "the reader of a journal has missed an entry");
+        Ok(())
     }
 }
 
@@ -69,6 +96,7 @@ impl Seen {
         let values = entry.headers().values().map(|value| value.as_bytes());
         let body = entry.body().map(|body| body.bytes().as_ref());
         self.with_a_token += usize::from(values.chain(body).any(holds_a_token));
+        self.mixed += usize::from(is_mixed(entry));
         let (Some(refresh_request), Some(token)) =
             (entry.refresh_outcome(), entry.token_fingerprint())
         else {
@@ -103,13 +131,16 @@ impl Knowledge {
     }
 }
 
+/// Did it carry a token of another user than the one who sent it, or was it sent again as another login?
+fn is_mixed(entry: &Entry) -> bool {
+    let sender = entry.caller().and_then(user_of);
+    let other = matches!((sender, entry.account()), (Some(user), Some(account)) if user != account);
+    other || entry.is_mixed_login()
+}
+
 /// Did the answer to a rotation go out with the rotated token in it? The faults that spoil
 /// something else in it leave that one readable.
 fn reached_the_client(entry: &Entry) -> bool {
     entry.status() == Some(StatusCode::OK)
         && !matches!(entry.fault(), Some("cut off" | "garbage" | "status"))
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use http_body_util::{BodyExt, Either, Full};
 use tokio::sync::watch;
 use tower::{BoxError, ServiceExt};
 use tower_teamup_auth::body::{ReplayBody, SendOnce};
-use tower_teamup_auth::testing::FakeTeamUp;
+use tower_teamup_auth::testing::{CALLER, FakeTeamUp};
 use tower_teamup_auth::{Error, RequestMode};
 
 use crate::account::{Account, End};
@@ -34,7 +35,7 @@ pub(crate) async fn call_on(
 ) {
     while !*end.borrow() {
         let at_elsewhere = fastrand::u8(..50) == 0;
-        let request = request(if at_elsewhere { &elsewhere } else { &user.server });
+        let request = request(&user.name, if at_elsewhere { &elsewhere } else { &user.server });
         let call = call(&user, request, at_elsewhere);
         let end = match fastrand::u8(..100) {
             0..4 => given_up_after(fastrand::usize(1..6), call).await.unwrap_or(End::Cancelled),
@@ -52,7 +53,15 @@ pub(crate) async fn call_on(
     }
 }
 
-fn request(server: &FakeTeamUp) -> Request<Body> {
+/// Whose request it is, of a caller's name.
+pub(crate) fn user_of(caller: &str) -> Option<&str> {
+    Some(caller.split_once('#')?.0)
+}
+
+fn request(user: &str, server: &FakeTeamUp) -> Request<Body> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    // So that the journal tells a retry from another request.
+    let caller = format!("{user}#{}", NUMBER.fetch_add(1, Ordering::Relaxed));
     let (path, body) = match fastrand::u8(..10) {
         0..6 => ("/echo", Either::Left(Full::default())),
         6 | 7 => ("/uploads", Either::Left(Full::from(vec![b'x'; fastrand::usize(1..4096)]))),
@@ -60,7 +69,8 @@ fn request(server: &FakeTeamUp) -> Request<Body> {
         _ => ("/uploads", Either::Right(Either::Right(SendOnce::new(Chunks(3))))),
     };
     let mode = if fastrand::bool() { RequestMode::Customer } else { RequestMode::Provider };
-    Request::post(server.url(path)).extension(mode).body(body).expect("a request of known parts")
+    let request = Request::post(server.url(path)).extension(mode).header(CALLER, caller);
+    request.body(body).expect("a request of known parts")
 }
 
 async fn call(user: &User, request: Request<Body>, elsewhere: bool) -> End {

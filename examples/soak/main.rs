@@ -18,8 +18,9 @@
 //! happen there either: a token sent again after the client was told that it is spent, by the answer
 //! that rotated it or by a refusal.
 //!
-//! The last line is the servers' account. Exits 0 only if `lost`, `double_spent` and `leaked` are 0,
-//! every task has ended, and something happened at all.
+//! The last line is the servers' account: `mixed` counts requests of one user with the token of another.
+//! Exits 0 only if `lost`, `double_spent`, `leaked` and `mixed` are 0, every task has ended, and something
+//! happened at all.
 
 mod account;
 mod audit;
@@ -99,8 +100,8 @@ async fn soak(seconds: u64) -> anyhow::Result<bool> {
     work.join_all().await;
 
     let lost = world.count_the_lost().await;
-    let verdict = Outcome::of(&account, &world, lost, &log).await;
-    world.stop().await;
+    let verdict = Outcome::of(&account, &world, lost, &log).await?;
+    world.stop().await?;
     let tasks = process::tasks_after_all(base).await;
     verdict.print(base, tasks);
     Ok(verdict.is_good() && tasks == base)

@@ -44,6 +44,8 @@ pub(crate) struct Audits {
 
 /// One who has logged in.
 pub(crate) struct User {
+    /// The account's name at the server. Two processes of one login have the same.
+    pub(crate) name: String,
     pub(crate) server: FakeTeamUp,
     pub(crate) api: Auth<Http<Body>>,
     pub(crate) credentials: Credentials,
@@ -80,11 +82,14 @@ impl World {
             let own = file(if http2 { "own-2.json" } else { "own-1.json" });
             let memory = || Kept::InMemory(MemoryStore::new());
             // The last two of the steady ones are two processes on one file.
-            for kept in [Kept::Nowhere, memory(), own, shared.clone(), shared] {
-                accounts.push(User::log_in(&steady, http2, kept).await?);
+            let stores = [Kept::Nowhere, memory(), own, shared.clone(), shared];
+            for (kept, name) in
+                stores.into_iter().zip(["none", "memory", "own", "shared", "shared"])
+            {
+                accounts.push(User::log_in(name, &steady, http2, kept).await?);
             }
-            for kept in [Kept::Nowhere, memory()] {
-                accounts.push(User::log_in(&lossy, http2, kept).await?);
+            for (kept, name) in [Kept::Nowhere, memory()].into_iter().zip(["none", "memory"]) {
+                accounts.push(User::log_in(name, &lossy, http2, kept).await?);
             }
         }
         Ok(World { steady, lossy, elsewhere, audits, accounts, _folder: folder })
@@ -129,14 +134,18 @@ impl World {
     }
 
     /// Ends everything that has a task.
-    pub(crate) async fn stop(self) {
+    ///
+    /// # Errors
+    ///
+    /// When an audit has not seen all.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
         drop(self.accounts);
         for server in [&self.steady, &self.lossy, &self.elsewhere] {
             server.shutdown().await;
         }
-        self.audits.steady.all().await;
-        self.audits.lossy.all().await;
-        self.audits.elsewhere.all().await;
+        self.audits.steady.end().await?;
+        self.audits.lossy.end().await?;
+        self.audits.elsewhere.end().await
     }
 }
 
@@ -159,12 +168,19 @@ impl Lost {
 }
 
 impl User {
-    async fn log_in(server: &FakeTeamUp, http2: bool, store: Kept) -> anyhow::Result<Arc<Self>> {
-        let builder = builder(server, http2, &store).tokens(server.issue_tokens(&RequestMode::ALL));
+    async fn log_in(
+        name: &str,
+        server: &FakeTeamUp,
+        http2: bool,
+        store: Kept,
+    ) -> anyhow::Result<Arc<Self>> {
+        let name = format!("{name}-{}", if http2 { 2 } else { 1 });
+        let tokens = server.issue_tokens_to(&name, &RequestMode::ALL);
+        let builder = builder(server, http2, &store).tokens(tokens);
         let credentials = builder.build().await?;
         let api = AuthLayer::new(credentials.clone()).layer(client(http2));
         let (server, logins) = (server.clone(), Mutex::default());
-        Ok(Arc::new(User { server, api, credentials, store, logins }))
+        Ok(Arc::new(User { name, server, api, credentials, store, logins }))
     }
 
     /// What a person does when a program says that a login is required.
@@ -173,7 +189,7 @@ impl User {
         let mut logins = self.logins.lock().await;
         let refused = |error: &Error| error.is_login_required();
         if refresh(&self.credentials).await.as_ref().is_err_and(refused) {
-            let tokens = self.server.issue_tokens(&RequestMode::ALL);
+            let tokens = self.server.issue_tokens_to(&self.name, &RequestMode::ALL);
             if let Err(error) = self.credentials.log_in(tokens).await {
                 eprintln!("a login could not be saved: {error}");
             }
