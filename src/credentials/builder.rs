@@ -94,8 +94,6 @@ pub struct CredentialsBuilder {
     runtime: Option<Handle>,
     clock: Clock,
     on_change: Option<OnChange>,
-    /// For a login: what the store holds may be no record.
-    unreadable_is_empty: bool,
     #[cfg(feature = "testing")]
     at_each_step: Option<Arc<dyn Fn(RefreshStep) + Send + Sync>>,
 }
@@ -151,7 +149,6 @@ impl CredentialsBuilder {
             runtime: None,
             clock: Clock::system(),
             on_change: None,
-            unreadable_is_empty: false,
             #[cfg(feature = "testing")]
             at_each_step: None,
         }
@@ -403,7 +400,10 @@ impl CredentialsBuilder {
     /// - [`Error::is_invalid_input`]: a base URL that is relative, has no host, or is plain http to
     ///   anything but loopback; an empty scope; a limit of zero; a runtime without timers; without
     ///   the feature `hyper`, no client for refresh requests.
-    /// - [`Error::is_store`]: the store can't be used, or holds something that can't be read.
+    /// - [`Error::is_store`]: the store can't be used, or its record is sealed with another key or has a
+    ///   newer format. What is no record at all (an empty or torn file, say) is an error only with
+    ///   [`tokens`](Self::tokens) or [`require_stored`](Self::require_stored): without them the
+    ///   credential is signed out, an event tells why, and a login replaces what is stored.
     /// - [`Error::is_login_required`]: the store is empty, no tokens were given, and
     ///   [`require_stored`](Self::require_stored) was set.
     pub async fn build(self) -> Result<Credentials, Error> {
@@ -443,7 +443,6 @@ impl CredentialsBuilder {
                     require_stored: self.require_stored,
                     lease_wait: self.wait_timeout,
                     clock: &self.clock,
-                    unreadable_is_empty: self.unreadable_is_empty,
                 };
                 (Renewer::Refresh(refresh), first.find().await?)
             }
@@ -494,12 +493,6 @@ impl CredentialsBuilder {
     pub(crate) fn for_user(mut self, store: Arc<dyn DynTokenStore>, on_change: OnChange) -> Self {
         self.store = Some(store);
         self.on_change = Some(on_change);
-        self
-    }
-
-    /// For a login: what the store holds may be no record.
-    pub(crate) fn unreadable_is_empty(mut self, accepted: bool) -> Self {
-        self.unreadable_is_empty = accepted;
         self
     }
 

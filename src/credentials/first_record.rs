@@ -20,8 +20,6 @@ pub(super) struct FirstRecord<'a> {
     /// How long the lease is waited for.
     pub(super) lease_wait: Duration,
     pub(super) clock: &'a Clock,
-    /// What is no record counts as nothing, because a login will replace it.
-    pub(super) unreadable_is_empty: bool,
 }
 
 /// The record of an M2M token. It has no refresh token; what stands there is never sent.
@@ -45,7 +43,11 @@ impl FirstRecord<'_> {
         }
         self.store.check().await.map_err(Error::store)?;
         let stored = match self.store.load().await {
-            Err(error) if self.unreadable_is_empty && error.is_corrupt() => None,
+            // A login replaces it. With a seed there would be no telling whether that is spent.
+            Err(error) if error.is_corrupt() && self.seed.is_none() && !self.require_stored => {
+                emit(&Event::UnreadableRecord { error: &error });
+                None
+            }
             stored => stored.map_err(Error::store)?,
         };
         let Some(seed) = self.seed else {

@@ -120,6 +120,7 @@
 //! | what fails | then |
 //! | --- | --- |
 //! | reading at build | [`build`](crate::CredentialsBuilder::build) fails with [`Error::is_store`](crate::Error::is_store) |
+//! | what is stored is no record | without tokens at build, the credential waits for a login, which replaces it |
 //! | lease or reading, before a refresh | no refresh request is sent; a valid token stays in use |
 //! | saving, after a refresh | the new tokens are used, and the save is tried again with backoff |
 //! | anything, for longer than [5 s](crate::CredentialsBuilder::store_timeout) | as above |

@@ -26,21 +26,13 @@ pub(super) struct Inner {
     pub(super) store_failure: Mutex<Option<Error>>,
 }
 
-/// How a credential is wanted.
-#[derive(Clone, Copy)]
-pub(super) struct Wanted {
-    /// It is used now, and is to stay in memory.
-    pub(super) keep: bool,
-    /// A login follows, so a record that can't be read is no obstacle.
-    pub(super) for_login: bool,
-}
-
 impl Inner {
-    /// The credential of `key`: the one that lives, or one that is built once for all who ask.
-    pub(super) async fn open(self: &Arc<Self>, key: &str, wanted: Wanted) -> Built {
+    /// The credential of `key`: the one that lives, or one that is built once for all who ask. It stays
+    /// in memory with `keep`, because it is used now.
+    pub(super) async fn open(self: &Arc<Self>, key: &str, keep: bool) -> Built {
         let key: Arc<str> = key.into();
         loop {
-            let (found, evicted) = self.users().look_up(&key, wanted.keep);
+            let (found, evicted) = self.users().look_up(&key, keep);
             drop(evicted);
             let mut waiting = match found {
                 LookUp::Found(credentials) => return Ok(credentials),
@@ -52,7 +44,7 @@ impl Inner {
                 }
                 LookUp::Build(sender) => {
                     let waiting = sender.subscribe();
-                    self.spawn_build(&key, sender, wanted.for_login)?;
+                    self.spawn_build(&key, sender)?;
                     waiting
                 }
             };
@@ -69,7 +61,6 @@ impl Inner {
         self: &Arc<Self>,
         key: &Arc<str>,
         sender: watch::Sender<Option<Built>>,
-        for_login: bool,
     ) -> Result<(), Error> {
         let mut build =
             Build { inner: Arc::clone(self), key: Arc::clone(key), sender: Some(sender) };
@@ -84,7 +75,7 @@ impl Inner {
             },
         };
         runtime.spawn(async move {
-            let built = build.run(for_login).await;
+            let built = build.run().await;
             build.end(built);
         });
         Ok(())
@@ -182,12 +173,11 @@ struct Build {
 }
 
 impl Build {
-    async fn run(&self, for_login: bool) -> Built {
+    async fn run(&self) -> Built {
         let Inner { template, family, hub, .. } = &*self.inner;
         let watcher = Watcher::new(&self.key, hub);
         let store = family.open(&self.key)?;
-        let builder = template.clone().unreadable_is_empty(for_login);
-        let built = builder.for_user(store, watcher.hook()).build().await;
+        let built = template.clone().for_user(store, watcher.hook()).build().await;
         match &built {
             Ok(credentials) => {
                 *self.inner.store_failure() = None;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::family::KeyList;
-use super::inner::{Inner, Wanted};
+use super::inner::Inner;
 use crate::headers::RequestMode;
 use crate::observe::{Event, emit};
 use crate::store::{RecordContent, StoredRecord};
@@ -68,7 +68,7 @@ async fn pass(
             continue;
         }
         // Not for a user: it pushes nobody out of memory.
-        if let Ok(credentials) = inner.open(&key, Wanted { keep: false, for_login: false }).await {
+        if let Ok(credentials) = inner.open(&key, false).await {
             if !credentials.status().is_login_required() {
                 // Why it fails is an event of the user's; the next pass tries again.
                 let outcome = credentials.refresh(inner.common.mode).await;

@@ -66,7 +66,7 @@ use std::time::Duration;
 pub use builder::ManagerBuilder;
 pub use events::{UserEvent, UserEventKind, UserEvents};
 pub use health::Health;
-use inner::{Inner, Wanted};
+use inner::Inner;
 pub use unfinished::Unfinished;
 
 use crate::credentials::{Credentials, CredentialsBuilder};
@@ -106,7 +106,7 @@ impl CredentialsManager {
     ///
     /// The build goes on for the others.
     pub async fn get(&self, key: &str) -> Result<Credentials, Error> {
-        self.inner.open(key, Wanted { keep: true, for_login: false }).await
+        self.inner.open(key, true).await
     }
 
     /// Starts a new login of a user: see [`Credentials::log_in`]. A stored record that is torn or
@@ -120,12 +120,7 @@ impl CredentialsManager {
     ///
     /// As [`Credentials::log_in`], once the credential is built.
     pub async fn log_in(&self, key: &str, tokens: TokenSet) -> Result<Credentials, Error> {
-        let credentials = match self.get(key).await {
-            Err(error) if error.is_store() => {
-                self.inner.open(key, Wanted { keep: true, for_login: true }).await?
-            }
-            credentials => credentials?,
-        };
+        let credentials = self.get(key).await?;
         credentials.log_in(tokens).await?;
         Ok(credentials)
     }

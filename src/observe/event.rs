@@ -93,6 +93,10 @@ pub(crate) enum Event<'a> {
     SeedIgnored {
         revision: u64,
     },
+    /// The store holds something that is no record.
+    UnreadableRecord {
+        error: &'a (dyn std::error::Error + 'static),
+    },
     AnswerWithoutLogin,
     RequestRetried {
         mode: RequestMode,
@@ -197,6 +201,11 @@ pub(super) fn trace(event: &Event<'_>) {
             target: TARGET,
             revision,
             "the given tokens are ignored: the store holds a record"
+        ),
+        Event::UnreadableRecord { error } => error!(
+            target: TARGET,
+            error = %Chain(*error),
+            "the store holds no record that can be read; a login will replace it"
         ),
         Event::AnswerWithoutLogin => info!(
             target: TARGET,

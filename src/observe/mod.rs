@@ -27,6 +27,7 @@
 //! | logged in | info | `revision` |
 //! | signed out | info | `revision` |
 //! | the given tokens are ignored: the store holds a record | info | `revision` |
+//! | the store holds no record that can be read; a login will replace it | error | `error` |
 //! | a refresh request was answered after its login was gone | info | |
 //! | request retried with a new token | debug | `mode` |
 //! | request not retried | debug | `mode`, `why` |

@@ -10,6 +10,7 @@ mod b_adoption;
 mod b_pauses;
 mod c_logins;
 mod d_generations;
+mod f_stores;
 mod g_seeds;
 #[path = "../support/process.rs"]
 mod process;
