@@ -65,6 +65,10 @@ pub(crate) struct Account {
     #[arg(long, global = true, conflicts_with = "store")]
     pub(crate) keyring: bool,
 
+    /// Trusts the root certificates in this file, too: one or more in PEM.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+
     /// How long to wait for a token, in seconds.
     #[arg(long, global = true, default_value = "30", value_parser = seconds, value_name = "SECONDS")]
     pub(crate) wait: Duration,
@@ -90,10 +94,8 @@ pub(crate) enum Command {
     /// Run a TeamUp-like server on loopback, for tests in any language.
     Fake(Fake),
     /// Print the completions of a shell.
-    #[command(hide = true)]
     Completions { shell: clap_complete::Shell },
     /// Print the manual page, or write the pages of all commands into a folder.
-    #[command(hide = true)]
     Man { folder: Option<PathBuf> },
 }
 
@@ -245,6 +247,10 @@ pub(crate) struct Proxy {
     /// How long a client may pause within a request's body, in seconds.
     #[arg(long, default_value = "30", value_parser = seconds, value_name = "SECONDS")]
     pub(crate) body_timeout: Duration,
+
+    /// How long a client may pause in reading an answer, in seconds.
+    #[arg(long, default_value = "60", value_parser = seconds, value_name = "SECONDS")]
+    pub(crate) answer_timeout: Duration,
 
     /// How long requests under way may go on after SIGTERM, in seconds.
     #[arg(long, default_value = "30", value_parser = seconds, value_name = "SECONDS")]

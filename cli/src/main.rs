@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `args`, `config` | what the command line, the environment and the files say |
 //! | `profile` | where an account is stored, and the credential that it gives |
+//! | `client` | HTTP clients, and the roots that they trust |
 //! | `secrets` | asks for secrets, which never stand on a command line |
 //! | `commands/` | one file for each command that ends by itself |
 //! | `proxy/` | the authenticating reverse proxy |
@@ -14,6 +15,7 @@
 
 mod args;
 mod browsers;
+mod client;
 mod commands;
 mod config;
 mod fake;

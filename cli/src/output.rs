@@ -68,7 +68,7 @@ fn code(error: &anyhow::Error) -> u8 {
 }
 
 fn code_of(error: &Error) -> u8 {
-    if error.is_login_required() {
+    if error.is_login_required() || error.is_m2m_refused() {
         LOGIN_REQUIRED
     } else if error.is_unsaved() || error.is_store() {
         STORE

@@ -13,6 +13,7 @@ use tower_teamup_auth::token::AccessToken;
 use tower_teamup_auth::{Credentials, CredentialsBuilder};
 
 use crate::args::{Account, Mode, Scheme};
+use crate::client;
 
 /// The application's name wherever accounts of several programs lie together.
 const APPLICATION: &str = "teamup-auth";
@@ -126,9 +127,12 @@ impl<'a> Place<'a> {
 pub(crate) async fn open(account: &Account) -> anyhow::Result<Credentials> {
     let profile = Profile::of(account)?;
     if profile.m2m_path().exists() {
-        let token = TokenFile::new(profile.m2m_path()).token().await;
-        let token = token.map_err(|error| anyhow::anyhow!(error))?;
-        return Ok(settings(Credentials::m2m(token), account).build().await?);
+        let source = TokenFile::new(profile.m2m_path());
+        let token = source.token().await.map_err(|error| anyhow::anyhow!(error))?;
+        // A later login replaces the file; it is read again when the API refuses this token.
+        let credentials = settings(Credentials::m2m_from(source), account).build().await?;
+        credentials.set_m2m_token(token)?;
+        return Ok(credentials);
     }
     open_store(account).await
 }
@@ -137,6 +141,7 @@ pub(crate) async fn open(account: &Account) -> anyhow::Result<Credentials> {
 pub(crate) async fn open_store(account: &Account) -> anyhow::Result<Credentials> {
     let profile = Profile::of(account)?;
     let builder = settings(Credentials::builder(account.mode.into()), account);
+    let builder = client::refresh_client(builder, account)?;
     let builder = match Place::of(account)? {
         Place::File => {
             private_folder(&profile.folders.state)?;
@@ -230,6 +235,12 @@ pub(crate) fn save_settings(
     match &account.store {
         Some(url) => drop(table.insert("store".to_owned(), url.clone().into())),
         None => drop(table.insert("keyring".to_owned(), account.keyring.into())),
+    }
+    if let Some(path) = &account.ca_file {
+        // A later command may begin in another folder.
+        let path = std::path::absolute(path).context("the path of --ca-file")?;
+        let path = path.to_str().context("the path of --ca-file is no text")?;
+        table.insert("ca-file".to_owned(), path.into());
     }
     for (name, flags) in more {
         table.insert(name.to_owned(), flags.into());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
-use tower_teamup_auth::client::{HyperClient, hyper_client};
+use tower_teamup_auth::client::HyperClient;
 use tower_teamup_auth::login::{LoopbackReceiver, OAuthLogin, PasswordLogin, PasswordResponse};
 use tower_teamup_auth::token::{AccessToken, RefreshToken};
 use tower_teamup_auth::{RequestMode, TokenSet};
@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::close;
 use crate::args::{Account, Login, Mode};
-use crate::{profile, secrets};
+use crate::{client, profile, secrets};
 
 pub(crate) async fn run(account: &Account, args: Login) -> anyhow::Result<ExitCode> {
     if args.m2m {
@@ -67,7 +67,7 @@ async fn in_browser(account: &Account, args: &Login) -> anyhow::Result<TokenSet>
     let Some(client_id) = &args.client_id else {
         bail!("name your application with --client-id, as TeamUp has registered it");
     };
-    let client: HyperClient = hyper_client();
+    let client: HyperClient = client::api(account)?;
     let mut login = OAuthLogin::new(client_id, client).base_url(&account.base_url);
     if let Some(id) = account.provider_id {
         login = login.provider_id(id);
@@ -95,7 +95,7 @@ async fn in_browser(account: &Account, args: &Login) -> anyhow::Result<TokenSet>
 }
 
 async fn by_password(account: &Account, username: &str) -> anyhow::Result<TokenSet> {
-    let client: HyperClient = hyper_client();
+    let client: HyperClient = client::api(account)?;
     let key = secrets::ask("The application's direct_auth_key")?;
     let login = PasswordLogin::new(key.as_str(), client).base_url(&account.base_url);
     let password = secrets::ask("Password")?;

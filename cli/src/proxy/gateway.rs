@@ -178,6 +178,10 @@ impl Gateway {
         uri.path_and_query = Some(target.clone());
         parts.uri = Uri::from_parts(uri)
             .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "target", "the target is no URI"))?;
+        if headers::is_websocket(&parts.headers) {
+            let message = "websockets are not forwarded; take a token from `teamup-auth token`";
+            return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "websocket", message));
+        }
         self.check_head(&mut parts.headers)?;
         headers::of_request(&mut parts.headers);
         if self.rewrites {

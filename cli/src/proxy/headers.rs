@@ -42,6 +42,15 @@ pub(super) fn of_response(headers: &mut HeaderMap) {
     headers.remove(ERROR);
 }
 
+/// Does the request ask for a websocket (RFC 6455 section 4.1)? A server may leave other upgrades, such as
+/// that of `curl --http2`, unheeded (RFC 9110 section 7.8).
+pub(super) fn is_websocket(headers: &HeaderMap) -> bool {
+    let protocols = headers.get_all(UPGRADE).iter().filter_map(|value| value.to_str().ok());
+    protocols
+        .flat_map(|value| value.split(','))
+        .any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
+}
+
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<_> = headers

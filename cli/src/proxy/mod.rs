@@ -31,7 +31,7 @@ use hyper::body::Incoming;
 use serde_json::json;
 use tower::ServiceBuilder;
 use tower_teamup_auth::body::{ReplayBody, ReplayBodyLayer};
-use tower_teamup_auth::client::{HyperClient, hyper_client};
+use tower_teamup_auth::client::HyperClient;
 use tower_teamup_auth::limit::{RateLimitLayer, RateLimiter};
 use tower_teamup_auth::{AuthLayer, Credentials};
 
@@ -41,7 +41,7 @@ use self::upload::Upload;
 use crate::args::{Account, Proxy};
 use crate::browsers::Hosts;
 use crate::signals::Signals;
-use crate::{output, profile};
+use crate::{client, output, profile};
 
 /// What the stack over the client takes.
 type Forwarded = Request<Upload<Incoming>>;
@@ -58,6 +58,7 @@ pub(crate) async fn run(account: &Account, args: Proxy) -> anyhow::Result<ExitCo
     if args.admin.is_some_and(|admin| !admin.ip().is_loopback()) {
         bail!("--admin takes a loopback address");
     }
+    let client: HyperClient<ReplayBody<Upload<Incoming>>> = client::api(account)?;
     let mut signals = Signals::handle()?;
     let credentials = profile::open(account).await?;
     let status = credentials.status();
@@ -86,7 +87,6 @@ pub(crate) async fn run(account: &Account, args: Proxy) -> anyhow::Result<ExitCo
     let url = args.socket.is_none().then(|| listener.to_string());
     output::json(&json!({ "url": url, "socket": args.socket, "admin_url": admin_url }))?;
 
-    let client: HyperClient<ReplayBody<Upload<Incoming>>> = hyper_client();
     let replay = ReplayBodyLayer::new().max_bytes(args.replay_bytes);
     let auth = AuthLayer::new(credentials.clone());
     let gateway = Gateway::new(account, &args, hosts, secret)?;

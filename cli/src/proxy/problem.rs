@@ -79,6 +79,8 @@ pub(super) fn code(error: &Error) -> &'static str {
         "login_required"
     } else if error.is_login_changed() {
         "login_changed"
+    } else if error.is_m2m_refused() {
+        "m2m_refused"
     } else if error.is_route_refused() {
         "route_refused"
     } else if error.is_retryable_by_caller() {
@@ -95,7 +97,7 @@ pub(super) fn code(error: &Error) -> &'static str {
 }
 
 fn status(error: &Error) -> StatusCode {
-    if error.is_login_required() {
+    if error.is_login_required() || error.is_m2m_refused() {
         StatusCode::UNAUTHORIZED
     } else if error.is_login_changed() {
         StatusCode::CONFLICT

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutWriter;
 use tower::Service;
 use tower_teamup_auth::{BoxError, ResponseBody};
 
@@ -132,10 +133,12 @@ where
                 let (server, stopping) = (server.clone(), stopping.clone());
                 match io {
                     Accepted::Tcp(io) => {
+                        let io = limited(io, args.answer_timeout);
                         connections.spawn(connection(server, io, gateway, stack, stopping, permit));
                     }
                     #[cfg(unix)]
                     Accepted::Unix(io) => {
+                        let io = limited(io, args.answer_timeout);
                         connections.spawn(connection(server, io, gateway, stack, stopping, permit));
                     }
                 }
@@ -174,6 +177,13 @@ async fn accept(listener: &Listener) -> std::io::Result<Accepted> {
         #[cfg(unix)]
         Listener::Unix(listener, _) => Ok(Accepted::Unix(listener.accept().await?.0)),
     }
+}
+
+/// Fails when nothing could be written for so long.
+fn limited<I: AsyncRead + AsyncWrite>(io: I, pause: Duration) -> Pin<Box<TimeoutWriter<I>>> {
+    let mut io = TimeoutWriter::new(io);
+    io.set_timeout(Some(pause));
+    Box::pin(io)
 }
 
 async fn connection<I, S>(

@@ -1,7 +1,13 @@
 //! The command end to end: processes and real sockets on loopback.
 
 mod commands;
+#[path = "../support/network.rs"]
+mod company_network;
 mod fake;
+mod keyring;
+#[path = "../../../tests/support/keyring.rs"]
+mod keyring_session;
+mod network;
 #[path = "../../../tests/support/postgres.rs"]
 mod postgres_server;
 mod processes;

@@ -194,6 +194,54 @@ fn a_smuggled_request_reaches_nobody() {
     assert_eq!(world.proxy.get("/api/v2/echo", &[]).status(), 200);
 }
 
+/// RFC 9112 section 6.3 lets a server refuse such a request, or read its chunks and close the connection
+/// after it. Hyper does the latter, and tells nobody that there were two lengths.
+#[test]
+fn a_connection_ends_after_a_request_with_two_lengths() {
+    let world = World::new();
+    let host = &world.proxy.address;
+    let next = format!("GET /api/v2/echo/next HTTP/1.1\r\nhost: {host}\r\n\r\n");
+    for lengths in [
+        "content-length: 3\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 3",
+        "content-length: 3\r\nx-one: 1\r\ntransfer-encoding: chunked\r\ncontent-length: 3",
+    ] {
+        let head = format!("POST /api/v2/uploads HTTP/1.1\r\nhost: {host}\r\n{lengths}\r\n\r\n");
+        let answer = world.proxy.raw(&format!("{head}5\r\nhello\r\n0\r\n\r\n{next}"));
+        assert_eq!(answer.status(), 200, "{answer:?}");
+        assert_eq!(answer.header("connection"), Some("close"), "{answer:?}");
+        assert_eq!(answer.json()["size"], 5, "one answer, to what the chunks hold");
+    }
+    let journal = world.fake.journal();
+    assert_eq!(journal.len(), 3);
+    for entry in &journal {
+        assert_eq!(entry["path"], "/api/v2/uploads");
+        let headers = &entry["headers"].to_string();
+        let both = headers.contains("content-length") && headers.contains("transfer-encoding");
+        assert!(!both, "{headers}");
+    }
+}
+
+#[test]
+fn a_websocket_is_refused() {
+    let world = World::new();
+    for upgrade in ["websocket", "WebSocket", "h2c, websocket"] {
+        let lines = [
+            "connection: upgrade",
+            &format!("upgrade: {upgrade}"),
+            "sec-websocket-version: 13",
+            "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+        ];
+        let refused = world.proxy.get("/api/v2/echo", &lines);
+        assert_eq!((refused.status(), refused.problem()), (501, "websocket"), "{upgrade}");
+        assert!(refused.body().contains("websockets are not forwarded"), "{refused:?}");
+    }
+    world.nothing_got_through();
+    // What curl's `--http2` offers need not be taken.
+    let offer = ["connection: upgrade, http2-settings", "upgrade: h2c", "http2-settings: AAMAAABk"];
+    assert_eq!(world.proxy.get("/api/v2/echo", &offer).status(), 200);
+}
+
 #[test]
 fn a_request_line_that_ends_in_a_bare_line_feed_adds_nothing() {
     let world = World::new();
@@ -221,7 +269,7 @@ fn what_connection_names_is_not_forwarded() {
         "x-other: 2",
         "TeamUp-Provider-ID: 9",
         "te: trailers",
-        "upgrade: websocket",
+        "upgrade: h2c",
         "proxy-authorization: Basic eA==",
         "keep-alive: timeout=5",
     ];
@@ -296,6 +344,21 @@ fn a_body_that_stops_is_cut_off() {
     let answer = read(slow);
     assert_eq!((answer.status(), answer.problem()), (408, "body_too_slow"));
     world.no_upload_was_taken();
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_cut_off() {
+    let world = World::with(["--answer-timeout", "0.2", "--max-connections", "1"]);
+    world.fake.post("/serve", &json!({"path": "/long", "json": "x".repeat(1_000_000)}));
+    let mut silent = world.proxy.connect();
+    let head = format!("GET /api/v2/long HTTP/1.1\r\nhost: {}\r\n\r\n", world.proxy.address);
+    // More than what the system keeps for a socket.
+    silent.write_all(head.repeat(40).as_bytes()).unwrap();
+    // There is one place, and the silent client has to leave it.
+    assert_eq!(world.proxy.get("/api/v2/echo", &[]).status(), 200);
+    let answer = read(silent);
+    assert_eq!(answer.status(), 200);
+    assert!(answer.0.len() < 40_000_000);
 }
 
 #[test]

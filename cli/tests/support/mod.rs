@@ -59,12 +59,7 @@ impl Home {
         args: impl IntoIterator<Item = I>,
         input: &str,
     ) -> Done {
-        let mut command = self.command(args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        // It may end without reading.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        Done(child.wait_with_output().unwrap())
+        spoken_to(self.command(args), input)
     }
 
     /// Logs in with tokens that the fake server gives.
@@ -74,10 +69,23 @@ impl Home {
     }
 }
 
+/// Runs the command with `input` as its standard input.
+pub(crate) fn spoken_to(mut command: Command, input: &str) -> Done {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // It may end without reading.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    Done(child.wait_with_output().unwrap())
+}
+
 /// A command that has ended.
 pub(crate) struct Done(Output);
 
 impl Done {
+    pub(crate) fn of(mut command: Command) -> Self {
+        Done(command.output().unwrap())
+    }
+
     pub(crate) fn code(&self) -> i32 {
         self.0.status.code().unwrap_or(-1)
     }
@@ -217,7 +225,12 @@ impl Proxy {
     pub(crate) fn with<const N: usize>(home: &Home, args: [&str; N]) -> Self {
         let start =
             ["proxy", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log", "error"];
-        let running = Running::start(home.command(start.iter().chain(&args)));
+        Proxy::of(home.command(start.iter().chain(&args)))
+    }
+
+    /// A proxy that listens on TCP, with an environment of its own.
+    pub(crate) fn of(command: Command) -> Self {
+        let running = Running::start(command);
         let address = address(running.start["url"].as_str().unwrap());
         Proxy { running, address }
     }

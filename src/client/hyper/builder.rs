@@ -139,9 +139,28 @@ impl HyperClientBuilder {
         self.connector(http, Protocols::Http1AndHttp2)
     }
 
-    /// A client for refresh requests. It keeps no connection, so it is bound to no runtime, and
-    /// sends nothing twice.
-    pub(crate) fn build_for_refresh<B>(self) -> Result<HyperClient<B>, Error>
+    /// Makes a client for refresh requests, as a credential makes its own without one.
+    ///
+    /// It speaks HTTP/1.1 and sends nothing twice. It keeps no connection, so it is bound to no runtime.
+    /// Where the platform allows, a peer that acknowledges nothing for 20 seconds is a failed connection.
+    ///
+    /// ```
+    /// use tower_teamup_auth::client::{HyperClient, HyperClientBuilder};
+    /// use tower_teamup_auth::{Credentials, RequestMode};
+    ///
+    /// # fn behind(company_root: &str) -> Result<(), tower_teamup_auth::Error> {
+    /// let client: HyperClient =
+    ///     HyperClientBuilder::new().root_certificates(company_root).build_for_refresh()?;
+    /// let builder = Credentials::builder(RequestMode::Provider).refresh_client(client);
+    /// # drop(builder);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`build`](Self::build).
+    pub fn build_for_refresh<B>(self) -> Result<HyperClient<B>, Error>
     where
         B: Body + Send,
         B::Data: Send,
