@@ -207,6 +207,101 @@ mod tests {
         }
     }
 
+    /// One flag: the command that it belongs to, and a value that it takes.
+    struct Flag {
+        command: Option<String>,
+        arg: clap::Arg,
+        value: String,
+    }
+
+    impl Flag {
+        fn all() -> Vec<Self> {
+            let command = command();
+            let all = std::iter::once(None).chain(command.get_subcommands().map(Some));
+            let flags = all.flat_map(|subcommand| {
+                let of = subcommand.unwrap_or(&command);
+                let args = of.get_arguments().filter(|arg| arg.get_long().is_some());
+                args.map(move |arg| (subcommand.map(|of| of.get_name().to_owned()), arg.clone()))
+            });
+            flags
+                .map(|(command, arg)| Flag { command, value: Self::value_for(&arg), arg })
+                .collect()
+        }
+
+        fn value_for(arg: &clap::Arg) -> String {
+            let first = arg.get_possible_values().into_iter().next();
+            match (arg.get_action(), first) {
+                (ArgAction::SetTrue, _) => "true".to_owned(),
+                (_, Some(first)) => first.get_name().to_owned(),
+                _ if matches!(arg.get_long(), Some("listen" | "admin")) => "127.0.0.1:9".to_owned(),
+                // A number, a path and a text.
+                _ => "10000".to_owned(),
+            }
+        }
+
+        fn long(&self) -> &str {
+            self.arg.get_long().unwrap_or_default()
+        }
+
+        /// What the flag is and where it comes from, in a command line without it.
+        fn found(&self, command: clap::Command) -> (Option<ValueSource>, Option<String>) {
+            let name = self.command.as_deref().unwrap_or("token");
+            let mut line = vec!["teamup-auth", name];
+            if self.long() == "password" {
+                line.extend(["--username", "anna"]);
+            }
+            let matches = command.try_get_matches_from(line);
+            let matches = matches.unwrap_or_else(|error| panic!("--{}: {error}", self.long()));
+            let (_, matches) = matches.subcommand().expect("a command");
+            let id = self.arg.get_id().as_str();
+            let mut raw = matches.get_raw(id).into_iter().flatten();
+            let value = raw.next().map(|value| value.to_string_lossy().into_owned());
+            (matches.value_source(id), value)
+        }
+    }
+
+    #[test]
+    fn every_flag_can_stand_in_the_file() {
+        let mut count = 0;
+        for flag in Flag::all() {
+            let table = flag.command.as_ref().map_or_else(String::new, |name| format!("[{name}]\n"));
+            let file: Table = format!("{table}{} = '{}'", flag.long(), flag.value).parse().unwrap();
+            let with_file = with_defaults(command(), &file);
+            if flag.long() == "config" {
+                assert!(with_file.is_err(), "a file does not name another");
+                continue;
+            }
+            let found = flag.found(with_file.unwrap());
+            assert_eq!(found, (Some(ValueSource::DefaultValue), Some(flag.value)), "{file}");
+            count += 1;
+        }
+        assert!(count > 40, "{count}");
+    }
+
+    #[test]
+    fn every_flag_can_stand_in_the_environment() {
+        const NAME: &str = "config::tests::every_flag_can_stand_in_the_environment";
+        // The test as a process of its own: no other way sets a variable safely.
+        const NUMBER: &str = "NUMBER_OF_THE_FLAG";
+        if let Ok(number) = std::env::var(NUMBER) {
+            let flag = Flag::all().swap_remove(number.parse().unwrap());
+            let found = flag.found(command());
+            assert_eq!(found, (Some(ValueSource::EnvVariable), Some(flag.value)));
+            return;
+        }
+        for (number, flag) in Flag::all().into_iter().enumerate() {
+            let prefix = flag.command.as_ref().map_or_else(String::new, |name| format!("{name}_"));
+            let variable = format!("TEAMUP_AUTH_{prefix}{}", flag.long().replace('-', "_"));
+            let mut test = std::process::Command::new(std::env::current_exe().unwrap());
+            test.args([NAME, "--exact", "--nocapture"]).env_clear();
+            test.env(variable.to_uppercase(), &flag.value).env(NUMBER, number.to_string());
+            let done = test.output().unwrap();
+            let said = String::from_utf8_lossy(&done.stdout);
+            let passed = done.status.success() && said.contains("1 passed");
+            assert!(passed, "{variable}: {said}{}", String::from_utf8_lossy(&done.stderr));
+        }
+    }
+
     #[test]
     fn every_flag_has_a_variable_of_its_own() {
         let command = command();

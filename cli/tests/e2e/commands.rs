@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{Fake, Home, address, send};
+use crate::support::{Done, Fake, Home, address, send};
 
 #[test]
 fn a_token_and_the_headers_of_a_request_are_printed() {
@@ -229,6 +229,9 @@ fn flags_come_from_the_environment_the_profile_and_the_file() {
     let done = with.env("TEAMUP_AUTH_MODE", "customer").output().unwrap();
     let json: Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!(json["mode"], "provider");
+    // The login has noted the account's mode, which counts before the file's.
+    std::fs::write(home.config().join("config.toml"), "mode = 'customer'\n").unwrap();
+    assert_eq!(home.run(["token", "--json"]).json()["mode"], "provider");
     std::fs::write(home.config().join("config.toml"), "mod = 'customer'\n").unwrap();
     let refused = home.run(["token"]);
     assert_eq!(refused.code(), 1);
@@ -264,8 +267,33 @@ fn completions_and_manual_pages_are_printed() {
     assert!(home.run(["man"]).out().contains(".TH teamup-auth"));
     home.run(["man", home.path().to_str().unwrap()]).ok();
     assert!(home.path().join("teamup-auth-proxy.1").exists());
-    for command in ["login", "token", "headers", "status", "refresh", "logout", "proxy", "fake"] {
+    let help = home.run(["--help"]).out();
+    for command in [
+        "login", "token", "headers", "status", "refresh", "logout", "proxy", "fake", "completions",
+        "man",
+    ] {
         home.run([command, "--help"]).ok();
+        assert!(help.contains(&format!("  {command} ")), "{help}");
+    }
+}
+
+#[test]
+fn bash_completes_commands_and_flags() {
+    let home = Home::new();
+    let script = home.path().join("completions");
+    std::fs::write(&script, home.run(["completions", "bash"]).out()).unwrap();
+    for (typed, expected) in [
+        ("teamup-auth pro", "proxy"),
+        ("teamup-auth proxy --rewr", "--rewrite-urls"),
+        ("teamup-auth token --mode cus", "customer"),
+    ] {
+        let ask = "source \"$1\"; COMP_WORDS=($2); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); \
+                   function=$(complete -p teamup-auth); function=${function##*-F }; \
+                   \"${function%% *}\" teamup-auth \"${COMP_WORDS[COMP_CWORD]}\" \
+                   \"${COMP_WORDS[COMP_CWORD - 1]}\"; echo \"${COMPREPLY[@]}\"";
+        let mut bash = std::process::Command::new("bash");
+        bash.args(["-c", ask, "bash"]).arg(&script).arg(typed);
+        assert_eq!(Done::of(bash).ok(), expected, "{typed}");
     }
 }
 
