@@ -223,6 +223,11 @@ pub(crate) struct Proxy {
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
 
+    /// The threads that serve requests. One sends some ten thousand small requests a second.
+    #[arg(long, default_value = "1", value_name = "COUNT",
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: u16,
+
     /// How much of an upload is kept for a retry, in bytes.
     #[arg(long, default_value = "1048576", value_name = "BYTES")]
     pub(crate) replay_bytes: usize,

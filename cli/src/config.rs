@@ -234,6 +234,7 @@ mod tests {
                 (ArgAction::SetTrue, _) => "true".to_owned(),
                 (_, Some(first)) => first.get_name().to_owned(),
                 _ if matches!(arg.get_long(), Some("listen" | "admin")) => "127.0.0.1:9".to_owned(),
+                (_, _) if arg.get_long() == Some("threads") => "10".to_owned(),
                 // A number, a path and a text.
                 _ => "10000".to_owned(),
             }

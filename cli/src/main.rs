@@ -30,6 +30,8 @@ mod stopwatch;
 
 use std::process::ExitCode;
 
+use tokio::runtime::Builder;
+
 use crate::args::{Cli, Command};
 
 fn main() -> ExitCode {
@@ -51,12 +53,15 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { account, command, .. } = cli;
-    let runtime = match &command {
-        Command::Proxy(_) | Command::Fake(_) => tokio::runtime::Builder::new_multi_thread(),
-        _ => tokio::runtime::Builder::new_current_thread(),
+    let mut runtime = match &command {
+        Command::Proxy(proxy) if proxy.threads > 1 => Builder::new_multi_thread(),
+        Command::Fake(_) => Builder::new_multi_thread(),
+        _ => Builder::new_current_thread(),
+    };
+    if let Command::Proxy(proxy) = &command {
+        runtime.worker_threads(proxy.threads.into());
     }
-    .enable_all()
-    .build()?;
+    let runtime = runtime.enable_all().build()?;
     let end = runtime.block_on(async {
         match command {
             Command::Login(login) => commands::login::run(&account, login).await,

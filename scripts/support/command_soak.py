@@ -4,6 +4,7 @@ Arguments: the command, a folder for its files, and seconds. Nothing may be lost
 fake server counts. Every fault leaves the answer that holds a rotated refresh token alone.
 """
 
+import collections
 import http.client
 import json
 import os
@@ -21,7 +22,7 @@ environment = {
     "XDG_CONFIG_HOME": os.path.join(folder, "config"),
     "XDG_STATE_HOME": os.path.join(folder, "state"),
 }
-counts = {"answered": 0, "hung_up": 0, "failed": 0}
+counts = collections.Counter()
 counting = threading.Lock()
 # The proxy was told to end: that it takes no further connections is right.
 ending = threading.Event()
@@ -51,6 +52,18 @@ def count(what):
         counts[what] += 1
 
 
+def outcome(answer):
+    """`answered`, or the status with the proxy's own reason."""
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    fields = dict(line.lower().split(": ", 1) for line in lines[1:])
+    status = " ".join(lines[0].split(" ")[1:2])
+    if "content-length" in fields and len(rest) < int(fields["content-length"]):
+        return "broken off"
+    reason = fields.get("teamup-auth-error", "the API's own")
+    return "answered" if status == "200" else f"{status} {reason}"
+
+
 def client(number):
     """Requests of all kinds, one after the other; one in four is given up."""
     chance = random.Random(number)
@@ -71,12 +84,10 @@ def client(number):
                     count("hung_up")
                     continue
                 connection.sendall(head.encode() + body)
-                count("answered" if connection.recv(12) == b"HTTP/1.1 200" else "failed")
-                while connection.recv(65536):
-                    pass
-        except OSError:
+                count(outcome(connection.makefile("rb").read()))
+        except OSError as error:
             if not ending.is_set():
-                count("failed")
+                count(type(error).__name__)
 
 
 def mischief():
@@ -121,7 +132,7 @@ try:
     # What is stored is the newest: it can be spent.
     run("refresh")
     seen = control("GET", "/counts")
-    print(f"soak: {counts}, the API saw {seen}")
+    print(f"soak: {dict(counts)}, the API saw {seen}")
     assert code == 0, f"the proxy ended with {code}"
     assert seen["double_spends"] == 0 and seen["mixed_logins"] == 0, seen
     assert seen["rejected_refresh_requests"] == 0, seen

@@ -74,8 +74,12 @@
 //! | a path outside the API's base | 404 | `not_the_api` |
 //! | the refresh endpoint | 403 | `refresh_endpoint` |
 //! | CONNECT, TRACE | 405 | `method` |
+//! | an upgrade to a websocket | 501 | `websocket` |
 //! | a body over `--max-body` | 413 | `body_too_long` |
 //! | a body that pauses for longer than `--body-timeout` | 408 | `body_too_slow` |
+//!
+//! A client that takes longer than `--head-timeout` for a head, or reads nothing of an answer for
+//! `--answer-timeout`, loses its connection.
 //!
 //! And where the API gave no answer, or a 401 that no refresh could mend:
 //!
@@ -85,6 +89,7 @@
 //! | another process has logged in | 409 | `login_changed` |
 //! | the token was refreshed and the upload is gone: send it again | the 401 | `send_again` |
 //! | this route refuses fresh tokens | the 401 | `route_refused` |
+//! | the M2M token is refused, and there is no other | the 401 | `m2m_refused` |
 //! | the refresh failed | 503 | `refresh_failed` |
 //! | the wait for a token was too long | 503 | `timeout` |
 //! | TeamUp refuses the mode or the provider | 500 | `configuration` |
@@ -98,6 +103,12 @@
 //!
 //! After SIGTERM it takes no new connections, answers the requests under way for `--drain-timeout` at most,
 //! and stores what is not stored. Its exit code is 0 if nothing was cut off.
+//!
+//! # Networks with a proxy
+//!
+//! `HTTPS_PROXY` and `NO_PROXY` are respected: requests to the API, refresh requests and logins go through
+//! a tunnel. `--ca-file` names root certificates that count beside the system's, such as a company's own.
+//! A login notes the file with the account.
 //!
 //! # Tests in any language
 //!
@@ -114,10 +125,13 @@
 //! # Limitations
 //!
 //! - The proxy speaks HTTP/1.1 to its clients, without TLS. It is for one machine.
-//! - It forwards no upgrade, so no websockets. Take the token from `teamup-auth token` for those.
-//! - A request with both `Content-Length` and `Transfer-Encoding` is read as chunked and framed anew, as
-//!   RFC 9112 section 6.3 allows. It is not refused.
-//! - It keeps an M2M token until it is restarted.
+//! - It forwards no websocket. Take the token from `teamup-auth token` for those. Other upgrades, such as
+//!   to `h2c`, are left out, and the request goes on without them (RFC 9110 section 7.8).
+//! - A request with both `Content-Length` and `Transfer-Encoding` is not refused, because hyper does not
+//!   show that there were two. It is read as chunked, framed anew without the length, and the connection
+//!   is closed after its answer, as RFC 9112 section 6.3 asks for.
+//! - A later M2M token of `login --m2m` is used when the API refuses the one before. Between an M2M token
+//!   and a person's login the proxy does not change: restart it for that.
 //!
 //! # Performance
 //!

@@ -30,9 +30,6 @@ use super::Forwarded;
 use super::gateway::Gateway;
 use crate::args::Proxy;
 
-/// Fields of a request's head; more are answered 431.
-const MAX_FIELDS: usize = 100;
-
 /// Where clients come from.
 #[derive(Debug)]
 pub(super) enum Listener {
@@ -104,12 +101,12 @@ where
 {
     let permits = Arc::new(Semaphore::new(args.max_connections as usize));
     let (stop, stopping) = watch::channel(false);
+    // Its default of at most 100 fields in a head costs no allocation, as another number does.
     let mut server = http1::Builder::new();
     server
         .timer(TokioTimer::new())
         .header_read_timeout(args.head_timeout)
-        .max_buf_size(args.max_head)
-        .max_headers(MAX_FIELDS);
+        .max_buf_size(args.max_head);
     let mut connections = JoinSet::new();
     let mut end = pin!(end);
     loop {

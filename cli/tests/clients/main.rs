@@ -55,6 +55,29 @@ fn python() -> &'static str {
 }
 
 #[test]
+fn the_clients_of_the_readme_print_every_event() {
+    let (fake, home) = (Fake::with(["--events", "7"]), Home::new());
+    home.log_in(&fake);
+    let proxy = Proxy::new(&home);
+    let readme = include_str!("../../README.md");
+    let block = |language: &str| {
+        let (_, rest) = readme.split_once(&format!("```{language}\n")).expect(language);
+        let (code, _) = rest.split_once("```").expect(language);
+        code.replace("127.0.0.1:8270", &proxy.address)
+    };
+    for (program, args, language) in [
+        (python(), &["-c"][..], "python"),
+        ("node", &["--input-type=module", "--eval"], "js"),
+        ("ruby", &["-e"], "ruby"),
+    ] {
+        let done = Command::new(program).args(args).arg(block(language)).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stdout);
+        let complaint = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(said.lines().count(), 7, "{language}: {said}{complaint}");
+    }
+}
+
+#[test]
 fn p1_curl_meets_one_refresh_each_time() {
     go_through("sh", "client.sh");
 }
