@@ -265,7 +265,8 @@ mod tests {
     fn every_flag_can_stand_in_the_file() {
         let mut count = 0;
         for flag in Flag::all() {
-            let table = flag.command.as_ref().map_or_else(String::new, |name| format!("[{name}]\n"));
+            let table =
+                flag.command.as_ref().map_or_else(String::new, |name| format!("[{name}]\n"));
             let file: Table = format!("{table}{} = '{}'", flag.long(), flag.value).parse().unwrap();
             let with_file = with_defaults(command(), &file);
             if flag.long() == "config" {

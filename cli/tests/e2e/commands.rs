@@ -269,7 +269,15 @@ fn completions_and_manual_pages_are_printed() {
     assert!(home.path().join("teamup-auth-proxy.1").exists());
     let help = home.run(["--help"]).out();
     for command in [
-        "login", "token", "headers", "status", "refresh", "logout", "proxy", "fake", "completions",
+        "login",
+        "token",
+        "headers",
+        "status",
+        "refresh",
+        "logout",
+        "proxy",
+        "fake",
+        "completions",
         "man",
     ] {
         home.run([command, "--help"]).ok();

@@ -60,6 +60,28 @@ fn faults_clock_and_content_are_set_over_the_control_api() {
 }
 
 #[test]
+fn its_ports_can_be_chosen() {
+    // Free a moment ago. Another program may have taken one of them since; then others are.
+    let started = (0..20).find_map(|_| {
+        let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let ports = listeners.map(|one| one.local_addr().unwrap().port().to_string());
+        let args = ["fake", "--port", &ports[0], "--control-port", &ports[1]];
+        let mut child =
+            Home::new().command(args).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+        let _ = child.kill();
+        child.wait().unwrap();
+        (!line.is_empty()).then_some((ports, line))
+    });
+    let (ports, line) = started.expect("no port is free");
+    let start: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(start["base_url"], format!("http://127.0.0.1:{}/api/v2", ports[0]));
+    assert_eq!(start["control_url"], format!("http://127.0.0.1:{}", ports[1]));
+}
+
+#[test]
 fn a_port_that_is_taken_is_said() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

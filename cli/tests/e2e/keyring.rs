@@ -12,7 +12,10 @@ fn p5_a_sealed_account_is_opened_by_other_processes_of_the_session_and_ends_with
 
     // The profile knows of the keyring from now on.
     let token = run(&["token"]).ok();
-    assert_eq!(run(&["status", "--json"]).json()["store"], "file, sealed with a key in the keyring");
+    assert_eq!(
+        run(&["status", "--json"]).json()["store"],
+        "file, sealed with a key in the keyring"
+    );
     run(&["refresh"]).ok();
     let next = run(&["token"]).ok();
     assert_ne!(next, token);

@@ -18,3 +18,4 @@ mod redis_server;
 mod stores;
 #[path = "../support/mod.rs"]
 mod support;
+mod terminal;

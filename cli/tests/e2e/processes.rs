@@ -105,8 +105,7 @@ fn p1_scripts_proxies_and_a_program_with_the_library_share_one_refresh() {
             .map(|number| &proxies[number % 2])
             .map(|proxy| scope.spawn(move || asked(proxy)))
             .collect();
-        let scripts: Vec<_> =
-            (0..6).map(|_| scope.spawn(|| home.run(["token"]).ok())).collect();
+        let scripts: Vec<_> = (0..6).map(|_| scope.spawn(|| home.run(["token"]).ok())).collect();
         let programs: Vec<_> = (0..2).map(|_| scope.spawn(program)).collect();
         fake.post("/wait-held", &json!({"count": 1}));
         fake.post("/release", &json!({}));

@@ -252,6 +252,26 @@ fn the_rate_limit_lets_requests_wait() {
 }
 
 #[test]
+fn an_upload_is_streamed() {
+    let (fake, home) = logged_in();
+    let proxy = Proxy::new(&home);
+    fake.post("/hold", &json!({"at": "api"}));
+    let mut stream = proxy.connect();
+    let head = format!(
+        "POST /api/v2/uploads HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: \
+         10\r\n\r\nhello",
+        proxy.address
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    // The API has the request before its body is whole.
+    fake.post("/wait-held", &json!({"count": 1}));
+    fake.post("/release", &json!({}));
+    stream.write_all(b"world").unwrap();
+    let answer = read(stream);
+    assert_eq!((answer.status(), answer.json()["size"].as_u64()), (200, Some(10)), "{answer:?}");
+}
+
+#[test]
 fn an_answer_is_streamed() {
     let (fake, home) = logged_in();
     let proxy = Proxy::new(&home);

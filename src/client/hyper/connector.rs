@@ -2,7 +2,7 @@
 //! and within one time limit.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,7 +36,8 @@ pub(super) enum Protocols {
 /// A connection that is dropped while it comes up is closed.
 #[derive(Clone)]
 pub struct HyperConnector {
-    https: HttpsConnector<ProxyConnector>,
+    /// Shared: hyper-util clones a client, and its connector, for every request.
+    https: Arc<HttpsConnector<ProxyConnector>>,
     /// Why no https connection can be made.
     no_tls: Option<Arc<str>>,
     connect_timeout: Duration,
@@ -56,7 +57,7 @@ impl HyperConnector {
             Protocols::Http1 => https.enable_http1().wrap_connector(inner),
             Protocols::Http1AndHttp2 => https.enable_all_versions().wrap_connector(inner),
         };
-        HyperConnector { https, no_tls: tls.unusable, connect_timeout }
+        HyperConnector { https: Arc::new(https), no_tls: tls.unusable, connect_timeout }
     }
 }
 
@@ -65,8 +66,9 @@ impl Service<Uri> for HyperConnector {
     type Error = BoxError;
     type Future = Connecting<Self::Response>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.https.poll_ready(cx)
+    /// Always ready; a connection waits for what it needs itself.
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, destination: Uri) -> Self::Future {
@@ -76,9 +78,13 @@ impl Service<Uri> for HyperConnector {
                 return Box::pin(async { Err(error.into()) });
             }
         }
-        let connecting = self.https.call(destination);
+        let mut https = HttpsConnector::clone(&self.https);
         let limit = self.connect_timeout;
         Box::pin(async move {
+            let connecting = async {
+                poll_fn(|cx| https.poll_ready(cx)).await?;
+                https.call(destination).await
+            };
             tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_elapsed| {
                 let message = format!("no connection within {limit:?}");
                 Err(io::Error::new(io::ErrorKind::TimedOut, message).into())
