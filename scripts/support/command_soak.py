@@ -6,6 +6,7 @@ fake server counts. Every fault leaves the answer that holds a rotated refresh t
 
 import collections
 import http.client
+import itertools
 import json
 import os
 import random
@@ -54,6 +55,8 @@ def count(what):
 
 def outcome(answer):
     """`answered`, or the status with the proxy's own reason."""
+    if not answer:
+        return "no answer"
     head, _, rest = answer.partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     fields = dict(line.lower().split(": ", 1) for line in lines[1:])
@@ -84,7 +87,9 @@ def client(number):
                     count("hung_up")
                     continue
                 connection.sendall(head.encode() + body)
-                count(outcome(connection.makefile("rb").read()))
+                answer = connection.makefile("rb").read()
+                if answer or not ending.is_set():
+                    count(outcome(answer))
         except OSError as error:
             if not ending.is_set():
                 count(type(error).__name__)
@@ -92,21 +97,31 @@ def client(number):
 
 def mischief():
     chance = random.Random(0)
-    faults = [
+    of_the_api = [
         {"on": "api", "fault": "drop_connection"},
         {"on": "api", "fault": "status", "status": 503},
-        {"on": "api", "fault": "unauthorized"},
         {"on": "api", "fault": "cut_off"},
         {"on": "api", "fault": "delay", "delay": 0.3},
+    ]
+    of_refreshes = [
         {"on": "refresh", "fault": "status", "status": 503},
         {"on": "refresh", "fault": "status", "status": 429, "retry_after": 1},
         {"on": "refresh", "fault": "delay", "delay": 0.5},
         {"on": "refresh", "fault": "delay", "answer_delay": 0.5},
     ]
-    while not over.wait(chance.random() * 1.5):
-        control("POST", "/faults", chance.choice(faults))
-        if chance.random() < 0.2:
+    for tick in itertools.count():
+        if over.wait(chance.random() * 1.5):
+            return
+        # One that nothing has met does not wait for later requests.
+        control("DELETE", "/faults")
+        # Each of these leads to a refresh, and after five of them in 30 s the library lets 401s pass.
+        if tick % 20 == 2:
+            control("POST", "/faults", chance.choice(of_refreshes))
             control("POST", "/expire")
+        elif tick % 20 == 12:
+            control("POST", "/faults", {"on": "api", "fault": "unauthorized"})
+        else:
+            control("POST", "/faults", chance.choice(of_the_api))
 
 
 fake_process, fake = start("fake", "--keep-entries", "1000")
@@ -137,6 +152,8 @@ try:
     assert seen["double_spends"] == 0 and seen["mixed_logins"] == 0, seen
     assert seen["rejected_refresh_requests"] == 0, seen
     assert counts["answered"] > 10 * seconds and counts["hung_up"] > seconds, counts
+    # Faults are the exception.
+    assert counts["answered"] > sum(counts.values()) / 2, counts
     assert seen["rotations"] > seconds / 10, seen
 finally:
     ending.set()

@@ -27,19 +27,13 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// Removes what a request says to this proxy alone. The HTTP client writes `Host` and the framing anew.
 pub(super) fn of_request(headers: &mut HeaderMap) {
-    remove_hop_by_hop(headers);
-    headers.remove(HOST);
-    headers.remove(EXPECT);
-    headers.remove(SECRET);
+    remove(headers, &[HOST, EXPECT, SECRET]);
 }
 
 /// Removes what an answer says to this proxy alone, and what would make a browser or a client talk to the
 /// proxy's host otherwise.
 pub(super) fn of_response(headers: &mut HeaderMap) {
-    remove_hop_by_hop(headers);
-    headers.remove(ALT_SVC);
-    headers.remove(STRICT_TRANSPORT_SECURITY);
-    headers.remove(ERROR);
+    remove(headers, &[ALT_SVC, STRICT_TRANSPORT_SECURITY, ERROR]);
 }
 
 /// Does the request ask for a websocket (RFC 6455 section 4.1)? A server may leave other upgrades, such as
@@ -51,20 +45,18 @@ pub(super) fn is_websocket(headers: &HeaderMap) -> bool {
         .any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<_> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse::<HeaderName>().ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-    }
-    for name in &HOP_BY_HOP {
+/// Removes `more`, the fields of one connection alone, and those that `Connection` names.
+fn remove(headers: &mut HeaderMap, more: &[HeaderName]) {
+    let named = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse::<HeaderName>().ok());
+    // A head has few fields: to look at each is less work than to look each name up.
+    let is_gone = |name: &&HeaderName| HOP_BY_HOP.contains(name) || more.contains(name);
+    let gone: Vec<_> = named.chain(headers.keys().filter(is_gone).cloned()).collect();
+    for name in gone {
         headers.remove(name);
     }
 }
