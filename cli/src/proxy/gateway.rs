@@ -265,10 +265,10 @@ impl Gateway {
     ) -> Response<AnswerBody> {
         let (mut parts, body) = response.into_parts();
         headers::of_response(&mut parts.headers);
-        if parts.status == StatusCode::UNAUTHORIZED {
-            if let Some(error) = Error::find(&parts.extensions) {
-                parts.headers.insert(ERROR, HeaderValue::from_static(problem::code(error)));
-            }
+        if parts.status == StatusCode::UNAUTHORIZED
+            && let Some(error) = Error::find(&parts.extensions)
+        {
+            parts.headers.insert(ERROR, HeaderValue::from_static(problem::code(error)));
         }
         // What the client below noted is not for the server above.
         parts.extensions.clear();
@@ -281,10 +281,10 @@ impl Gateway {
             own_origin: format!("http://{host}"),
         };
         let location = parts.headers.get(LOCATION).and_then(|location| location.to_str().ok());
-        if let Some(url) = location.and_then(|location| rewriting.url(location)) {
-            if let Ok(url) = HeaderValue::try_from(url) {
-                parts.headers.insert(LOCATION, url);
-            }
+        if let Some(url) = location.and_then(|location| rewriting.url(location))
+            && let Ok(url) = HeaderValue::try_from(url)
+        {
+            parts.headers.insert(LOCATION, url);
         }
         if !is_page(&parts.headers) {
             return Response::from_parts(parts, Either::Left(body));

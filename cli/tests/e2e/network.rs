@@ -6,20 +6,20 @@ use std::process::Command;
 use crate::company_network::{HOST, Network};
 use crate::support::{Done, Fake, Home, Proxy, address, spoken_to};
 
-struct Desk {
+struct Office {
     fake: Fake,
     network: Network,
     home: Home,
     root: PathBuf,
 }
 
-impl Desk {
+impl Office {
     fn new() -> Self {
         let (fake, home) = (Fake::new(), Home::new());
         let network = Network::before(address(&fake.base_url()));
         let root = home.path().join("root.pem");
         network.write_root(&root);
-        Desk { fake, network, home, root }
+        Office { fake, network, home, root }
     }
 
     fn command<const N: usize>(&self, args: [&str; N]) -> Command {
@@ -35,24 +35,24 @@ impl Desk {
 
 #[test]
 fn p5_every_request_goes_through_https_proxy_which_sees_no_token() {
-    let desk = Desk::new();
+    let office = Office::new();
     let base_url = format!("https://{HOST}/api/v2");
     // The path is kept with the account, whatever folder a later command begins in.
-    let mut login = desk.command(["login", "--tokens", "--base-url", &base_url]);
-    login.args(["--ca-file", "root.pem"]).current_dir(desk.home.path());
-    spoken_to(login, &desk.fake.start["tokens"].to_string()).ok();
-    assert_eq!(desk.network.asked().len(), 0, "the tokens need no refresh yet");
-    let token = desk.run(["token"]).ok();
-    desk.run(["refresh"]).ok();
-    assert_ne!(desk.run(["token"]).ok(), token);
-    assert_eq!(desk.fake.count("rotations"), 1);
-    assert_eq!(desk.network.asked().len(), 1);
+    let mut login = office.command(["login", "--tokens", "--base-url", &base_url]);
+    login.args(["--ca-file", "root.pem"]).current_dir(office.home.path());
+    spoken_to(login, &office.fake.start["tokens"].to_string()).ok();
+    assert_eq!(office.network.tunnels().len(), 0, "the tokens need no refresh yet");
+    let token = office.run(["token"]).ok();
+    office.run(["refresh"]).ok();
+    assert_ne!(office.run(["token"]).ok(), token);
+    assert_eq!(office.fake.count("rotations"), 1);
+    assert_eq!(office.network.tunnels().len(), 1);
 
     let start = ["proxy", "--listen", "127.0.0.1:0", "--log", "error"];
-    let proxy = Proxy::of(desk.command(start));
+    let proxy = Proxy::of(office.command(start));
     assert_eq!(proxy.get("/api/v2/echo", &[]).status(), 200);
-    assert_eq!(desk.network.asked().len(), 2);
-    for head in desk.network.asked() {
+    assert_eq!(office.network.tunnels().len(), 2);
+    for head in office.network.tunnels() {
         assert!(head.starts_with(&format!("CONNECT {HOST}:443 HTTP/1.1\r\n")), "{head}");
         assert!(!head.to_lowercase().contains("authorization"), "{head}");
     }
@@ -60,34 +60,35 @@ fn p5_every_request_goes_through_https_proxy_which_sees_no_token() {
 
 #[test]
 fn a_password_login_goes_through_https_proxy_too() {
-    let desk = Desk::new();
+    let office = Office::new();
     let base_url = format!("https://{HOST}/api/v2");
-    let mut login = desk.command(["login", "--password", "--username", desk.fake.text("username")]);
-    login.args(["--base-url", &base_url, "--ca-file"]).arg(&desk.root);
+    let mut login =
+        office.command(["login", "--password", "--username", office.fake.text("username")]);
+    login.args(["--base-url", &base_url, "--ca-file"]).arg(&office.root);
     let secrets =
-        format!("{}\n{}\n", desk.fake.text("direct_auth_key"), desk.fake.text("password"));
+        format!("{}\n{}\n", office.fake.text("direct_auth_key"), office.fake.text("password"));
     spoken_to(login, &secrets).ok();
-    assert!(desk.network.asked().len() >= 2, "the login, and the first access token");
-    desk.run(["token"]).ok();
+    assert!(office.network.tunnels().len() >= 2, "the login, and the first access token");
+    office.run(["token"]).ok();
 }
 
 #[test]
 fn p4_an_api_whose_certificate_nobody_vouches_for_gets_nothing() {
-    let desk = Desk::new();
+    let office = Office::new();
     let base_url = format!("https://{HOST}/api/v2");
-    let login = desk.command(["login", "--tokens", "--base-url", &base_url]);
-    spoken_to(login, &desk.fake.start["tokens"].to_string()).ok();
-    let refused = desk.run(["refresh"]);
+    let login = office.command(["login", "--tokens", "--base-url", &base_url]);
+    spoken_to(login, &office.fake.start["tokens"].to_string()).ok();
+    let refused = office.run(["refresh"]);
     assert_eq!(refused.code(), 4, "{}", refused.err());
-    let tries = desk.network.asked().len();
+    let tries = office.network.tunnels().len();
     assert!(tries > 0, "{}", refused.err());
-    assert_eq!(desk.fake.count("connections"), 0);
+    assert_eq!(office.fake.count("connections"), 0);
     // What is no certificate is named before anything is sent.
-    std::fs::write(&desk.root, "no certificate").unwrap();
+    std::fs::write(&office.root, "no certificate").unwrap();
     for command in ["token", "proxy"] {
-        let unusable = desk.run([command, "--ca-file", desk.root.to_str().unwrap()]);
+        let unusable = office.run([command, "--ca-file", office.root.to_str().unwrap()]);
         assert_eq!(unusable.code(), 1, "{}", unusable.err());
         assert!(unusable.err().contains("root.pem"), "{}", unusable.err());
     }
-    assert_eq!(desk.network.asked().len(), tries);
+    assert_eq!(office.network.tunnels().len(), tries);
 }

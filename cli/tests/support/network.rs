@@ -70,7 +70,7 @@ impl Network {
         std::fs::write(path, &self.root).unwrap();
     }
 
-    pub(crate) fn asked(&self) -> Vec<String> {
+    pub(crate) fn tunnels(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }
