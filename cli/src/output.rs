@@ -29,16 +29,20 @@ impl fmt::Display for LoginRequired {
 
 impl std::error::Error for LoginRequired {}
 
+/// Tells the person something. Standard error may be closed: what was done stays done.
+pub(crate) fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// Tells the person what went wrong, and the script by the exit code.
 pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::from(FAILED);
     }
     let code = code(error);
-    // Standard error may be closed; the exit code is left then.
-    let _ = writeln!(io::stderr(), "teamup-auth: {error:#}");
+    tell(format_args!("teamup-auth: {error:#}"));
     if code == LOGIN_REQUIRED && error.downcast_ref::<LoginRequired>().is_none() {
-        let _ = writeln!(io::stderr(), "teamup-auth: {LoginRequired}");
+        tell(format_args!("teamup-auth: {LoginRequired}"));
     }
     ExitCode::from(code)
 }

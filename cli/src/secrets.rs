@@ -1,6 +1,6 @@
 //! Asks for secrets: without echo on a terminal, otherwise line by line from standard input.
 
-use std::io::{self, BufRead, IsTerminal, Read};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use anyhow::{Context, bail};
 use zeroize::Zeroizing;
@@ -20,7 +20,7 @@ pub(crate) fn ask(what: &str) -> anyhow::Result<Zeroizing<String>> {
 /// Something that may show, such as a phone number.
 pub(crate) fn ask_openly(what: &str) -> anyhow::Result<Zeroizing<String>> {
     if io::stdin().is_terminal() {
-        eprint!("{what}: ");
+        let _ = write!(io::stderr(), "{what}: ");
     }
     read_line(what)
 }

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::close;
 use crate::args::{Account, Login, Mode};
+use crate::output::tell;
 use crate::{client, profile, secrets};
 
 pub(crate) async fn run(account: &Account, args: Login) -> anyhow::Result<ExitCode> {
@@ -48,7 +49,7 @@ pub(crate) async fn run(account: &Account, args: Login) -> anyhow::Result<ExitCo
 }
 
 fn told(account: &Account) {
-    eprintln!("Logged in: profile `{}`.", account.profile);
+    tell(format_args!("Logged in: profile `{}`.", account.profile));
 }
 
 fn keep_m2m(account: &Account) -> anyhow::Result<ExitCode> {
@@ -84,7 +85,7 @@ async fn in_browser(account: &Account, args: &Login) -> anyhow::Result<TokenSet>
         .timeout(args.person_timeout);
     let login = login.redirect_uri(receiver.redirect_uri());
     let (url, pending) = login.begin()?;
-    eprintln!("Open this address to log in:\n{url}");
+    tell(format_args!("Open this address to log in:\n{url}"));
     if !args.no_browser {
         tower_teamup_auth::login::open_browser(&url).await;
     }
@@ -111,7 +112,7 @@ async fn by_password(account: &Account, username: &str) -> anyhow::Result<TokenS
     let phone_number = secrets::ask_openly("Phone number")?;
     let started = login.start_verification(&pending, provider, &phone_number).await?;
     if !started.message().is_empty() {
-        eprintln!("{}", started.message());
+        tell(format_args!("{}", started.message()));
     }
     let code = secrets::ask("Verification code")?;
     let verified = login.verify(&phone_number, &code).await?;

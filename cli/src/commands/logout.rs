@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::close;
 use crate::args::{Account, Logout};
+use crate::output::tell;
 use crate::profile;
 
 pub(crate) async fn run(account: &Account, args: &Logout) -> anyhow::Result<ExitCode> {
@@ -22,6 +23,6 @@ pub(crate) async fn run(account: &Account, args: &Logout) -> anyhow::Result<Exit
         (false, false) => credentials.sign_out().await,
     };
     close(&credentials, outcome).await?;
-    eprintln!("Logged out: profile `{}`.", account.profile);
+    tell(format_args!("Logged out: profile `{}`.", account.profile));
     Ok(ExitCode::SUCCESS)
 }

@@ -318,6 +318,16 @@ fn a_reader_that_goes_away_is_no_panic() {
 }
 
 #[test]
+fn nobody_who_reads_standard_error_is_no_failure() {
+    let (fake, home) = (Fake::new(), Home::new());
+    home.log_in(&fake);
+    let mut child = home.command(["logout"]).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(home.run(["token"]).code(), 3);
+}
+
+#[test]
 fn input_that_is_not_there_is_said() {
     let home = Home::new();
     let base_url = ["--base-url", "http://127.0.0.1:9/api/v2"];
