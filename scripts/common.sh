@@ -86,6 +86,15 @@ need_server() {
     fi
 }
 
+# PostgreSQL's programs are not on the PATH; the tests know where Debian puts them.
+need_postgresql() {
+    if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+        note 'initdb is missing; installing postgresql'
+        apt_install postgresql
+        as_root service postgresql stop >/dev/null 2>&1 || true
+    fi
+}
+
 # need_tool NAME: builds a cargo subcommand into the target directory unless there is one on PATH.
 # Without optimization: that halves the build, and each tool runs for seconds here.
 need_tool() {

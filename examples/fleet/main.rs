@@ -1,4 +1,5 @@
-//! A fleet: twenty processes share the tokens of one credential, first in a file, then in Redis.
+//! A fleet: twenty processes share the tokens of one credential, first in a file, then in Redis, then in
+//! PostgreSQL.
 //!
 //! ```text
 //! cargo run -p examples --example fleet
@@ -10,14 +11,13 @@
 //! it, and the others find the new tokens in the store. Refresh tokens rotate, so a second refresh request
 //! would be a spent token sent again, which logs the user out.
 //!
-//! Starts a TeamUp-like server and a `redis-server` of its own, both on free loopback ports. Exits 0
-//! only if all went as it should, and 2 where `redis-server` is not installed.
+//! Starts a TeamUp-like server, a Redis and a PostgreSQL of its own, all on free loopback ports. Exits 0
+//! only if all went as it should, and 2 where one of the two is not installed.
 
 #[cfg(unix)]
 mod parent;
 #[cfg(unix)]
-#[path = "../../tests/support/redis.rs"]
-mod redis_server;
+mod servers;
 #[cfg(unix)]
 mod worker;
 
@@ -49,6 +49,6 @@ async fn main() -> std::process::ExitCode {
 
 #[cfg(not(unix))]
 fn main() {
-    eprintln!("fleet: the Redis of this example is started and stopped in the way of Unix");
+    eprintln!("fleet: the servers of this example are started and stopped in the way of Unix");
     std::process::exit(2);
 }

@@ -1,6 +1,6 @@
 //! Starts the servers and the fleet, lets the tokens expire, and keeps account.
 
-use std::process::{Command as Program, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -11,9 +11,8 @@ use tower_teamup_auth::RequestMode;
 use tower_teamup_auth::store::{Expected, FileStore, RedisStore, StoredRecord, TokenStore};
 use tower_teamup_auth::testing::FakeTeamUp;
 
-use crate::WORKER;
-use crate::redis_server::RedisServer;
-use crate::worker::{KEY, REQUESTS, TWO_HOURS, TWO_HOURS_PASS};
+use crate::worker::{KEY, REQUESTS, TWO_HOURS, TWO_HOURS_PASS, postgres_store};
+use crate::{WORKER, servers};
 
 const PROCESSES: usize = 20;
 const EXPIRIES: usize = 5;
@@ -25,21 +24,28 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("tokens.json");
     println!("{PROCESSES} processes share a file.");
-    let mut all_well =
-        expire_together(&FileStore::new(&path), &format!("file:{}", path.display())).await?;
+    let place = format!("file:{}", path.display());
+    let mut all_well = expire_together(&FileStore::new(&path), &place).await?;
 
-    if let Err(error) = Program::new("redis-server").arg("--version").output() {
-        eprintln!(
-            "\nfleet: `redis-server` can't be run ({error}), so the part with Redis is missing: \
-             install it, with `apt-get install redis-server` for instance"
-        );
-        return Ok(ExitCode::from(2));
+    let redis = servers::redis();
+    if let Some(redis) = &redis {
+        println!("\n{PROCESSES} processes share a Redis.");
+        let store = RedisStore::connect(redis.url(), KEY).await?;
+        all_well &= expire_together(&store, &redis.url()).await?;
     }
-    let redis = RedisServer::start();
-    println!("\n{PROCESSES} processes share a Redis.");
-    all_well &=
-        expire_together(&RedisStore::connect(redis.url(), KEY).await?, &redis.url()).await?;
-    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+
+    let postgres = servers::postgres();
+    if let Some(postgres) = &postgres {
+        println!("\n{PROCESSES} processes share a PostgreSQL.");
+        let store = postgres_store(&postgres.url()).await?;
+        store.migrate().await?;
+        all_well &= expire_together(&store, &postgres.url()).await?;
+    }
+    Ok(match (all_well, redis.is_some() && postgres.is_some()) {
+        (true, true) => ExitCode::SUCCESS,
+        (true, false) => ExitCode::from(2),
+        (false, _) => ExitCode::FAILURE,
+    })
 }
 
 /// Runs a fleet on a store, from a login to its fifth expiry, and says how that went.

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
+use sqlx::postgres::PgPoolOptions;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::task::JoinSet;
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 use tower_teamup_auth::client::{HyperClient, hyper_client};
-use tower_teamup_auth::store::{FileStore, RedisStore};
+use tower_teamup_auth::store::{FileStore, PostgresStore, RedisStore};
 use tower_teamup_auth::testing::CALLER;
 use tower_teamup_auth::token::Clock;
 use tower_teamup_auth::{Auth, AuthLayer, Credentials, RequestMode};
@@ -16,7 +17,7 @@ use tower_teamup_auth::{Auth, AuthLayer, Credentials, RequestMode};
 /// Requests that each process sends at once.
 pub(crate) const REQUESTS: usize = 5;
 
-/// The key under which the fleet's tokens stand in Redis.
+/// The key under which the fleet's tokens stand in Redis and in PostgreSQL.
 pub(crate) const KEY: &str = "studio-7";
 
 /// What the parent orders; anything else is the name of a round of requests.
@@ -34,9 +35,10 @@ pub(crate) async fn run(base_url: &str, store: &str) -> anyhow::Result<()> {
     // The refresh limit stays as it is. It counts the refreshes that this process makes because of a
     // 401, and refuses the fifth within 30 seconds; tokens adopted from the store are not counted.
     // Two of the five expiries show in a 401, so even a process that wins both races is far from it.
-    let builder = match store.strip_prefix("file:") {
-        Some(path) => builder.store(FileStore::new(path)),
-        None => builder.store(RedisStore::connect(store, KEY).await?),
+    let builder = match store.split_once(':') {
+        Some(("file", path)) => builder.store(FileStore::new(path)),
+        Some(("redis", _)) => builder.store(RedisStore::connect(store, KEY).await?),
+        _ => builder.store(postgres_store(store).await?),
     };
     let credentials = builder.build().await?;
     let api = ServiceBuilder::new().layer(AuthLayer::new(credentials.clone())).service(http_client);
@@ -54,6 +56,12 @@ pub(crate) async fn run(base_url: &str, store: &str) -> anyhow::Result<()> {
     }
     credentials.shutdown().await?;
     Ok(())
+}
+
+/// The fleet's store in the PostgreSQL of this URL. Two connections are enough for one credential.
+pub(crate) async fn postgres_store(url: &str) -> anyhow::Result<PostgresStore> {
+    let pool = PgPoolOptions::new().max_connections(2).connect(url).await?;
+    Ok(PostgresStore::new(pool).with_key(KEY))
 }
 
 /// Sends the requests all at once, and counts those that were answered 200.

@@ -20,8 +20,8 @@
 //! # }
 //! ```
 //!
-//! `cargo run -p examples --example fleet` shows twenty processes on one file and on one Redis. Their tokens
-//! expire at the same time: one refresh request for each expiry, and every request is answered.
+//! `cargo run -p examples --example fleet` shows twenty processes on one file, one Redis and one PostgreSQL.
+//! Their tokens expire at the same time: one refresh request for each expiry, and every request is answered.
 //!
 //! # Which store
 //!

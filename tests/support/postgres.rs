@@ -30,6 +30,11 @@ impl PostgresServer {
         server.launched()
     }
 
+    /// Are PostgreSQL's programs where Debian puts them?
+    pub fn is_installed() -> bool {
+        newest().is_some()
+    }
+
     /// A standby of this server: it has what the primary has sent it. The server is then a primary
     /// that a `pause_replication` can cut off.
     pub fn standby(&self) -> Self {
@@ -172,10 +177,15 @@ impl Drop for PostgresServer {
 
 /// The folder of the newest version that is installed.
 fn installed() -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    versions.map(|version| version.path().join("bin")).max().unwrap_or_else(|| {
+    newest().unwrap_or_else(|| {
         panic!("this test needs a real PostgreSQL: `apt-get install postgresql`, for instance")
     })
+}
+
+fn newest() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let programs = versions.map(|version| version.path().join("bin"));
+    programs.filter(|programs| programs.join("initdb").exists()).max()
 }
 
 /// The user and the group that Debian's package makes.
