@@ -46,6 +46,11 @@
 //! - **What could not be saved is kept.** The new tokens are used, and the save is tried again with backoff.
 //!   Until it succeeds the process keeps the lease and sends no refresh request.
 //! - **A valid token is used**, whatever fails.
+//! - **An outage leaves the rate limit free.** TeamUp allows 250 requests a minute for an IP address. Fifty
+//!   processes with a credential each, which meet an outage of the endpoint together, send 200 refresh
+//!   requests in any minute at most: four each. A failure stops further ones for 5 s, then for three times
+//!   as long each time, up to 5 min. A page that is not the endpoint's stops them for 1 s, then for four
+//!   times as long, up to 10 min.
 //!
 //! # How soon a fleet goes on
 //!

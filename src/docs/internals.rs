@@ -116,7 +116,8 @@
 //! | if this fails | then |
 //! | --- | --- |
 //! | lease, read | an error for those who wait, shared until a pause is over; nothing was sent |
-//! | refresh request, transient | one more after a pause; then an error, shared until a growing pause is over |
+//! | refresh request, transient | one more after 250 ms; then an error, shared until a pause is over: 5 s, tripled by each further failure, 5 min at most |
+//! | refresh request, not the endpoint | an error, shared until a pause is over: 1 s, four times as long after each further failure, 10 min at most |
 //! | refresh request, rejected | the store is read; a token neither spent nor rejected is adopted, else a login is required |
 //! | refresh request, outcome unknown | the store is read, and the request is sent once more |
 //! | save | the tokens are used; the save is tried again with backoff, under the lease |

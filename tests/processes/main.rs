@@ -5,6 +5,7 @@ mod fleet;
 mod killed;
 #[path = "../support/log.rs"]
 mod log;
+mod outage;
 mod paused;
 #[path = "../support/process.rs"]
 mod process;
@@ -12,6 +13,8 @@ mod process;
 mod redis_server;
 mod shared;
 mod stopped;
+#[path = "../support/time.rs"]
+mod time;
 #[path = "../support/witness.rs"]
 mod witness;
 mod worker;
