@@ -34,6 +34,29 @@ async fn f5_a_missing_table_or_a_file_that_is_read_only_is_found_at_build() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_checked_while_somebody_else_writes_waits_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = pool_on(&folder.path().join("tokens.db")).await;
+    let store = store_in(&pool);
+    store.migrate().await.unwrap();
+    let mut writer = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let checking = {
+        let store = store.clone();
+        tokio::spawn(async move { store.check().await })
+    };
+    while pool.size() < 2 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..200 {
+        let write = "INSERT OR REPLACE INTO teamup_tokens (key) VALUES ('another')";
+        sqlx::query(write).execute(&mut *writer).await.unwrap();
+    }
+    assert!(!checking.is_finished(), "the write lock is held");
+    writer.commit().await.unwrap();
+    checking.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn settings_that_a_power_loss_would_show_are_no_error() {
     let folder = tempfile::tempdir().unwrap();
     let options = SqliteConnectOptions::new()

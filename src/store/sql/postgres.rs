@@ -19,6 +19,7 @@ const DURABLE: &str = "CASE WHEN current_setting('synchronous_commit') = 'off' \
 
 impl Statements for Postgres {
     const PRODUCT: &'static str = "PostgreSQL";
+    const BEGIN: &'static str = "BEGIN";
 
     async fn inspect(_: &mut PgConnection) -> Result<(), sqlx::Error> {
         Ok(())

@@ -21,6 +21,8 @@ const TOO_LONG: u64 = 61 * 60 * 1000;
 
 impl Statements for Sqlite {
     const PRODUCT: &'static str = "SQLite";
+    /// One that has read does not wait for the write lock: it fails at once where another has it.
+    const BEGIN: &'static str = "BEGIN IMMEDIATE";
 
     /// Warns where a power loss may undo what was saved.
     async fn inspect(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {

@@ -18,6 +18,9 @@ impl<DB: Statements> SqlDatabase for DB {}
 pub trait Statements: sqlx::Database {
     const PRODUCT: &'static str;
 
+    /// Begins a transaction that will write.
+    const BEGIN: &'static str;
+
     /// Looks at the database's settings, before anything else is asked of it.
     fn inspect(connection: &mut Self::Connection) -> impl Done<()>;
 
