@@ -277,8 +277,16 @@ async fn p5_what_the_database_says_of_a_refused_row_is_not_told() {
     assert!(!told.contains("Failing row") && !told.contains("7b22"), "{told}");
 }
 
+/// How often the table was read as a whole, and how often its primary key was used.
+async fn scans(pool: &PgPool) -> (i64, i64) {
+    run(pool, "SELECT pg_stat_force_next_flush()").await;
+    let of_table = "SELECT seq_scan, idx_scan FROM pg_stat_user_tables \
+                    WHERE relname = 'teamup_tokens'";
+    sqlx::query_as(of_table).fetch_one(pool).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_is_found_by_its_key_however_many_there_are() {
+async fn each_operation_finds_its_row_by_the_primary_key_among_a_hundred_thousand() {
     let server = PostgresServer::start();
     // One connection, so that all counters are flushed when they are asked for.
     let pool = PgPoolOptions::new().max_connections(1).connect(&server.url()).await.unwrap();
@@ -287,30 +295,29 @@ async fn a_row_is_found_by_its_key_however_many_there_are() {
     run(
         &pool,
         "INSERT INTO teamup_tokens (key, revision, record) \
-         SELECT 'user-' || n, 1, '{}' FROM generate_series(1, 20000) AS n; ANALYZE teamup_tokens",
+         SELECT 'user-' || n, 1, '{}' FROM generate_series(1, 100000) AS n; ANALYZE teamup_tokens",
     )
     .await;
-    let plan: Vec<String> =
-        sqlx::query_scalar("EXPLAIN SELECT record FROM teamup_tokens WHERE key = $1")
-            .bind("user-77")
-            .fetch_all(&pool)
-            .await
-            .unwrap();
-    assert!(plan.join("\n").contains("Index Scan using teamup_tokens_pkey"), "{plan:?}");
-    let statistics = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'teamup_tokens'";
-    let scans = || async {
-        run(&pool, "SELECT pg_stat_force_next_flush()").await;
-        sqlx::query_scalar::<_, i64>(statistics).fetch_one(&pool).await.unwrap()
-    };
-    let store = store.with_key("user-20001");
-    let before = scans().await;
+    let store = store.with_key("user-0");
+    let other = store.clone();
+    let before = scans(&pool).await;
+    store.check().await.unwrap();
     let lease = lease(&store).await;
     store.save(&lease, Expected::Empty, &record(1, "a")).await.unwrap();
     store.save(&lease, Expected::Revision(1), &record(2, "b")).await.unwrap();
+    store.save(&lease, Expected::Anything, &record(3, "c")).await.unwrap();
+    assert_eq!(store.load().await.unwrap(), Some(record(3, "c")));
     let lease = store.renew(&lease).await.unwrap();
+    assert!(other.try_acquire().await.unwrap().lease.is_none());
     store.delete(&lease).await.unwrap();
     store.release(lease).await.unwrap();
-    assert_eq!(scans().await, before, "an operation read the whole table");
+    let after = scans(&pool).await;
+    assert_eq!(after.0, before.0, "an operation read the whole table");
+    assert!(after.1 >= before.1 + 10, "the primary key was used: {before:?}, {after:?}");
+
+    // The counter counts: this does read the whole table.
+    run(&pool, "SELECT count(record) FROM teamup_tokens").await;
+    assert_eq!(scans(&pool).await.0, before.0 + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

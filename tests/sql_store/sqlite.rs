@@ -1,6 +1,9 @@
 //! What is SQLite's own: a file that processes share, and settings that lose a write.
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlitePool, query_scalar};
 use tower_teamup_auth::store::{Expected, SqliteStore, TokenStore};
 use tower_teamup_auth::store::{ListKeys, StoreFamily};
@@ -144,4 +147,54 @@ async fn p1_two_processes_that_share_a_file_lose_no_rotation() {
         other.passes();
     }
     assert_eq!(store.load().await.unwrap().unwrap().revision(), 2 * ROTATIONS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_operation_finds_its_row_by_the_primary_key_among_a_hundred_thousand() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.db");
+    store_in(&pool_on(&file).await).migrate().await.unwrap();
+    // Counts the instructions of SQLite's virtual machine. They come to the same each time.
+    let instructions = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&instructions);
+    let counting =
+        SqlitePoolOptions::new().max_connections(1).after_connect(move |connection, _| {
+            let counted = Arc::clone(&counted);
+            Box::pin(async move {
+                connection.lock_handle().await?.set_progress_handler(1, move || {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    true
+                });
+                Ok(())
+            })
+        });
+    let pool = counting.connect_with(SqliteConnectOptions::new().filename(&file)).await.unwrap();
+    let store = store_in(&pool);
+    let used = || instructions.swap(0, Ordering::Relaxed);
+    each_operation(&store).await;
+    used();
+    each_operation(&store).await;
+    let among_none = used();
+    let fill = "WITH RECURSIVE counted (n) AS \
+                  (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 100000) \
+                INSERT INTO teamup_tokens (key, revision, record) \
+                SELECT 'user-' || n, 1, CAST('{}' AS BLOB) FROM counted";
+    sqlx::query(fill).execute(&pool).await.unwrap();
+    assert!(used() > 100_000, "the counter counts");
+    each_operation(&store).await;
+    let among_many = used();
+    assert!(among_none > 0 && among_many < 2 * among_none, "{among_none}, then {among_many}");
+}
+
+async fn each_operation(store: &SqliteStore) {
+    store.check().await.unwrap();
+    let held = lease(store).await;
+    store.save(&held, Expected::Empty, &record(1, "a")).await.unwrap();
+    store.save(&held, Expected::Revision(1), &record(2, "b")).await.unwrap();
+    store.save(&held, Expected::Anything, &record(3, "c")).await.unwrap();
+    assert_eq!(store.load().await.unwrap(), Some(record(3, "c")));
+    let held = store.renew(&held).await.unwrap();
+    assert!(store.try_acquire().await.unwrap().lease.is_none());
+    store.delete(&held).await.unwrap();
+    store.release(held).await.unwrap();
 }
