@@ -206,9 +206,9 @@ async fn f8_a_keyring_that_never_answers_does_not_keep_the_program_from_ending()
 async fn a_file_of_another_key_is_locked_and_one_that_is_torn_is_not_in_the_way() {
     const NAME: &str = "a_file_of_another_key_is_locked_and_one_that_is_torn_is_not_in_the_way";
     if let Some((role, path)) = part::<PathBuf>() {
+        let fallback = || EncryptionKey::from_bytes([1; 32]);
         if role == "fallback" {
-            let store = KeyringStore::with_key(&path, EncryptionKey::from_bytes([1; 32]));
-            return rotate_once(&store).await;
+            return rotate_once(&KeyringStore::with_key(&path, fallback())).await;
         }
         // The key is made although the file is empty, as after a power loss.
         let torn = open(path.with_file_name("torn")).await.unwrap();
@@ -217,8 +217,12 @@ async fn a_file_of_another_key_is_locked_and_one_that_is_torn_is_not_in_the_way(
         torn.save(&lease, Expected::Anything, &record(1)).await.unwrap();
         assert_eq!(torn.load().await.unwrap(), Some(record(1)));
 
-        let error = open(path).await.unwrap().load().await.unwrap_err();
+        let store = open(path).await.unwrap();
+        let error = store.load().await.unwrap_err();
         assert!(error.is_locked(), "{error:?}");
+        // With both keys it opens, and the next save seals it with the one of the keyring.
+        rotate_once(&store.clone().also_open_with(fallback())).await;
+        assert!(store.load().await.unwrap().is_some());
         return;
     }
     let session = Session::new();

@@ -149,6 +149,28 @@ async fn an_envelope_of_version_1_opens_only_while_it_is_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plain_record_and_one_of_an_older_key_are_sealed_at_the_next_save() {
+    let server = RedisServer::start();
+    let key = |byte: u8| EncryptionKey::from_bytes([byte; 32]);
+    let open = |sealing: Sealing| {
+        RedisStore::builder(server.url(), "user-1").seal_with(sealing).build().unwrap()
+    };
+    let plain = store_at(server.url());
+    let held = lease(&plain).await;
+    plain.save(&held, Expected::Empty, &record(1, "a")).await.unwrap();
+    assert!(open(Sealing::new(key(1))).load().await.unwrap_err().is_locked());
+    let accepting = open(Sealing::new(key(1)).accept_plain());
+    accepting.save(&held, Expected::Revision(1), &record(2, "b")).await.unwrap();
+    assert!(plain.load().await.unwrap_err().is_locked());
+
+    let rotating = open(Sealing::new(key(2)).also_open_with(key(1)));
+    assert_eq!(rotating.load().await.unwrap(), Some(record(2, "b")));
+    rotating.save(&held, Expected::Revision(2), &record(3, "c")).await.unwrap();
+    assert!(open(Sealing::new(key(1))).load().await.unwrap_err().is_locked());
+    assert_eq!(open(Sealing::new(key(2))).load().await.unwrap(), Some(record(3, "c")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_family_opens_by_key_and_lists_who_has_a_record() {
     let server = RedisServer::start();
     // Neighbours whose keys look alike, and a prefix that `MATCH` would read as a pattern.

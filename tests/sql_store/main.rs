@@ -10,5 +10,6 @@ mod relay;
 mod conformance;
 mod crash;
 mod postgres;
+mod sealing;
 mod sqlite;
 mod support;

@@ -15,6 +15,8 @@ pub struct PostgresServer {
     process: Option<Child>,
     port: u16,
     folder: tempfile::TempDir,
+    /// `name=value`, after the ones that all servers have.
+    settings: Vec<String>,
 }
 
 impl PostgresServer {
@@ -24,7 +26,13 @@ impl PostgresServer {
     ///
     /// When PostgreSQL is not installed, or does not start.
     pub fn start() -> Self {
-        let server = PostgresServer::in_folder();
+        PostgresServer::start_with(&[])
+    }
+
+    /// The same, with further settings: `["fsync=on"]`, say.
+    pub fn start_with(settings: &[&str]) -> Self {
+        let mut server = PostgresServer::in_folder();
+        server.settings = settings.iter().map(|&setting| setting.to_owned()).collect();
         // Without `--no-sync` this waits for the disk for longer than all the tests together.
         server.run("initdb", &["-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8"]);
         server.launched()
@@ -66,6 +74,11 @@ impl PostgresServer {
         self.port
     }
 
+    /// The id of its first process, the parent of the others.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("the server runs").id()
+    }
+
     /// Ends the server at once (SIGQUIT), as a crash would: nothing is written any more.
     pub fn crash(&mut self) {
         if let Some(mut process) = self.process.take() {
@@ -82,7 +95,8 @@ impl PostgresServer {
 
     fn in_folder() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let server = PostgresServer { process: None, port: free_port(), folder };
+        let settings = Vec::new();
+        let server = PostgresServer { process: None, port: free_port(), folder, settings };
         if rustix::process::geteuid().is_root() {
             let (user, group) = postgres_user();
             std::os::unix::fs::chown(server.folder.path(), Some(user), Some(group))
@@ -114,8 +128,8 @@ impl PostgresServer {
         ];
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data());
-        for setting in settings {
-            command.args(["-c", &setting]);
+        for setting in settings.iter().chain(&self.settings) {
+            command.args(["-c", setting]);
         }
         let mut process = command.spawn().expect("postgres can be run");
         for _ in 0..2000 {

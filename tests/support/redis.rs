@@ -70,6 +70,11 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.running().id()
+    }
+
     /// Ends the server without a warning (SIGKILL); what it held is lost.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

@@ -49,8 +49,8 @@ use crate::error::Error;
 /// # }
 /// ```
 ///
-/// A file that was sealed with one key is [locked](StoreError::is_locked) for the other. A program
-/// that accepts a file without a key uses a [`FileStore`].
+/// A file that was sealed with one key is [locked](StoreError::is_locked) for the other, unless
+/// [`also_open_with`](KeyringStore::also_open_with) has both. A program that accepts a file without a key uses a [`FileStore`].
 ///
 /// # Why not the tokens themselves
 ///
@@ -70,7 +70,7 @@ use crate::error::Error;
 #[derive(Clone)]
 pub struct KeyringStore {
     file: FileStore,
-    key: EncryptionKey,
+    sealing: Sealing,
 }
 
 impl KeyringStore {
@@ -109,16 +109,26 @@ impl KeyringStore {
     /// A store in the file at `path` whose key comes from elsewhere: for where there is no keyring.
     /// Nothing is read or made yet.
     pub fn with_key(path: impl Into<PathBuf>, key: EncryptionKey) -> Self {
-        let file = FileStore::new(path).encrypt_with(key.clone());
-        KeyringStore { file, key }
+        KeyringStore::sealed(FileStore::new(path), Sealing::new(key))
+    }
+
+    fn sealed(file: FileStore, sealing: Sealing) -> Self {
+        KeyringStore { file: file.seal_with(sealing.clone()), sealing }
+    }
+
+    /// Opens a file that was sealed with `key`, too, and seals it with the store's own key at the
+    /// next save: for a program that had to do without the keyring for a while, or whose key from
+    /// elsewhere is replaced. See [`Sealing::also_open_with`].
+    #[must_use]
+    pub fn also_open_with(self, key: EncryptionKey) -> Self {
+        KeyringStore::sealed(self.file, self.sealing.also_open_with(key))
     }
 
     /// Opens a file that version 1 of this crate sealed, which is bound to no name. It is sealed in
     /// the present version at the next save. See [`Sealing::accept_version_1`].
     #[must_use]
     pub fn accept_version_1(self) -> Self {
-        let sealing = Sealing::new(self.key.clone()).accept_version_1();
-        KeyringStore { file: self.file.seal_with(sealing), key: self.key }
+        KeyringStore::sealed(self.file, self.sealing.accept_version_1())
     }
 
     /// Where the sealed record is.

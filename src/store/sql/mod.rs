@@ -182,7 +182,8 @@ impl<DB: SqlDatabase> TokenStore for SqlStore<DB> {
         let check = || async {
             let mut connection = self.configuration.pool.acquire().await?;
             DB::inspect(&mut connection).await?;
-            let mut transaction = connection.begin_with(AssertSqlSafe(DB::BEGIN.to_owned())).await?;
+            let mut transaction =
+                connection.begin_with(AssertSqlSafe(DB::BEGIN.to_owned())).await?;
             let owner = lease.owner();
             DB::try_acquire(&mut transaction, table, key, owner, *lease_lifetime).await?;
             DB::renew(&mut transaction, table, key, owner, *lease_lifetime).await?;
