@@ -18,6 +18,8 @@
 //! The lease lasts 10 s in Redis and 15 s in SQL databases, unless the store's builder sets another
 //! lifetime. [`build`](crate::CredentialsBuilder::build) checks that a store can be written.
 //!
+//! [What a refresh costs](super::performance#token-stores) in each of them: round trips, fsyncs, times.
+//!
 //! # File
 //!
 //! The file has mode 0600, and is replaced by a rename. Keep it on a local disk: locks on network file
