@@ -13,6 +13,7 @@ mod process;
 mod redis_server;
 mod shared;
 mod stopped;
+#[allow(dead_code, reason = "each test takes what it needs")]
 #[path = "../support/time.rs"]
 mod time;
 #[path = "../support/witness.rs"]

@@ -1,7 +1,5 @@
 //! The time of a test, which is paused.
 
-#![allow(dead_code, reason = "each test takes what it needs")]
-
 use std::time::{Duration, SystemTime};
 
 /// How much of the test's time has passed. It follows paused time.
