@@ -11,6 +11,8 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use zeroize::Zeroizing;
 
+pub use crate::store::fuzzing::{Envelope, envelope, redis_hash};
+
 use crate::refresh::{BodyEnd, FailureClass, RawResponse, decode, retry_after};
 use crate::store::{RecordFormat, StoredRecord};
 use crate::token::{Moment, RefreshToken};
@@ -97,4 +99,9 @@ pub fn stored(bytes: &[u8]) {
     }
     // What can be read can be written, and read again as the same.
     assert!(StoredRecord::from_json(record.to_json().as_bytes()).ok() == Some(record));
+}
+
+/// Steps of a world around the state machine of a credential; each byte chooses one.
+pub fn state_machine(choices: &[u8]) {
+    crate::credentials::take_chosen_steps(choices);
 }

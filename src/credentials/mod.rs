@@ -59,6 +59,8 @@ pub(crate) use snapshot::{
 };
 use state::Operation;
 pub(crate) use state::Reason;
+#[cfg(fuzzing)]
+pub(crate) use state::take_chosen_steps;
 pub(crate) use store_client::StoreClient;
 
 use crate::error::Error;

@@ -89,6 +89,8 @@ mod error;
 mod family;
 #[cfg(any(unix, windows))]
 mod file;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 #[cfg(any(unix, windows))]
 mod jobs;
 #[cfg(feature = "encryption")]

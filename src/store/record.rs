@@ -88,7 +88,7 @@ impl LoginId {
     }
 
     /// Made from 16 bytes, so that a test can tell logins apart.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(any(fuzzing, test, feature = "testing"))]
     pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
         LoginId(bytes)
     }

@@ -254,6 +254,16 @@ impl RecordFormat {
     }
 }
 
+/// What version 1 of this crate wrote.
+#[cfg(all(any(fuzzing, test), feature = "encryption"))]
+pub(super) fn seal_version_1(
+    key: &EncryptionKey,
+    name: &[u8],
+    json: &[u8],
+) -> Result<Vec<u8>, StoreError> {
+    Ok([VERSION_1, &key.encrypt(json, &[VERSION_1, name].concat())?].concat())
+}
+
 #[cfg(feature = "encryption")]
 fn open_version_1(
     sealing: &Sealing,

@@ -27,7 +27,7 @@
 mod adoption;
 mod complete;
 mod enqueue;
-#[cfg(test)]
+#[cfg(any(fuzzing, test))]
 mod explore;
 #[cfg(all(test, heavy_tests))]
 mod fleet;
@@ -41,6 +41,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(fuzzing)]
+pub(crate) use explore::take_chosen_steps;
 pub(crate) use types::{
     Action, Effects, Enqueued, Failure, Found, Happened, Minted, Operation, Outcome, Reason,
     RequestFailure, StoreCause, Tick, Ticket,

@@ -64,6 +64,14 @@ impl HashReader<'_> {
     }
 }
 
+/// Reads what a fuzzer puts into the place of a record that is not sealed.
+#[cfg(fuzzing)]
+pub(in crate::store) fn read_plain(fields: Fields) -> Result<Option<StoredRecord>, StoreError> {
+    let format = RecordFormat::plain("redis");
+    let location = "redis://127.0.0.1".to_owned();
+    HashReader { format: &format, key: "key", version_1_name: "key", location }.read(fields)
+}
+
 /// The revision as it stands in Redis.
 pub(super) fn revision_text(fields: &Fields) -> Option<String> {
     String::from_utf8(fields.get(&b"revision"[..])?.clone()).ok()

@@ -146,8 +146,7 @@ mod with_a_key {
     #[test]
     fn version_1_opens_only_while_that_is_accepted() {
         let json = br#"{"version":1,"revision":3,"refresh_token":"s3cret"}"#;
-        let beside = [VERSION_1, b"place"].concat();
-        let old = [VERSION_1, &key(1).encrypt(json, &beside).unwrap()].concat();
+        let old = seal_version_1(&key(1), b"place", json).unwrap();
         is_locked(format(1).decode(b"a", b"place", &old), "accept_version_1");
         let accepting = |byte| sealed(Sealing::new(key(byte)).accept_version_1());
         let opened = accepting(1).decode(b"a", b"place", &old).unwrap();

@@ -265,7 +265,7 @@ fn is_explained(world: &World, failure: &Failure<u8>) -> bool {
 fn rest_and_listen(world: &mut World) -> Result<Vec<Told>, Broken> {
     let mut told = Vec::new();
     for _ in 0..200 {
-        match world.usual_step() {
+        match world.step_to_rest() {
             Some(step) => told.extend(checked_step(world, step)?),
             None => return Ok(told),
         }
@@ -279,7 +279,7 @@ fn run_to_rest(world: &mut World, seen: &mut impl FnMut(&World) -> bool) -> Resu
         if seen(world) {
             return Ok(false);
         }
-        match world.usual_step() {
+        match world.step_to_rest() {
             Some(step) => {
                 checked_step(world, step)?;
             }

@@ -9,6 +9,9 @@ pub(super) enum Step {
     Ask(RequestMode, Reason),
     LogIn,
     SignOut,
+    /// The same over whatever the store holds.
+    LogInOver,
+    SignOutOver,
     Flush,
     Close,
     /// The worker asks for its next action.
@@ -25,6 +28,10 @@ pub(super) enum Step {
     Delayed,
     LeasesRunOut,
     TokensExpire,
+    /// So many milliseconds pass: two to this power.
+    TimePasses {
+        power: u8,
+    },
     OtherHolds,
     OtherReleases,
     OtherRefreshes,
@@ -44,8 +51,15 @@ pub(super) enum Ending {
     WithoutRotation,
     WithRotatedToken,
     Transient,
+    /// The same, with a `Retry-After`.
+    RateLimited,
     NotTheEndpoint,
     Configuration,
+    ProbablyRejected,
+    /// Something that is no record was found.
+    Corrupt,
+    /// A record was found that this process can't read.
+    Locked,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,5 +150,13 @@ impl World {
     /// The next step when nothing unusual happens any more.
     pub(super) fn usual_step(&self) -> Option<Step> {
         self.free_steps().into_iter().next()
+    }
+
+    /// The next step on the way to rest: a pause is not cut short for ever.
+    pub(super) fn step_to_rest(&self) -> Option<Step> {
+        match &self.action {
+            Some((_, Action::Sleep { .. })) => Some(Step::End(Ending::Well)),
+            _ => self.usual_step(),
+        }
     }
 }

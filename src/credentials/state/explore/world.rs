@@ -161,13 +161,15 @@ impl World {
                 let asked = Expectation::Refresh { login_epoch: self.state.login_epoch };
                 return self.enqueue(Operation::Refresh { generation, reason }, asked);
             }
-            Step::LogIn => {
+            Step::LogIn | Step::LogInOver => {
                 let (login, tokens) = self.new_login();
-                let operation = Operation::LogIn { login, tokens, overwrite: false };
+                let overwrite = step == Step::LogInOver;
+                let operation = Operation::LogIn { login, tokens, overwrite };
                 return self.enqueue(operation, Expectation::Change);
             }
-            Step::SignOut => {
-                let operation = Operation::SignOut { login: login_id(99), overwrite: false };
+            Step::SignOut | Step::SignOutOver => {
+                let overwrite = step == Step::SignOutOver;
+                let operation = Operation::SignOut { login: login_id(99), overwrite };
                 return self.enqueue(operation, Expectation::Change);
             }
             Step::Flush => return self.enqueue(Operation::Flush, Expectation::Settle),
@@ -182,6 +184,7 @@ impl World {
             }
             Step::LeasesRunOut => self.advance(LEASE_TERM + Duration::from_secs(1)),
             Step::TokensExpire => self.advance(LIFETIME),
+            Step::TimePasses { power } => self.advance(Duration::from_millis(1 << power)),
             Step::OtherHolds => {
                 self.holder = Some(Holder { lease: None, until: self.now.plus(LEASE_TERM) });
             }
@@ -275,6 +278,8 @@ impl World {
                 Outcome::Acquired { lease, found: Some(self.load()) }
             }
             (Action::Load, Ending::Fails) => Outcome::Loaded { found: Found::Unavailable(1) },
+            (Action::Load, Ending::Corrupt) => Outcome::Loaded { found: Found::Corrupt(1) },
+            (Action::Load, Ending::Locked) => Outcome::Loaded { found: Found::Locked(1) },
             (Action::Load, _) => Outcome::Loaded { found: self.load() },
             (Action::SendRefresh { refresh_token, mode }, ending) => {
                 self.renew();
@@ -378,6 +383,13 @@ impl World {
         match ending {
             Ending::Fails => return fails(FailureClass::OutcomeUnknown, None),
             Ending::Transient => return fails(FailureClass::Transient, None),
+            Ending::RateLimited => {
+                let retry_after = Some(Duration::from_secs(1800));
+                let class = FailureClass::Transient;
+                let failure = RequestFailure { class, retry_after, rotated: None, error: 2 };
+                return Outcome::RefreshFailed { failure };
+            }
+            Ending::ProbablyRejected => return fails(FailureClass::ProbablyRejected, None),
             Ending::NotTheEndpoint => return fails(FailureClass::NotTheEndpoint, None),
             Ending::Configuration => return fails(FailureClass::Configuration, None),
             _ => {}
