@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
@@ -18,6 +17,7 @@ use super::state::{
     CredentialState, Effects, Enqueued, Failure, Happened, Operation, Outcome, Tick, Ticket,
 };
 use super::store_client::StoreClient;
+use super::sync::{AtomicU64, Mutex, MutexGuard};
 use super::watched::Watched;
 use crate::error::Error;
 use crate::headers::RequestMode;

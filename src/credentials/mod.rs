@@ -24,6 +24,8 @@ mod deadlines;
 mod failure;
 mod first_record;
 mod generation;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod pending;
 mod refused_routes;
 mod report;
@@ -34,13 +36,13 @@ mod state;
 pub mod status;
 mod store_client;
 mod submit;
+mod sync;
 mod watched;
 mod worker;
 
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use arc_swap::Guard;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -62,6 +64,7 @@ pub(crate) use state::Reason;
 #[cfg(fuzzing)]
 pub(crate) use state::take_chosen_steps;
 pub(crate) use store_client::StoreClient;
+use sync::Guard;
 
 use crate::error::Error;
 use crate::headers::RequestMode;

@@ -8,11 +8,10 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::sleep;
 
 use super::core::{Core, Ending, Submitted};
+use super::sync::{Handle, sleep};
 use crate::error::Error;
 use crate::headers::RequestMode;
 

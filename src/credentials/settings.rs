@@ -24,6 +24,7 @@ pub(crate) struct Settings {
     pub(crate) refresh_request_timeout: Duration,
     pub(crate) clock: Clock,
     /// Where the worker runs; `None`: on the runtime of whoever asks.
+    #[cfg_attr(shuttle, expect(dead_code, reason = "shuttle's is the one runtime"))]
     pub(crate) runtime: Option<Handle>,
     #[cfg(feature = "testing")]
     pub(crate) at_each_step: Option<Arc<dyn Fn(RefreshStep) + Send + Sync>>,

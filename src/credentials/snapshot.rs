@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use arc_swap::{ArcSwap, Guard};
 use http::header::HeaderValue;
 
 use super::deadlines::Deadlines;
 use super::generation::Generation;
 use super::state::{ModeState, View};
+use super::sync::{ArcSwap, AtomicU64, Guard};
 use crate::headers::{AuthScheme, ProviderId, RequestMode};
 use crate::token::{AccessToken, Moment};
 

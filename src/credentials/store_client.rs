@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::timeout;
 
+use super::sync::{self, timeout};
 use crate::store::{Attempt, DynLease, DynTokenStore, Expected, StoreError, StoredRecord};
 
 /// Calls run in tasks of their own and are not dropped at their limit: a disk that hangs holds one
@@ -108,7 +108,7 @@ impl StoreClient {
         match self.store.clone() {
             // A panic counts as a change; the next call tells what is wrong.
             Some(store) => {
-                let _ = tokio::spawn(async move { store.changed().await }).await;
+                let _ = sync::spawn(async move { store.changed().await }).await;
             }
             None => std::future::pending().await,
         }
@@ -192,7 +192,7 @@ where
     F: Future<Output = T> + Send + 'static,
 {
     let (sender, receiver) = oneshot::channel();
-    tokio::spawn(async move {
+    sync::spawn(async move {
         let _ = sender.send(call.await);
     });
     receiver
@@ -209,7 +209,7 @@ where
     U: Future<Output = ()> + Send,
 {
     let (sender, receiver) = oneshot::channel();
-    tokio::spawn(async move {
+    sync::spawn(async move {
         let (result, store) = call.await;
         if let Err(Ok(brought)) = sender.send(result) {
             undo(store, brought).await;

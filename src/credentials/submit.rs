@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
-
 use super::core::{Core, Submitted};
 use super::state::Operation;
+use super::sync::Handle;
 use super::worker;
 use crate::error::Error;
 
@@ -43,6 +42,9 @@ impl Core {
     }
 
     fn runtime(&self) -> Result<Handle, Error> {
+        #[cfg(shuttle)]
+        return Ok(Handle);
+        #[cfg(not(shuttle))]
         match &self.settings.runtime {
             Some(runtime) => Ok(runtime.clone()),
             None => Handle::try_current().map_err(|_| Error::no_runtime()),

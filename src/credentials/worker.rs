@@ -11,14 +11,12 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-use tokio::time::sleep;
-
 use super::core::{Core, Renewer};
 use super::failure::Cause;
 #[cfg(feature = "testing")]
 use super::settings::RefreshStep;
 use super::state::{Action, Found, Minted, Outcome, RequestFailure};
+use super::sync::{self, Handle, sleep};
 use crate::headers::RequestMode;
 use crate::observe::{Event, emit};
 use crate::refresh::{RefreshError, RefreshRequest, RefreshResponse};
@@ -175,7 +173,7 @@ async fn run_action(core: &Arc<Core>, action: Action<DynLease>, odd_lifetime: &m
                 tokio::select! {
                     // In this order, so that a simulated run comes out the same each time.
                     biased;
-                    () = sleep(pause) => {}
+                    () = sync::pause(pause) => {}
                     () = core.came.notified() => {}
                     () = core.store.changed(), if for_change => {}
                 }
