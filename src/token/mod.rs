@@ -19,6 +19,7 @@
 mod clock;
 mod secret;
 mod set;
+mod wiped_text;
 
 pub use clock::Clock;
 pub(crate) use clock::Deadline;
@@ -26,3 +27,6 @@ pub(crate) use clock::Moment;
 pub use secret::{AccessToken, RefreshToken};
 pub(crate) use set::IssuedToken;
 pub use set::TokenSet;
+#[cfg(feature = "xml")]
+pub(crate) use wiped_text::append;
+pub(crate) use wiped_text::unquote;

@@ -50,7 +50,7 @@ impl AccessToken {
     /// a space can't stand inside the `Authorization` header's token, RFC 6750 section 2.1).
     /// [`Error::is_invalid_input`] is true of the error, and the text is not repeated in it.
     pub fn new(text: impl Into<String>) -> Result<Self, Error> {
-        let text = Zeroizing::new(text.into().into_boxed_str());
+        let text = boxed(text.into());
         check("access token", &text, |byte| byte.is_ascii_graphic())?;
         Ok(AccessToken(text))
     }
@@ -70,7 +70,7 @@ impl RefreshToken {
     /// (RFC 6749 appendix A.17). [`Error::is_invalid_input`] is true of the error, and the text
     /// is not repeated in it.
     pub fn new(text: impl Into<String>) -> Result<Self, Error> {
-        let text = Zeroizing::new(text.into().into_boxed_str());
+        let text = boxed(text.into());
         check("refresh token", &text, |byte| byte.is_ascii_graphic() || byte == b' ')?;
         if text.starts_with(' ') || text.ends_with(' ') {
             return Err(Error::invalid_input(
@@ -85,6 +85,12 @@ impl RefreshToken {
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
+
+/// A `String` with room to spare would be copied to lose it, and what it held stay behind.
+fn boxed(text: String) -> Zeroizing<Box<str>> {
+    let text = Zeroizing::new(text);
+    Zeroizing::new(text.as_str().into())
 }
 
 fn check(name: &str, text: &str, allowed: impl Fn(u8) -> bool) -> Result<(), Error> {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use zeroize::{Zeroize as _, Zeroizing};
+
 use super::super::ApiError;
 use super::super::redact::Redactor;
 
@@ -57,8 +59,10 @@ impl ErrorBody {
             let messages = errors.entry(field.to_owned()).or_default();
             if messages.len() < MESSAGES_LIMIT {
                 messages.push(message);
+                return;
             }
         }
+        drop(Zeroizing::new(message));
     }
 
     pub(super) fn code(&self) -> &str {
@@ -99,12 +103,23 @@ impl ErrorBody {
     }
 }
 
+/// It may quote the refresh token.
+impl Drop for ErrorBody {
+    fn drop(&mut self) {
+        let ApiError { code, message, error_type, field_errors } = &mut self.words;
+        [code, message, error_type].into_iter().for_each(|text| text.zeroize());
+        field_errors.values_mut().flatten().for_each(|text| text.zeroize());
+    }
+}
+
 fn clean(text: &str, limit: usize, redactor: &Redactor<'_>) -> String {
-    let printable: String = text
-        .chars()
-        .map(|char| if matches!(char, '\n' | '\r' | '\t') { ' ' } else { char })
-        .filter(|&char| !disturbs(char))
-        .collect();
+    // Nothing that is left out or replaced makes it longer, so it does not grow.
+    let mut printable = Zeroizing::new(String::with_capacity(text.len()));
+    printable.extend(
+        text.chars()
+            .map(|char| if matches!(char, '\n' | '\r' | '\t') { ' ' } else { char })
+            .filter(|&char| !disturbs(char)),
+    );
     // Only the whole text shows where the token ends, so the cut comes last.
     let redacted = redactor.redact(&printable);
     match redacted.char_indices().nth(limit) {

@@ -5,10 +5,10 @@ use std::fmt;
 use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
-use zeroize::Zeroizing;
 
 use super::error_body::ErrorBody;
 use super::fields::{Field, Malformed, TokenFields};
+use crate::token::unquote;
 
 /// Reads the token fields; those before a fault are kept.
 pub(super) fn tokens(text: &str, fields: &mut TokenFields) -> Result<(), Malformed> {
@@ -53,14 +53,16 @@ fn field_errors(value: &RawValue, body: &mut ErrorBody) {
 fn read(value: &RawValue) -> Field {
     match value.get().as_bytes() {
         b"null" => Field::Null,
-        [b'"', ..] => as_text(value).map_or(Field::Other, |text| Field::Text(Zeroizing::new(text))),
+        // serde_json would read escapes in a buffer of its own, which nobody wipes.
+        [b'"', ..] => unquote(value.get()).map_or(Field::Other, Field::Text),
         [b'-' | b'0'..=b'9', ..] => Field::Number(value.get().into()),
         _ => Field::Other,
     }
 }
 
 fn as_text(value: &RawValue) -> Option<String> {
-    serde_json::from_str(value.get()).ok()
+    // It goes into an `ErrorBody`, which wipes it.
+    unquote(value.get()).map(|mut text| std::mem::take(&mut *text))
 }
 
 /// One text, an array of them, or an object of either: Django REST Framework names the faulty items

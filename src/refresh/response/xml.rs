@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
@@ -14,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::error_body::ErrorBody;
 use super::fields::{Field, Malformed, TokenFields};
+use crate::token::append;
 
 /// The deepest documented element is the fourth: a message in the list of a field's errors.
 const DEPTH_LIMIT: usize = 16;
@@ -63,8 +66,8 @@ fn elements(text: &str, each: &mut dyn FnMut(&[String], Field)) -> Result<(), Ma
         let taken = match event {
             Event::Start(start) => document.open(&start),
             Event::End(_) => document.close(each),
-            Event::Text(text) => document.text(&text.xml10_content()),
-            Event::CData(text) => document.cdata(&text.xml10_content()),
+            Event::Text(text) => document.text(&wiped(text.xml10_content())),
+            Event::CData(text) => document.cdata(&wiped(text.xml10_content())),
             Event::GeneralRef(reference) => {
                 resolve(&reference).and_then(|text| document.cdata(text.encode_utf8(&mut [0; 4])))
             }
@@ -74,6 +77,11 @@ fn elements(text: &str, each: &mut dyn FnMut(&[String], Field)) -> Result<(), Ma
         taken.ok_or_else(|| malformed(reader.buffer_position()))?;
     }
     Ok(())
+}
+
+/// A text whose ends of lines were made those of XML is a copy.
+fn wiped(text: Cow<'_, str>) -> Zeroizing<String> {
+    Zeroizing::new(text.into_owned())
 }
 
 fn malformed(position: u64) -> Malformed {
@@ -128,7 +136,7 @@ impl Document {
 
     fn text(&mut self, text: &str) -> Option<()> {
         match self.contents.last_mut() {
-            Some(content) => content.text.push_str(text),
+            Some(content) => append(&mut content.text, text),
             None if text.chars().all(is_white_space) => {}
             None => return None,
         }
@@ -137,7 +145,7 @@ impl Document {
 
     /// Text that can't stand outside the root, not even as white space.
     fn cdata(&mut self, text: &str) -> Option<()> {
-        self.contents.last_mut()?.text.push_str(text);
+        append(&mut self.contents.last_mut()?.text, text);
         Some(())
     }
 
