@@ -68,6 +68,9 @@ impl<'a, B> From<&'a Request<B>> for RequestView<'a> {
     }
 }
 
+/// A header map of the `http` crate has room for 24,576 names, and panics beyond them.
+const MOST_HEADERS: usize = 24_000;
+
 /// Decides what is to be done with a request. `fixed` are the credentials of the layer; without
 /// them, each request brings its own. `known` are the origins of credentials that requests have
 /// brought before.
@@ -99,6 +102,11 @@ pub(crate) fn classify<'a>(
         Ok(origin) => origin,
         Err(why) => return Ok(pass_through(why)),
     };
+    if view.headers.keys_len() > MOST_HEADERS {
+        return Err(Error::invalid_request(format!(
+            "the request has more than {MOST_HEADERS} headers, and there is no room for its token"
+        )));
+    }
     let plan = Overrides::of(view.extensions).resolve(credentials, view.headers)?;
     Ok(Decision::Authorize(Target {
         credentials,
@@ -185,27 +193,37 @@ pub(crate) fn append_headers(
     if headers.len() != headers.keys_len() {
         return false;
     }
-    if headers.append(AUTHORIZATION, token.authorization.clone()) {
-        return rollback(headers, AUTHORIZATION, &[]);
+    match headers.try_append(AUTHORIZATION, token.authorization.clone()) {
+        Ok(false) => {}
+        joined => return rollback(headers, joined.is_ok(), AUTHORIZATION, &[]),
     }
-    if headers.append(REQUEST_MODE, mode.header_value()) {
-        return rollback(headers, REQUEST_MODE, &[AUTHORIZATION]);
+    match headers.try_append(REQUEST_MODE, mode.header_value()) {
+        Ok(false) => {}
+        joined => return rollback(headers, joined.is_ok(), REQUEST_MODE, &[AUTHORIZATION]),
     }
     let Some(provider_id) = provider_id else {
         return true;
     };
-    if headers.append(PROVIDER_ID, provider_id.clone()) {
-        return rollback(headers, PROVIDER_ID, &[AUTHORIZATION, REQUEST_MODE]);
+    match headers.try_append(PROVIDER_ID, provider_id.clone()) {
+        Ok(false) => true,
+        joined => rollback(headers, joined.is_ok(), PROVIDER_ID, &[AUTHORIZATION, REQUEST_MODE]),
     }
-    true
 }
 
-/// The request has a value of its own for `name`: keeps that alone, and removes what was appended
-/// before.
+/// The request has a value of its own for `name`, or the map is full: keeps the own value alone, and
+/// removes what was appended before.
 #[cold]
-fn rollback(headers: &mut HeaderMap, name: HeaderName, appended: &[HeaderName]) -> bool {
-    if let Some(own) = headers.get(&name).cloned() {
-        headers.insert(name, own);
+fn rollback(
+    headers: &mut HeaderMap,
+    joined: bool,
+    name: HeaderName,
+    appended: &[HeaderName],
+) -> bool {
+    if joined {
+        // There is room: there was for the value that it joined.
+        if let Some(own) = headers.get(&name).cloned() {
+            headers.insert(name, own);
+        }
     }
     for name in appended.iter().rev() {
         headers.remove(name);
