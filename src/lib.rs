@@ -155,6 +155,7 @@ mod readme {}
 
 pub mod body;
 pub mod client;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod credentials;
 pub mod docs;
 mod error;
@@ -162,6 +163,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod headers;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 pub mod limit;
 #[cfg(feature = "login")]
 #[cfg_attr(docsrs, doc(cfg(feature = "login")))]
@@ -171,10 +173,13 @@ pub mod manager;
 mod middleware;
 mod observe;
 mod origin;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 pub mod refresh;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 pub mod token;
 
 #[cfg(feature = "testing")]

@@ -56,7 +56,7 @@ impl Backoff {
     pub(crate) fn pause(self, failures: u32, jitter: u16) -> Duration {
         let factor = self.factor.saturating_pow(failures.saturating_sub(1));
         let pause = self.first.saturating_mul(factor).min(self.most);
-        pause + (pause / 2000).saturating_mul(u32::from(jitter.min(1000)))
+        pause.saturating_add((pause / 2000).saturating_mul(u32::from(jitter.min(1000))))
     }
 }
 

@@ -38,7 +38,7 @@ impl ReservedBytes {
         let add = |total: usize| total.checked_add(more).filter(|total| *total <= MOST_TOGETHER);
         let is_added = self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok();
         if is_added {
-            self.bytes += more;
+            self.bytes = self.bytes.saturating_add(more);
         }
         is_added
     }

@@ -41,14 +41,15 @@ impl RefreshWindow {
         };
         let lifetime = expires_at.duration_since(now.wall_time()).unwrap_or_default();
         let window = self.leeway.min(lifetime / SHARE_OF_LIFETIME);
-        let window = window - (window / 2000).saturating_mul(u32::from(self.jitter.min(1000)));
+        let earlier = (window / 2000).saturating_mul(u32::from(self.jitter.min(1000)));
+        let window = window.saturating_sub(earlier);
         let mut expired = now.plus(lifetime);
         // What has expired before did so at its time by the wall clock, and not only now: the clock
         // may be set back yet.
         let overdue = now.wall_time().duration_since(expires_at).unwrap_or_default();
         let overdue = u64::try_from(overdue.as_millis()).unwrap_or(u64::MAX);
         expired.wall = expired.wall.saturating_sub(overdue);
-        Deadlines { refresh_soon: now.plus(lifetime - window), expired }
+        Deadlines { refresh_soon: now.plus(lifetime.saturating_sub(window)), expired }
     }
 }
 

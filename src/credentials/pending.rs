@@ -54,7 +54,7 @@ async fn wait(
     mode: RequestMode,
 ) -> Result<(), Error> {
     let mut seen = core.heartbeat.load(Ordering::Relaxed);
-    let mut missed = 0;
+    let mut missed = 0_u32;
     loop {
         let ended = ending.borrow_and_update().clone();
         if let Some(ended) = ended {
@@ -68,7 +68,7 @@ async fn wait(
             },
             () = a_while() => {
                 let beats = core.heartbeat.load(Ordering::Relaxed);
-                missed = if beats == seen { missed + 1 } else { 0 };
+                missed = if beats == seen { missed.saturating_add(1) } else { 0 };
                 seen = beats;
                 if missed >= MISSED {
                     missed = 0;

@@ -131,7 +131,7 @@ impl RefusedRoutes {
         let pause = match take(&mut routes, key) {
             // Of many requests that waited for one token, the first has said so.
             Some(route) if !route.was_tried => return routes.push(route),
-            Some(route) => (2 * route.pause).min(LONGEST_PAUSE),
+            Some(route) => route.pause.saturating_mul(2).min(LONGEST_PAUSE),
             None => FIRST_PAUSE,
         };
         if routes.len() == MOST_ROUTES {

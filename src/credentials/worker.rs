@@ -274,7 +274,7 @@ async fn counted(limit: Duration) {
     while !left.is_zero() {
         let part = left.min(LONGEST_COUNTED);
         sleep(part).await;
-        left -= part;
+        left = left.saturating_sub(part);
     }
 }
 

@@ -97,7 +97,7 @@ impl Window {
             let oldest = self.sent[0].saturating_add(millis(limits.period)).saturating_add(1);
             free = free.max(oldest);
         }
-        (now < free).then(|| Duration::from_millis(free - now))
+        (now < free).then(|| Duration::from_millis(free.saturating_sub(now)))
     }
 }
 
@@ -158,14 +158,14 @@ impl RateLimiter {
             Some(wait) => wait,
             None if permit.0 == window.pauses => {
                 let pause = window.next_pause;
-                window.next_pause = (pause * 2).min(LONGEST_PAUSE);
+                window.next_pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
                 // Other processes of this user may have been refused at the same moment.
-                pause + pause.mul_f64(fastrand::f64() / 4.0)
+                pause.saturating_add(pause.mul_f64(fastrand::f64() / 4.0))
             }
             None => return,
         };
         if permit.0 == window.pauses {
-            window.pauses += 1;
+            window.pauses = window.pauses.wrapping_add(1);
         }
         window.paused_until = window.paused_until.max(now.saturating_add(millis(pause)));
     }

@@ -32,10 +32,10 @@ impl<'a> Redactor<'a> {
             let spelled = self.spelled_at(&text.as_bytes()[at..]);
             if spelled > 0 {
                 redacted.push_str(PLACEHOLDER);
-                at += spelled;
+                at = at.saturating_add(spelled);
             } else {
                 redacted.push(next);
-                at += next.len_utf8();
+                at = at.saturating_add(next.len_utf8());
             }
         }
         redacted
@@ -69,12 +69,12 @@ impl<'a> Redactor<'a> {
             let from: &[usize] = if index == 0 { &[0] } else { &ends };
             for &at in from {
                 let lengths = spellings(&text[at..], byte).into_iter().flatten();
-                next.extend(lengths.map(|length| at + length));
+                next.extend(lengths.map(|length| at.saturating_add(length)));
             }
             next.sort_unstable();
             next.dedup();
             let Some(&furthest) = next.last() else { break };
-            if index + 1 >= shortest {
+            if index.saturating_add(1) >= shortest {
                 spelled = furthest;
             }
             ends = next;
@@ -122,7 +122,7 @@ fn entity(text: &[u8]) -> Option<(u8, usize)> {
             }
         }
     };
-    Some((named, end + 2))
+    Some((named, end.saturating_add(2)))
 }
 
 /// What is left of an error that quoted the token.

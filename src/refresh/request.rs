@@ -130,6 +130,7 @@ fn buffer(request: &RefreshRequest, scope: &[String], per_byte: usize) -> Zeroiz
 fn capacity(request: &RefreshRequest, scope: &[String], per_byte: usize) -> usize {
     /// More than a field's name and its punctuation take in any encoding.
     const FRAME: usize = 192;
-    let scopes: usize = scope.iter().map(|scope| scope.len() * per_byte + FRAME).sum();
-    request.refresh_token().expose().len() * per_byte + scopes + 3 * FRAME
+    let room = |text: &str| text.len().saturating_mul(per_byte).saturating_add(FRAME);
+    let scopes = scope.iter().map(|scope| room(scope)).fold(2 * FRAME, usize::saturating_add);
+    room(request.refresh_token().expose()).saturating_add(scopes)
 }

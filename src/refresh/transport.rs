@@ -155,11 +155,11 @@ where
 /// Keeps `data` as far as it matters; `Some` if nothing more does.
 fn keep(data: impl Buf, kept: &mut Vec<u8>, scanner: &mut DocumentScanner) -> Option<BodyEnd> {
     let before = kept.len();
-    let room = BODY_LIMIT - before;
+    let room = BODY_LIMIT.saturating_sub(before);
     let too_long = data.remaining() > room;
     kept.put(data.take(room));
     if let Some(length) = scanner.scan(&kept[before..]) {
-        kept.truncate(before + length);
+        kept.truncate(before.saturating_add(length));
         return Some(BodyEnd::Whole);
     }
     too_long.then_some(BodyEnd::TooLong)

@@ -214,7 +214,7 @@ fn parse_hex(text: &str) -> Option<[u8; 16]> {
     for (byte, digits) in bytes.iter_mut().zip(text.chunks_exact(2)) {
         let high = char::from(digits[0]).to_digit(16)?;
         let low = char::from(digits[1]).to_digit(16)?;
-        *byte = u8::try_from(high * 16 + low).ok()?;
+        *byte = u8::try_from((high << 4) | low).ok()?;
     }
     Some(bytes)
 }

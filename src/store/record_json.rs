@@ -152,7 +152,7 @@ struct Length(usize);
 
 impl Write for Length {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0 += text.len();
+        self.0 = self.0.saturating_add(text.len());
         Ok(())
     }
 }

@@ -60,7 +60,7 @@ impl TimedLease {
 /// A term from now, less what the two clocks may differ by: one part in a hundred, and the
 /// coarseness of this one.
 fn end_of(term: Duration) -> Moment {
-    let margin = term / 100 + Duration::from_millis(10);
+    let margin = (term / 100).saturating_add(Duration::from_millis(10));
     Clock::system().now().plus(term.saturating_sub(margin))
 }
 

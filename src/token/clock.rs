@@ -85,7 +85,11 @@ impl Moment {
 
     /// The wall clock's reading as the standard library has it.
     pub(crate) fn wall_time(self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(self.wall)
+        /// The end of the year 9999, which every system's times reach. Not all reach as far as the
+        /// number does.
+        const FAR: Duration = Duration::from_secs(253_402_300_799);
+        let time = UNIX_EPOCH.checked_add(Duration::from_millis(self.wall));
+        time.or_else(|| UNIX_EPOCH.checked_add(FAR)).unwrap_or(UNIX_EPOCH)
     }
 }
 
@@ -114,7 +118,7 @@ impl Clock {
     /// Sets the wall clock of a [`Clock::tokio`] back by `by`; the monotonic clock stays. Has no
     /// effect on [`Clock::system`].
     pub fn shift_wall_back(&self, by: Duration) {
-        self.shift_wall_millis(i64::try_from(by.as_millis()).map_or(i64::MIN, |millis| -millis));
+        self.shift_wall_millis(i64::try_from(by.as_millis()).map_or(i64::MIN, i64::saturating_neg));
     }
 
     fn shift_wall_millis(&self, millis: i64) {
@@ -154,7 +158,9 @@ fn system_now() -> Moment {
     let read = |id| {
         let time = clock_gettime(id);
         // Neither part is ever negative: Linux refuses to set its clocks before 1970.
-        (time.tv_sec as u64).wrapping_mul(1000) + u64::from(time.tv_nsec as u32 / 1_000_000)
+        (time.tv_sec as u64)
+            .wrapping_mul(1000)
+            .wrapping_add(u64::from(time.tv_nsec as u32 / 1_000_000))
     };
     Moment { monotonic: read(ClockId::MonotonicCoarse), wall: read(ClockId::RealtimeCoarse) }
 }
@@ -184,7 +190,8 @@ impl Deadline {
     /// `limit` from now; a limit beyond what the clock can express never ends.
     pub(crate) fn after(limit: Duration) -> Self {
         const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
-        Deadline(tokio::time::Instant::now() + limit.min(FAR))
+        let now = tokio::time::Instant::now();
+        Deadline(now.checked_add(limit.min(FAR)).unwrap_or(now))
     }
 
     /// What is left of it; zero once it is over.

@@ -321,7 +321,7 @@ where
         if !self.is_newest(in_flight) {
             return;
         }
-        current.conflicts += 1;
+        current.conflicts = current.conflicts.saturating_add(1);
         if !(conflict || lease_lost) || current.conflicts > MOST_CONFLICTS {
             self.save_failed(current, StoreCause::Error(error), tick, effects);
         }

@@ -291,7 +291,8 @@ where
 
     fn push(&mut self, work: Work) -> Enqueued<E> {
         let ticket = self.next_ticket;
-        self.next_ticket += 1;
+        // At a million a second the numbers last for half a million years.
+        self.next_ticket = self.next_ticket.wrapping_add(1);
         self.queue.push_back(Queued { ticket: Some(ticket), work });
         Enqueued::Waits { ticket, started: true }
     }

@@ -260,7 +260,7 @@ where
         else {
             return Step::Ends(Err(Failure::NothingStored));
         };
-        current.sent += 1;
+        current.sent = current.sent.saturating_add(1);
         Step::Act(Action::SendRefresh { refresh_token: tokens.refresh_token().clone(), mode })
     }
 

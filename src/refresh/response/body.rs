@@ -25,7 +25,7 @@ impl<'a> Text<'a> {
             return Text::AsItCame(without_byte_order_mark(text));
         }
         // Room for all of it at once: a buffer that grows leaves copies of the tokens behind.
-        let room = body.len() * char::REPLACEMENT_CHARACTER.len_utf8();
+        let room = body.len().saturating_mul(char::REPLACEMENT_CHARACTER.len_utf8());
         let mut text = Zeroizing::new(String::with_capacity(room));
         for chunk in body.utf8_chunks() {
             let is_first = text.is_empty();

@@ -37,7 +37,7 @@ impl DocumentScanner {
         for (index, &byte) in bytes.iter().enumerate() {
             match self.step(byte) {
                 Step::Continue => {}
-                Step::Complete => return Some(index + 1),
+                Step::Complete => return Some(index.saturating_add(1)),
                 Step::NoDocument => return Some(bytes.len()),
             }
         }
@@ -88,9 +88,9 @@ impl Json {
         }
         match byte {
             b'"' => self.in_string = true,
-            b'{' | b'[' => self.depth += 1,
+            b'{' | b'[' => self.depth = self.depth.saturating_add(1),
             b'}' | b']' => {
-                self.depth -= 1;
+                self.depth = self.depth.saturating_sub(1);
                 if self.depth == 0 {
                     return Step::Complete;
                 }
@@ -166,7 +166,7 @@ mod xml {
                     if expected.get(*matched) != Some(&byte) {
                         return Step::NoDocument;
                     }
-                    *matched += 1;
+                    *matched = matched.saturating_add(1);
                     if *matched == expected.len() {
                         let by = if expected.len() == 2 { b'-' } else { b']' };
                         self.markup = Markup::Until { by, needed: 2, run: 0 };
@@ -189,7 +189,7 @@ mod xml {
                     match (*is_end, *slash) {
                         (true, _) => self.depth = self.depth.saturating_sub(1),
                         (false, true) => {}
-                        (false, false) => self.depth += 1,
+                        (false, false) => self.depth = self.depth.saturating_add(1),
                     }
                     self.markup = Markup::Text;
                     if self.depth == 0 {

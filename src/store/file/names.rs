@@ -57,7 +57,7 @@ pub(super) fn key_of(name: &str) -> Option<Named> {
             b'_' => {
                 let mut digit = || char::from(rest.next()?).to_digit(16);
                 let (high, low) = (digit()?, digit()?);
-                key.push(u8::try_from(high * 16 + low).ok()?);
+                key.push(u8::try_from((high << 4) | low).ok()?);
             }
             _ => key.push(byte),
         }

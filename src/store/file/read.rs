@@ -60,7 +60,7 @@ pub(super) fn bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StoreErro
         Trust::Never(reason) => return Err(corrupt(&reason)),
     }
     // Room for all of it and one byte more: growing would leave a copy behind that nobody wipes.
-    let room = usize::try_from(metadata.len().min(MOST)).unwrap_or(0) + 1;
+    let room = usize::try_from(metadata.len().min(MOST)).unwrap_or(0).saturating_add(1);
     let mut stored = Zeroizing::new(Vec::with_capacity(room));
     file.take(MOST + 1).read_to_end(&mut stored).map_err(failed)?;
     if stored.len() as u64 > MOST {

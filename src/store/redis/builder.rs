@@ -195,7 +195,7 @@ fn connector(info: ConnectionInfo) -> Result<Box<Connect>, Error> {
 /// A command is one small packet, and its answer is waited for. A peer that is gone is found while
 /// the connection is idle, by keep-alive, and while a command is under way, by the user time-out.
 fn tcp_settings() -> TcpSettings {
-    let probes = TcpKeepalive::new().with_time(3 * DEAD_AFTER);
+    let probes = TcpKeepalive::new().with_time(DEAD_AFTER.saturating_mul(3));
     #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
     let probes = probes.with_interval(DEAD_AFTER / 2);
     let settings = TcpSettings::default().set_nodelay(true).set_keepalive(probes);

@@ -73,7 +73,7 @@ impl Server {
     async fn attempt(&self, command: &Cmd) -> RedisResult<Value> {
         let mut attempts = ATTEMPTS;
         loop {
-            attempts -= 1;
+            attempts = attempts.saturating_sub(1);
             let Taken { mut connection, number, is_reused } = self.take().await?;
             let sending = connection.send(command);
             let answer = if is_reused {
@@ -106,7 +106,7 @@ impl Server {
             return Ok(Taken { connection, number, is_reused: true });
         }
         let connection = (self.connect)().await?;
-        current.number += 1;
+        current.number = current.number.wrapping_add(1);
         current.connection = connection.share();
         Ok(Taken { connection, number: current.number, is_reused: false })
     }

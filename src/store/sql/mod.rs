@@ -328,7 +328,7 @@ impl<DB: SqlDatabase> Configuration<DB> {
                     format!("there was no answer within {:?}", self.limit)
                 }
                 _ => {
-                    attempt += 1;
+                    attempt = attempt.saturating_add(1);
                     continue;
                 }
             };
