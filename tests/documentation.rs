@@ -39,8 +39,43 @@ fn every_test_that_the_guarantees_name_exists_and_every_promise_names_some() {
         let heading = format!("//! # P{promise}: ");
         let (_, section) = page.split_once(&heading).unwrap_or_else(|| panic!("no `{heading}`"));
         let section = section.split("//! # ").next().unwrap();
-        assert!(section.contains(&format!("`p{promise}_")), "{section}");
+        for said in [&*format!("`p{promise}_"), "//! - Bound: ", "//! - Not shown: "] {
+            assert!(section.contains(said), "{said} is missing: {section}");
+        }
     }
+}
+
+/// A run that a page of proofs names must be there.
+#[test]
+fn every_script_that_the_pages_of_proofs_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut found = 0;
+    for page in ["guarantees", "proof", "fleet"] {
+        let page = fs::read_to_string(root.join(format!("src/docs/{page}.rs"))).unwrap();
+        for word in page.split(['`', ' ']).filter(|word| word.starts_with("scripts/")) {
+            assert!(root.join(word).is_file(), "{word} is named and does not exist");
+            found += 1;
+        }
+    }
+    assert!(found > 5, "{found}");
+}
+
+/// A fault that was put in is noticed by tests that exist, and each rule of the list stands there once.
+#[test]
+fn every_fault_of_the_list_says_who_noticed_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = fs::read_to_string(root.join("src/docs/proof.rs")).unwrap();
+    let (_, list) = page.split_once("//! | rule that was broken | noticed by |").unwrap();
+    let rows: Vec<_> = list.lines().skip(2).take_while(|line| line.starts_with("//! | ")).collect();
+    let mut rules = std::collections::BTreeSet::new();
+    for row in &rows {
+        let cells: Vec<_> = row.trim_start_matches("//! |").split('|').map(str::trim).collect();
+        let [rule, noticed, ""] = cells[..] else { panic!("{row}") };
+        assert!(rules.insert(rule), "{rule} stands there twice");
+        let by = ["test", "exploration", "three processes", "model", "simulation", "nobody: "];
+        assert!(by.iter().any(|by| noticed.contains(by)), "{row}");
+    }
+    assert!(rules.len() > 60, "{}", rules.len());
 }
 
 /// A test that has no entry is never built, and nobody would miss it.

@@ -16,6 +16,11 @@
 //! | two processes with one store | `p1_two_processes_that_share_a_store_cause_one_refresh_request` |
 //! | three processes, in every order | `p1_p8_p11_hold_for_three_processes_whatever_interleaves` |
 //!
+//! - Bound: every sequence of three events, 5,000 longer ones, three processes with one fault, 1,000
+//!   drawn interleavings of threads; 10,000 callers over a real connection.
+//! - Not shown: that a store's lease excludes others while clocks jump. Each store's tests show it for
+//!   its own kind of clock.
+//!
 //! # P2: no rotated token is lost
 //!
 //! Nothing that happens to a caller, a task, a subscriber or a process that stands still loses a rotated
@@ -30,6 +35,9 @@
 //! | the worker is lost | `p2_answer_that_is_lost_with_its_worker_counts_as_unknown` |
 //! | the save fails | `p2_no_refresh_request_is_sent_while_the_last_answer_is_unsaved` |
 //!
+//! - Bound: the same, and each worker lost at any await point in drawn interleavings.
+//! - Not shown: a response that reached the machine and not the runtime, which was dropped before.
+//!
 //! # P3: one retry, no loop
 //!
 //! A request is retried once at most, whatever the server answers. One route or one mode that refuses
@@ -40,6 +48,10 @@
 //! | answers 401 to everything | `p3_server_that_answers_401_permanently_gets_each_request_twice_at_most` |
 //! | answers 401 on one route | `p3_a_route_that_is_remembered_does_not_use_up_the_limit_of_others` |
 //! | answers 401 to a retry layer above | `p3_above_retry_of_401s_ends` |
+//!
+//! - Bound: each answer that the tests name, from each of two sends; three refresh requests for one
+//!   refresh in every explored sequence.
+//! - Not shown: loops that a layer above makes, other than the retry layer of tower.
 //!
 //! # P4: tokens stay within allowed origins
 //!
@@ -52,6 +64,9 @@
 //! | after a redirect | `p4_a_redirect_layer_outside_carries_no_token_to_another_host_on_either_send` |
 //! | with an odd path | `p4_a_path_that_would_be_read_as_part_of_the_host_is_sent_nowhere` |
 //!
+//! - Bound: the URIs and `Host` values of the tests; redirects of reqwest and of tower-http.
+//! - Not shown: what a client below does with a redirect that it follows by rules of its own.
+//!
 //! # P5: no secret is shown
 //!
 //! No secret is in `Debug`, `Display`, errors, events or metrics.
@@ -61,6 +76,10 @@
 //! | each public type | `p5_every_public_type_is_shown_and_shows_no_secret` |
 //! | events and errors of every failure | `p5_no_token_is_traced_or_shown_whatever_goes_wrong` |
 //! | a response of the endpoint | `p5_an_error_repeats_nothing_of_the_body_but_teamups_own_fields` |
+//!
+//! - Bound: each public type, each event and each error of the tests. Every freed block is looked into:
+//!   `p5_a_refresh_in_every_form_leaves_nothing_but_what_is_named_in_freed_memory`.
+//! - Not shown: header values and what hyper reads and writes hold tokens, and are not wiped.
 //!
 //! # P6: a waiting request holds nothing
 //!
@@ -73,6 +92,9 @@
 //! | readiness | `p6_future_dropped_at_any_await_point_gives_its_place_back` |
 //! | memory for the bodies of 401s | `p6_all_waiting_requests_together_keep_4_mib` |
 //!
+//! - Bound: a limit of one place, with each await point of the wait dropped.
+//! - Not shown: inner services that hold a resource outside of readiness, response and connection.
+//!
 //! # P7: mode and token match
 //!
 //! `TeamUp-Request-Mode` always matches the type of the token beside it.
@@ -81,6 +103,9 @@
 //! | --- | --- |
 //! | both modes, while tokens expire | `p7_a_hundred_interleaved_requests_of_both_modes_match_their_tokens_while_those_expire` |
 //! | an unknown mode | `p7_unknown_mode_is_an_error_before_anything_is_sent` |
+//!
+//! - Bound: 100 interleaved requests, every history of the model.
+//! - Not shown: what TeamUp does with a token of the other mode.
 //!
 //! # P8: a crash leaves a store that loads
 //!
@@ -93,6 +118,9 @@
 //! | PostgreSQL | `p8_postgres_killed_at_each_step_and_within_each_statement` |
 //! | a process over SQLite | `p8_sqlite_killed_at_each_step` |
 //!
+//! - Bound: each step and each statement of a save, in each store, with the process or server killed.
+//! - Not shown: a file system or a server that confirms a write and loses it, as power loss may.
+//!
 //! # P9: nothing is carried out twice
 //!
 //! A body that can't be sent again is sent once. A request that was carried out is not sent again.
@@ -103,6 +131,9 @@
 //! | still being sent at the 401 | `p9_a_body_still_being_sent_when_the_401_comes_is_not_sent_again` |
 //! | recorded | `p9_what_is_sent_again_is_what_was_sent` |
 //! | after a redirect | `p9_only_a_safe_request_is_sent_again_after_a_redirect` |
+//!
+//! - Bound: the bodies of the tests; 303 answers of two clients; recordings drawn by libFuzzer.
+//! - Not shown: a server that carries out a request and answers 401 without a redirect.
 //!
 //! # P10: failures take nothing away
 //!
@@ -115,6 +146,9 @@
 //! | a page of a firewall | `p10_only_teamups_own_word_about_the_token_ends_a_login` |
 //! | a rejection | `p10_rejection_is_saved_and_leaves_the_access_token` |
 //!
+//! - Bound: every class of failure at every point of the explored sequences.
+//! - Not shown: which answer TeamUp gives to a dead refresh token. Nobody outside knows it.
+//!
 //! # P11: logins never mix
 //!
 //! No record, retry or waiting request of one login ever uses another's tokens.
@@ -124,6 +158,10 @@
 //! | requests wait | `p11_login_takes_effect_at_once_and_fails_all_who_wait_for_the_one_before` |
 //! | two processes log in | `p11_at_equal_revisions_the_greater_login_wins_and_gets_one_above` |
 //! | two users' stores | `p11_two_keys_never_meet_and_any_key_is_safe` |
+//!
+//! - Bound: logins and sign-outs at every point of the explored sequences, in one process and in three;
+//!   two at once in drawn interleavings of threads.
+//! - Not shown: two logins that draw the same 128 random bits.
 //!
 //! # P12: a clean end
 //!
@@ -135,6 +173,9 @@
 //! | `shutdown` | `p12_shutdown_is_ok_only_when_the_lease_is_given_back` |
 //! | `shutdown`, the store fails | `p12_shutdown_tries_once_and_names_the_cause_and_may_be_called_again` |
 //! | none | `p12_request_that_was_served_leaves_no_lease_behind` |
+//!
+//! - Bound: `shutdown` and `flush` at every point of the explored sequences, with the store failing.
+//! - Not shown: a store that says `Ok` and has not saved.
 //!
 //! # What can be lost
 //!
@@ -156,7 +197,8 @@
 //! - Memory orders weaker than sequential consistency, and the algorithms of arc-swap and Tokio.
 //! - The real TeamUp service: every test runs against `testing::FakeTeamUp` or a scripted server.
 //! - Windows: its code is compiled and not run.
-//! - The interleavings of threads around the mutex of the state. The state itself is explored.
+//! - Every interleaving of threads around the mutex of the state: `scripts/interleavings` draws them.
+//!   The state itself is explored.
 //!
 //! # Further tests
 //!
@@ -164,7 +206,8 @@
 //! | --- | --- |
 //! | random histories, watched by a sequential model | `MODEL_HISTORIES=10000 cargo test -p tests --test model` |
 //! | load with faults over real TCP | `cargo run --release -p examples --example soak -- --seconds 60` |
-//! | decoders and recordings under libFuzzer | `scripts/fuzz SECONDS` |
+//! | decoders, recordings, the state machine and the proxy under libFuzzer | `scripts/fuzz SECONDS` |
+//! | interleavings of threads and tasks under shuttle | `scripts/interleavings EXECUTIONS` |
 //!
 //! 1,000 histories run with the tests. A history that fails shrinks, and is kept as a regression. The last
 //! line of the soak counts what was lost, spent twice or leaked, from the servers' journals.

@@ -173,7 +173,8 @@
 //! - The refresh needs Tokio: tasks, timers, time limits.
 //! - Code of a store or a client that the program brings runs in the worker's task. A panic is caught and
 //!   a hang is limited. It must not block the thread.
-//! - Tokens are wiped when they are dropped. Header values and the client's buffers are not.
+//! - Tokens, and all texts that held one, are wiped when they are dropped. Header values and the client's
+//!   buffers are not.
 //!
 //! # The dependencies of the default build
 //!
