@@ -91,9 +91,9 @@ const NAMED: [(&str, &str); 3] = [
 ];
 
 /// The tests of a process run one after the other: they share the allocator.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+fn one_after_another() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where blocks with a token were freed while `case` ran, by the name that they have in `NAMED`.
@@ -177,7 +177,7 @@ fn start_server() -> (FakeTeamUp, oneshot::Sender<()>) {
 
 #[test]
 fn p5_a_text_that_is_freed_unwiped_is_found_and_a_wiped_one_is_not() {
-    let _turn = turn();
+    let _alone = one_after_another();
     let unwiped = Freed::in_case(|| drop(String::from("a m4rked-text")));
     assert_eq!(unwiped.unnamed.len(), 1);
     let grown = Freed::in_case(|| {
@@ -190,7 +190,7 @@ fn p5_a_text_that_is_freed_unwiped_is_found_and_a_wiped_one_is_not() {
 
 #[test]
 fn p5_tokens_and_records_leave_nothing_in_freed_memory() {
-    let _turn = turn();
+    let _alone = one_after_another();
     Freed::in_case(|| drop(tokens().clone())).check("tokens");
     Freed::in_case(|| {
         let mut text = String::with_capacity(100);
@@ -215,7 +215,7 @@ fn p5_tokens_and_records_leave_nothing_in_freed_memory() {
 
 #[test]
 fn p5_stores_leave_nothing_in_freed_memory() {
-    let _turn = turn();
+    let _alone = one_after_another();
     let folder = tempfile::tempdir().unwrap();
     let key = EncryptionKey::from_bytes([7; 32]);
     for (name, sealing) in [("plain", None), ("sealed", Some(Sealing::new(key)))] {
@@ -296,7 +296,7 @@ async fn refresh_once(server: &FakeTeamUp, encoding: RefreshEncoding, format: Re
 
 #[test]
 fn p5_a_refresh_in_every_form_leaves_nothing_but_what_is_named_in_freed_memory() {
-    let _turn = turn();
+    let _alone = one_after_another();
     let (server, _stop) = start_server();
     let mut named = BTreeSet::new();
     for encoding in [RefreshEncoding::Json, RefreshEncoding::Form, RefreshEncoding::Multipart] {

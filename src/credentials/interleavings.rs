@@ -266,7 +266,7 @@ impl<F: Future + Unpin> Future for Watched<F> {
     }
 }
 
-fn settle(core: &Arc<Core>, observer: &Arc<Observer>, submitted: Submitted) -> Result<(), Error> {
+fn wait_for(core: &Arc<Core>, observer: &Arc<Observer>, submitted: Submitted) -> Result<(), Error> {
     let task = PendingRefresh::new(core, submitted, PROVIDER);
     block_on(Watched { task, observer: Arc::clone(observer) })
 }
@@ -276,7 +276,7 @@ fn refresh(core: &Arc<Core>, observer: &Arc<Observer>, mode: RequestMode) -> Res
     let before = core.snapshot.load().mode(mode).generation;
     let operation = Operation::Refresh { generation: before, reason: Reason::Expired };
     let submitted = core.submit(operation);
-    let ended = settle(core, observer, submitted);
+    let ended = wait_for(core, observer, submitted);
     if ended.is_ok() {
         let after = core.snapshot.load().mode(mode).generation;
         assert_ne!(before, after, "a waiter was woken before the snapshot with its token came");
@@ -290,7 +290,7 @@ fn log_in(core: &Arc<Core>, observer: &Arc<Observer>, login: u8) -> Result<(), E
     let submitted = core.submit(Operation::LogIn { login, tokens, overwrite: false });
     let seen = core.snapshot.load().mode(PROVIDER).generation.login_epoch;
     assert!(seen >= 1, "a login has begun and requests still see the one before");
-    settle(core, observer, submitted)
+    wait_for(core, observer, submitted)
 }
 
 /// What is seen at rest: the newest snapshot is the state's, and the store has its record.
@@ -300,7 +300,7 @@ fn check_end(scene: &Scene) {
         let seen = core.snapshot.load().mode(mode).generation;
         assert_eq!(seen, core.read(|state| state.generation(mode)), "the snapshot is stale");
     }
-    let flushed = settle(core, &scene.endpoint.observer, core.submit(Operation::Flush));
+    let flushed = wait_for(core, &scene.endpoint.observer, core.submit(Operation::Flush));
     flushed.expect("the store is well");
     let newest = core.read(|state| state.view().record.cloned());
     let stored = block_on(store.load()).unwrap();
