@@ -152,7 +152,7 @@ impl World {
         self.free_steps().into_iter().next()
     }
 
-    /// The next step on the way to rest: a pause is not cut short permanently.
+    /// The next step on the way to rest, where pauses are no longer cut short.
     pub(super) fn step_to_rest(&self) -> Option<Step> {
         match &self.action {
             Some((_, Action::Sleep { .. })) => Some(Step::End(Ending::Well)),
