@@ -19,6 +19,7 @@ pub(super) fn checked_step(world: &mut World, step: Step) -> Result<Vec<Told>, B
     check_records(world)?;
     check_tokens_kept(&before, world)?;
     check_growth(&before, world, step)?;
+    check_publication(&before, world)?;
     check_live_token(world)?;
     Ok(told)
 }
@@ -163,6 +164,19 @@ fn check_growth(before: &World, after: &World, step: Step) -> Result<(), Broken>
     let undone = old.is_signed_out() && before.state.dirty.is_some() && !new.is_signed_out();
     if undone && old.login() == new.login() {
         return Err("P11: an unsaved sign-out is undone".into());
+    }
+    Ok(())
+}
+
+/// P2: a minted token is published when it is saved, or when that was tried without success.
+fn check_publication(before: &World, after: &World) -> Result<(), Broken> {
+    let is_untried = after.state.dirty.as_ref().is_some_and(|dirty| dirty.cause.is_none());
+    let published = RequestMode::ALL.into_iter().any(|mode| {
+        let (old, new) = (before.state.generation(mode), after.state.generation(mode));
+        old.login_epoch == new.login_epoch && old.count != new.count
+    });
+    if is_untried && published {
+        return Err("P2: a token is published before anybody tried to save it".into());
     }
     Ok(())
 }
