@@ -414,6 +414,9 @@ fn p11_a_login_ends_a_request_that_is_never_answered() {
                 assert!(error.is_login_changed(), "{error:?}");
             }
         });
+        while scene.endpoint.running.load(Ordering::SeqCst) == 0 {
+            thread::yield_now();
+        }
         log_in(&scene.core, &scene.endpoint.observer, 2).expect("the store is well");
         caller.join().unwrap();
         check_end(&scene);
