@@ -10,6 +10,7 @@
 
 mod check;
 mod chosen;
+mod possible;
 #[cfg(test)]
 mod search;
 mod steps;
