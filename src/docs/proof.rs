@@ -103,7 +103,7 @@
 //!
 //! | run | states | transitions | lost workers | violations |
 //! | --- | --- | --- | --- | --- |
-//! | with the tests: two events, 2,000 walks | 5,225 | 56,391 | 1,052 | 0 |
+//! | with the tests: two events, 2,000 walks | 5,296 | 56,167 | 1,042 | 0 |
 //! | `scripts/explore`: three events, 5,000 walks | 127,530 | 304,410 | 7,620 | 0 |
 //! | `scripts/explore 4 100000`, 62 s on one core with `opt-level = 2` | 3,933,676 | 8,574,090 | 254,534 | 0 |
 //!
