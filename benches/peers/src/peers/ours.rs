@@ -34,7 +34,8 @@ impl Refresh for NeverRefreshed {
 }
 
 fn build() -> Run {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.expect("a runtime");
     let credentials = runtime.block_on(credentials()).expect("good credentials");
     drive::service(AuthLayer::new(credentials).layer(Inner))
 }
