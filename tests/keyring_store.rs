@@ -101,6 +101,46 @@ async fn the_next_program_opens_what_the_one_before_saved_and_the_file_alone_tel
 }
 
 #[tokio::test]
+async fn accounts_of_a_family_share_one_key_of_the_keyring() {
+    const NAME: &str = "accounts_of_a_family_share_one_key_of_the_keyring";
+    const ACCOUNTS: [&str; 2] = ["studio-7", "Studio-7"];
+    if let Some((role, path)) = part::<PathBuf>() {
+        witness::watch();
+        let opened = KeyringStore::family(&path, SERVICE, "accounts").await;
+        if role == "without the key" {
+            let error = opened.unwrap_err();
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(error.is_store() && cause.contains("2 files"), "{cause}");
+            return;
+        }
+        let family = opened.unwrap();
+        for (revision, account) in (1..).zip(ACCOUNTS) {
+            let store = family.open(account);
+            let held = store.load().await.unwrap();
+            assert_eq!(held, (role == "second").then(|| record(revision)));
+            let lease = store.try_acquire().await.unwrap().lease.unwrap();
+            let expected = Expected::found(held.as_ref());
+            store.save(&lease, expected, &record(revision)).await.unwrap();
+            store.release(lease).await.unwrap();
+        }
+        let mut listed = family.list().await.unwrap();
+        listed.sort();
+        assert_eq!(listed, ["Studio-7", "studio-7"]);
+        return;
+    }
+    let session = Session::new();
+    session.start(NAME, "first", &session.path()).passes();
+    session.start(NAME, "second", &session.path()).passes();
+    for file in fs::read_dir(session.path()).unwrap() {
+        let kept = fs::read(file.unwrap().path()).unwrap();
+        assert!(!kept.windows(6).any(|window| window == b"s3cret"));
+    }
+    // A keyring that has never heard of it.
+    let other = Session::new();
+    other.start(NAME, "without the key", &session.path()).passes();
+}
+
+#[tokio::test]
 async fn p2_programs_that_start_together_make_one_key_and_lose_no_rotation() {
     const NAME: &str = "p2_programs_that_start_together_make_one_key_and_lose_no_rotation";
     const PROGRAMS: u64 = 4;

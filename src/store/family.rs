@@ -40,8 +40,7 @@ pub trait StoreFamily: Send + Sync + 'static {
     fn open(&self, key: &str) -> Result<Self::Store, Error>;
 }
 
-/// Lists the keys of a family. Not every place can: a keyring and a Redis Cluster have no such
-/// thing.
+/// Lists the keys of a family. Not every place can: a Redis Cluster has no such thing.
 pub trait ListKeys: StoreFamily {
     /// The keys under which a record is stored, a tombstone included, in no particular order. What
     /// is saved or deleted meanwhile may be listed or not.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use self::entry::KeyringEntry;
 use super::contract::{Attempt, Expected, TokenStore};
 use super::record::StoredRecord;
-use super::{EncryptionKey, FileLease, FileStore, Sealing, StoreError};
+use super::{EncryptionKey, FileFamily, FileLease, FileStore, Sealing, StoreError};
 use crate::error::Error;
 
 /// Keeps the record in a file that only a key in the user's keyring opens: Keychain on macOS, the
@@ -106,6 +106,40 @@ impl KeyringStore {
         Ok(KeyringStore::with_key(path, key))
     }
 
+    /// Stores for many accounts of one person: sealed files in `folder`, one for each key, which one key
+    /// in the user's keyring opens. It stands there under `service` and `user`.
+    ///
+    /// ```no_run
+    /// use tower_teamup_auth::store::KeyringStore;
+    ///
+    /// # async fn example(data: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+    /// let folder = data.join("accounts");
+    /// let accounts = KeyringStore::family(folder, "com.example.my-program", "accounts").await?;
+    /// let studio = accounts.open("studio-7");
+    /// println!("{} accounts", accounts.list().await?.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](KeyringStore::open). Where the folder has files and the keyring has no key, none is
+    /// made.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`open`](KeyringStore::open).
+    pub async fn family(
+        folder: impl Into<PathBuf>,
+        service: impl Into<String>,
+        user: impl Into<String>,
+    ) -> Result<FileFamily, Error> {
+        let family = FileStore::family(folder);
+        let entry = KeyringEntry::named(service.into(), user.into());
+        let key = key_of_family(&family, &entry).await.map_err(Error::store)?;
+        Ok(family.seal_with(Sealing::new(key)))
+    }
+
     /// A store in the file at `path` whose key comes from elsewhere: for where there is no keyring.
     /// Nothing is read or made yet.
     pub fn with_key(path: impl Into<PathBuf>, key: EncryptionKey) -> Self {
@@ -141,20 +175,59 @@ async fn key(file: &FileStore, entry: &KeyringEntry) -> Result<EncryptionKey, St
     if let Some(key) = entry.find().await? {
         return Ok(key);
     }
-    // Of two processes that start together, one makes the key. Without one nobody refreshes, so the
-    // lease is not held for long.
-    TokenStore::check(file).await?;
-    let (lease, found) = loop {
-        let attempt = file.try_acquire().await?;
-        match (attempt.lease, attempt.record) {
-            (Some(lease), Some(found)) => break (lease, found),
-            (Some(lease), None) => break (lease, TokenStore::load(file).await),
-            (None, _) => file.changed().await,
-        }
-    };
+    let (lease, found) = acquire(file).await?;
     let key = make_key(file, entry, found).await;
     file.release(lease).await?;
     key
+}
+
+/// The key that opens all files of `family`.
+async fn key_of_family(
+    family: &FileFamily,
+    entry: &KeyringEntry,
+) -> Result<EncryptionKey, StoreError> {
+    if let Some(key) = entry.find().await? {
+        return Ok(key);
+    }
+    // No key of the family has a file of this name. Its lock is all that is used.
+    let file = FileStore::new(family.folder().join("keyring"));
+    let (lease, _) = acquire(&file).await?;
+    let key = make_key_of_family(family, entry).await;
+    file.release(lease).await?;
+    key
+}
+
+/// Of two processes that start together, one makes the key. Without one nobody refreshes, so the lease
+/// is not held for long.
+async fn acquire(
+    file: &FileStore,
+) -> Result<(FileLease, Result<Option<StoredRecord>, StoreError>), StoreError> {
+    TokenStore::check(file).await?;
+    loop {
+        let attempt = file.try_acquire().await?;
+        match (attempt.lease, attempt.record) {
+            (Some(lease), Some(found)) => return Ok((lease, found)),
+            (Some(lease), None) => return Ok((lease, TokenStore::load(file).await)),
+            (None, _) => file.changed().await,
+        }
+    }
+}
+
+async fn make_key_of_family(
+    family: &FileFamily,
+    entry: &KeyringEntry,
+) -> Result<EncryptionKey, StoreError> {
+    if let Some(key) = entry.find().await? {
+        return Ok(key);
+    }
+    match family.list().await?.len() {
+        0 => entry.make().await,
+        files => Err(StoreError::locked(format!(
+            "the user's keyring has no key {entry} any more, or never had it, so the {files} files in \
+             {} can't be opened; bring the key back, or remove them and let the user log in again",
+            family.folder().display()
+        ))),
+    }
 }
 
 /// Makes the key, unless there is a file that another one has sealed.
