@@ -44,7 +44,7 @@
 //! | `FileStore::family` | yes | one machine |
 //! | `SqliteStore`, `PostgresStore` | yes | one machine, a fleet |
 //! | `RedisStore` | yes; in a cluster with [`keep_alive_of`] | a fleet |
-//! | `KeyringStore` | with [`keep_alive_of`] | a desktop program with some accounts |
+//! | `KeyringStore::family` | yes | a desktop program with some accounts |
 //!
 //! # Memory
 //!
