@@ -3,6 +3,7 @@
 mod entry;
 
 use std::fmt;
+use std::future::{Future, ready};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,7 +51,8 @@ use crate::error::Error;
 /// ```
 ///
 /// A file that was sealed with one key is [locked](StoreError::is_locked) for the other, unless
-/// [`also_open_with`](KeyringStore::also_open_with) has both. A program that accepts a file without a key uses a [`FileStore`].
+/// [`also_open_with`](KeyringStore::also_open_with) has both. A program that accepts a file without a
+/// key uses a [`FileStore`].
 ///
 /// # Why not the tokens themselves
 ///
@@ -102,7 +104,9 @@ impl KeyringStore {
     ) -> Result<Self, Error> {
         let path = path.into();
         let entry = KeyringEntry::named(service.into(), user.into());
-        let key = key(&FileStore::new(&path), &entry).await.map_err(Error::store)?;
+        let file = FileStore::new(&path);
+        let refuse = |found| ready(refuse_for_file(&file, &entry, found));
+        let key = key(&file, &entry, refuse).await.map_err(Error::store)?;
         Ok(KeyringStore::with_key(path, key))
     }
 
@@ -136,7 +140,10 @@ impl KeyringStore {
     ) -> Result<FileFamily, Error> {
         let family = FileStore::family(folder);
         let entry = KeyringEntry::named(service.into(), user.into());
-        let key = key_of_family(&family, &entry).await.map_err(Error::store)?;
+        // No account has a file of this name. Its lock is all that is used.
+        let lock = FileStore::new(family.folder().join("keyring"));
+        let refuse = |_| refuse_for_family(&family, &entry);
+        let key = key(&lock, &entry, refuse).await.map_err(Error::store)?;
         Ok(family.seal_with(Sealing::new(key)))
     }
 
@@ -171,37 +178,38 @@ impl KeyringStore {
     }
 }
 
-async fn key(file: &FileStore, entry: &KeyringEntry) -> Result<EncryptionKey, StoreError> {
+/// What a file holds.
+type Found = Result<Option<StoredRecord>, StoreError>;
+
+/// The key under `entry`. Where there is none, one is made, unless `refuse` says why not.
+///
+/// Of two processes that start together, one makes the key, with the lease of `file`. Without a key
+/// nobody refreshes, so the lease is not held for long.
+async fn key<R>(
+    file: &FileStore,
+    entry: &KeyringEntry,
+    refuse: impl FnOnce(Found) -> R,
+) -> Result<EncryptionKey, StoreError>
+where
+    R: Future<Output = Result<(), StoreError>>,
+{
     if let Some(key) = entry.find().await? {
         return Ok(key);
     }
     let (lease, found) = acquire(file).await?;
-    let key = make_key(file, entry, found).await;
-    file.release(lease).await?;
-    key
-}
-
-/// The key that opens all files of `family`.
-async fn key_of_family(
-    family: &FileFamily,
-    entry: &KeyringEntry,
-) -> Result<EncryptionKey, StoreError> {
-    if let Some(key) = entry.find().await? {
-        return Ok(key);
+    let key = async {
+        if let Some(key) = entry.find().await? {
+            return Ok(key);
+        }
+        refuse(found).await?;
+        entry.make().await
     }
-    // No key of the family has a file of this name. Its lock is all that is used.
-    let file = FileStore::new(family.folder().join("keyring"));
-    let (lease, _) = acquire(&file).await?;
-    let key = make_key_of_family(family, entry).await;
+    .await;
     file.release(lease).await?;
     key
 }
 
-/// Of two processes that start together, one makes the key. Without one nobody refreshes, so the lease
-/// is not held for long.
-async fn acquire(
-    file: &FileStore,
-) -> Result<(FileLease, Result<Option<StoredRecord>, StoreError>), StoreError> {
+async fn acquire(file: &FileStore) -> Result<(FileLease, Found), StoreError> {
     TokenStore::check(file).await?;
     loop {
         let attempt = file.try_acquire().await?;
@@ -213,36 +221,12 @@ async fn acquire(
     }
 }
 
-async fn make_key_of_family(
-    family: &FileFamily,
-    entry: &KeyringEntry,
-) -> Result<EncryptionKey, StoreError> {
-    if let Some(key) = entry.find().await? {
-        return Ok(key);
-    }
-    match family.list().await?.len() {
-        0 => entry.make().await,
-        files => Err(StoreError::locked(format!(
-            "the user's keyring has no key {entry} any more, or never had it, so the {files} files in \
-             {} can't be opened; bring the key back, or remove them and let the user log in again",
-            family.folder().display()
-        ))),
-    }
-}
-
-/// Makes the key, unless there is a file that another one has sealed.
-async fn make_key(
-    file: &FileStore,
-    entry: &KeyringEntry,
-    found: Result<Option<StoredRecord>, StoreError>,
-) -> Result<EncryptionKey, StoreError> {
-    if let Some(key) = entry.find().await? {
-        return Ok(key);
-    }
+/// Another key has sealed the file, or none has.
+fn refuse_for_file(file: &FileStore, entry: &KeyringEntry, found: Found) -> Result<(), StoreError> {
     match found {
-        // What is corrupt is replaced by the next login.
-        Ok(None) => entry.make().await,
-        Err(error) if error.is_corrupt() => entry.make().await,
+        Ok(None) => Ok(()),
+        // The next login replaces it.
+        Err(error) if error.is_corrupt() => Ok(()),
         Ok(Some(_)) => Err(StoreError::locked(format!(
             "the record in {} is not sealed, and the user's keyring has no key for it; move the \
              file away, or use it with a file store",
@@ -254,6 +238,18 @@ async fn make_key(
             file.path().display()
         ))),
         Err(error) => Err(error),
+    }
+}
+
+/// Another key has sealed the files, or none has.
+async fn refuse_for_family(family: &FileFamily, entry: &KeyringEntry) -> Result<(), StoreError> {
+    match family.list().await?.len() {
+        0 => Ok(()),
+        files => Err(StoreError::locked(format!(
+            "the user's keyring has no key {entry} any more, or never had it, so the {files} files in \
+             {} can't be opened; bring the key back, or remove them and let the user log in again",
+            family.folder().display()
+        ))),
     }
 }
 
