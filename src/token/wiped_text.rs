@@ -1,5 +1,7 @@
 //! Texts that hold a secret, put together without a copy that is not wiped.
 
+use std::str::Chars;
+
 use zeroize::Zeroizing;
 
 /// Appends `more`. A `String` that grows by itself leaves what it held before behind, unwiped.
@@ -41,21 +43,22 @@ pub(crate) fn unquote(json: &str) -> Option<Zeroizing<String>> {
 }
 
 /// The four digits after `\u`, and the second half of a surrogate pair where there is one.
-fn unicode_escape(characters: &mut std::str::Chars<'_>) -> Option<char> {
-    let mut unit = || {
-        let digits = characters.as_str().get(..4)?;
-        let unit = u16::from_str_radix(digits, 16).ok()?;
-        *characters = characters.as_str()[4..].chars();
-        Some(unit)
-    };
-    let first = unit()?;
+fn unicode_escape(characters: &mut Chars<'_>) -> Option<char> {
+    let first = utf16_unit(characters)?;
     if !(0xd800..0xdc00).contains(&first) {
         return char::from_u32(first.into());
     }
     *characters = characters.as_str().strip_prefix("\\u")?.chars();
-    let second = u16::from_str_radix(characters.as_str().get(..4)?, 16).ok()?;
-    *characters = characters.as_str()[4..].chars();
+    let second = utf16_unit(characters)?;
     char::decode_utf16([first, second]).next()?.ok()
+}
+
+/// What the next four digits say.
+fn utf16_unit(characters: &mut Chars<'_>) -> Option<u16> {
+    let (digits, rest) = characters.as_str().split_at_checked(4)?;
+    let unit = u16::from_str_radix(digits, 16).ok()?;
+    *characters = rest.chars();
+    Some(unit)
 }
 
 #[cfg(test)]
