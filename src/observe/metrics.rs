@@ -33,15 +33,17 @@ const OUTCOMES: [&str; 7] = [
     class(FailureClass::NotTheEndpoint),
 ];
 
-/// How a refresh can fail.
-const KINDS: [&str; 7] = [
-    "login_required",
-    "m2m_refused",
-    "configuration",
-    "store",
-    "outcome_unknown",
-    "protocol",
-    "transient",
+type Question = fn(&Error) -> bool;
+
+/// How a refresh can fail. The first whose question is true of an error is its kind.
+const KINDS: [(&str, Question); 7] = [
+    ("login_required", Error::is_login_required),
+    ("m2m_refused", Error::is_m2m_refused),
+    ("configuration", Error::is_configuration),
+    ("store", Error::is_store),
+    ("outcome_unknown", Error::is_outcome_unknown),
+    ("protocol", Error::is_protocol),
+    ("transient", |_| true),
 ];
 
 /// The histograms of this crate, and upper bounds in seconds that tell their buckets apart well.
@@ -120,7 +122,7 @@ fn begin_counters() {
         for outcome in OUTCOMES {
             counter!(REFRESH_REQUESTS, "mode" => mode, "outcome" => outcome).increment(0);
         }
-        for kind in KINDS {
+        for (kind, _) in KINDS {
             counter!(REFRESH_FAILURES, "mode" => mode, "kind" => kind).increment(0);
         }
         counter!(RETRIES, "mode" => mode).increment(0);
@@ -189,23 +191,9 @@ const fn class(class: FailureClass) -> &'static str {
     }
 }
 
-/// One of [`KINDS`].
 fn kind(error: &Error) -> &'static str {
-    if error.is_login_required() {
-        "login_required"
-    } else if error.is_m2m_refused() {
-        "m2m_refused"
-    } else if error.is_configuration() {
-        "configuration"
-    } else if error.is_store() {
-        "store"
-    } else if error.is_outcome_unknown() {
-        "outcome_unknown"
-    } else if error.is_protocol() {
-        "protocol"
-    } else {
-        "transient"
-    }
+    let kind = KINDS.iter().find(|(_, is_true_of)| is_true_of(error));
+    kind.map_or("transient", |(kind, _)| kind)
 }
 
 pub(super) fn unsaved_began() {
