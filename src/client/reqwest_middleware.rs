@@ -322,13 +322,10 @@ impl Retry<'_> {
             None => {
                 let saved = save(response).await.map(ResponseBody::saved);
                 let outcome = wait.await;
-                match self.authorize(outcome) {
-                    Ok(prepared) => Ok(prepared),
-                    Err(error) => {
-                        let saved = saved.map(Body::from);
-                        Err(Box::new(rejected(Response::from(saved), error)))
-                    }
-                }
+                self.authorize(outcome).map_err(|error| {
+                    let saved = saved.map(Body::from);
+                    Box::new(rejected(Response::from(saved), error))
+                })
             }
         }
     }
