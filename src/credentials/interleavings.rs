@@ -214,7 +214,7 @@ impl Scene {
         let snapshot = Snapshot::empty(None).followed_by(&state.view(), settings.scheme);
         let client =
             StoreClient::new(Some(Arc::new(store.clone())), Duration::from_secs(5), base_url);
-        let renewer = Renewer::Refresh(Arc::new(SharedEndpoint(Arc::clone(&endpoint))));
+        let renewer = Renewer::Refresh(endpoint.clone());
         let mut core = Core::new(state, snapshot, client, renewer, settings);
         let hook: ChangeHook = Box::new({
             let observer = Arc::clone(&observer);
@@ -224,17 +224,6 @@ impl Scene {
         let core = Arc::new(core);
         observer.core.set(Arc::downgrade(&core)).unwrap();
         Scene { core, endpoint, store }
-    }
-}
-
-struct SharedEndpoint(Arc<Endpoint>);
-
-impl Refresh for SharedEndpoint {
-    fn refresh(
-        &self,
-        request: RefreshRequest,
-    ) -> impl Future<Output = Result<RefreshResponse, RefreshError>> + Send {
-        self.0.refresh(request)
     }
 }
 
@@ -284,10 +273,14 @@ fn refresh(core: &Arc<Core>, observer: &Arc<Observer>, mode: RequestMode) -> Res
     ended
 }
 
-fn log_in(core: &Arc<Core>, observer: &Arc<Observer>, login: u8) -> Result<(), Error> {
+fn submit_login(core: &Arc<Core>, login: u8) -> Submitted {
     let tokens = TokenSet::new(format!("{login}.1").parse().unwrap());
     let login = LoginId::from_bytes([login; 16]);
-    let submitted = core.submit(Operation::LogIn { login, tokens, overwrite: false });
+    core.submit(Operation::LogIn { login, tokens, overwrite: false })
+}
+
+fn log_in(core: &Arc<Core>, observer: &Arc<Observer>, login: u8) -> Result<(), Error> {
+    let submitted = submit_login(core, login);
     let seen = core.snapshot.load().mode(PROVIDER).generation.login_epoch;
     assert!(seen >= 1, "a login has begun and requests still see the one before");
     wait_for(core, observer, submitted)
@@ -386,12 +379,10 @@ fn p2_every_waiter_is_told_although_workers_are_lost_at_any_point() {
 fn p11_of_two_logins_at_once_the_snapshot_has_the_later_one() {
     check(|| {
         let scene = Scene::new(false);
-        let people = [2, 3].map(|login: u8| {
+        let people = [2, 3].map(|login| {
             let core = Arc::clone(&scene.core);
             thread::spawn(move || {
-                let tokens = TokenSet::new(format!("{login}.1").parse().unwrap());
-                let login = LoginId::from_bytes([login; 16]);
-                core.submit(Operation::LogIn { login, tokens, overwrite: false });
+                submit_login(&core, login);
                 core.snapshot.load().mode(PROVIDER).generation.login_epoch
             })
         });

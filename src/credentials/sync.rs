@@ -97,7 +97,6 @@ mod under_shuttle {
         /// The credential's clock, which pauses put forward.
         pub(crate) static ref CLOCK: Clock = Clock::tokio();
 
-
         /// After so many sleeps of one execution no further one ends, so that what has to wake is shown to
         /// wake without a timer.
         static ref SLEEPS_LEFT: AtomicU64 = AtomicU64::new(thread_rng().gen_range(0..12));
