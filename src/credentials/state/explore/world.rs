@@ -376,18 +376,16 @@ impl World {
         let token = parse(sent.expose());
         let generation = self.state.generation(mode);
         let heard = !self.state.is_request_obsolete();
-        let fails = |class, rotated| {
-            let failure = RequestFailure { class, retry_after: None, rotated, error: 2 };
-            Outcome::RefreshFailed { failure }
+        let failed = |class, rotated, retry_after| Outcome::RefreshFailed {
+            failure: RequestFailure { class, retry_after, rotated, error: 2 },
         };
+        let fails = |class, rotated| failed(class, rotated, None);
         match ending {
             Ending::Fails => return fails(FailureClass::OutcomeUnknown, None),
             Ending::Transient => return fails(FailureClass::Transient, None),
             Ending::RateLimited => {
                 let retry_after = Some(Duration::from_secs(1800));
-                let class = FailureClass::Transient;
-                let failure = RequestFailure { class, retry_after, rotated: None, error: 2 };
-                return Outcome::RefreshFailed { failure };
+                return failed(FailureClass::Transient, None, retry_after);
             }
             Ending::ProbablyRejected => return fails(FailureClass::ProbablyRejected, None),
             Ending::NotTheEndpoint => return fails(FailureClass::NotTheEndpoint, None),
