@@ -3,10 +3,7 @@
 mod builder;
 mod failure;
 mod family;
-#[cfg(fuzzing)]
 pub(super) mod hash;
-#[cfg(not(fuzzing))]
-mod hash;
 mod scripts;
 mod server;
 mod source;
