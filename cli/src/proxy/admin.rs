@@ -14,7 +14,7 @@ use tower_teamup_auth::{Credentials, HISTOGRAM_BUCKETS};
 use crate::local_http;
 
 /// How long requests of the proxy's clients take.
-const REQUEST_DURATION: &str = "teamup_auth_proxy_request_duration_seconds";
+pub(super) const REQUEST_DURATION: &str = "teamup_auth_proxy_request_duration_seconds";
 
 /// Its upper bounds, in seconds: the API answers within some tenths of a second.
 const DURATIONS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];

@@ -21,6 +21,7 @@ use tower_teamup_auth::{BoxError, Error, PROVIDER_ID, REQUEST_MODE, RequestMode,
 use zeroize::Zeroizing;
 
 use super::Forwarded;
+use super::admin::REQUEST_DURATION;
 use super::headers::{self, ERROR, SECRET};
 use super::links::Rewriting;
 use super::problem::{self, Problem};
@@ -316,7 +317,7 @@ impl Metrics {
             forwarded: counter!("teamup_auth_proxy_requests_total", "outcome" => "forwarded"),
             refused: counter!("teamup_auth_proxy_requests_total", "outcome" => "refused"),
             failed: counter!("teamup_auth_proxy_requests_total", "outcome" => "failed"),
-            duration: histogram!("teamup_auth_proxy_request_duration_seconds"),
+            duration: histogram!(REQUEST_DURATION),
         }
     }
 }
