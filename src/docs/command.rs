@@ -160,18 +160,17 @@
 //!
 //! | | nginx | teamup-auth | ratio |
 //! | --- | --- | --- | --- |
-//! | requests a second | 18,035 | 14,356 | 0.80 |
-//! | p50, ms | 0.96 | 1.22 | 1.27 |
-//! | p99, ms | 10.53 | 12.10 | 1.15 |
-//! | computing for a request, µs | 13.7 | 24.9 | 1.83 |
-//! | ten times 10 MB, s | 0.59 | 0.27 | 0.46 |
+//! | requests a second | 41,827 | 30,202 | 0.72 |
+//! | p50, ms | 0.68 | 1.00 | 1.47 |
+//! | p99, ms | 3.35 | 6.63 | 1.98 |
+//! | computing for a request, µs | 21.2 | 29.1 | 1.37 |
+//! | ten times 10 MB, s | 0.17 | 0.17 | 0.99 |
 //! | memory at start, MiB | 12.5 | 11.5 | 0.92 |
-//! | memory with 1,000 connections, MiB | 14.5 | 50.8 | 3.51 |
+//! | memory with 1,000 connections, MiB | 13.7 | 41.3 | 3.02 |
 //!
-//! Other work kept both cores busy, so the first row says little: four such runs gave ratios of 0.57, 0.70,
-//! 0.80 and 1.13. The computing for a request says more; its ratio was 1.67 to 2.34. On an idle core expect
-//! 0.55 to 0.6 of nginx's requests a second. The goal was 0.8, so it is not met; at most twice nginx's p99
-//! was met in each run.
+//! This run had the machine to itself. Four runs beside other work gave 0.57, 0.70, 0.80 and 1.13 of
+//! nginx's requests a second. The goal was 0.8, so it is not met; at most twice nginx's p99 was met in
+//! each run.
 //!
 //! A request costs 55,000 instructions beside those of the system. They are spread over hyper's server, its
 //! client and the moves of requests between them. With two threads a request took a fifth more computing,
