@@ -15,7 +15,7 @@
 //! | [`TokenFile`] | a mounted secret that is replaced while the program runs |
 //! | [`EnvironmentVariable`] | a program that is restarted for a new token |
 //! | [`AccessToken`] | a token that is at hand |
-//! | [`source_fn`] | a secret manager |
+//! | a closure | a secret manager |
 //!
 //! ```
 //! use tower_teamup_auth::m2m::{M2mSource, TokenFile};
@@ -40,6 +40,7 @@ use std::future::Future;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -53,6 +54,29 @@ const FILE_LIMIT: u64 = 64 * 1024;
 ///
 /// A credential asks again when the API has refused the token that it got last. An error leaves the
 /// last token in use.
+///
+/// A closure is one that is asked each time: of a secret manager, for instance.
+///
+/// ```
+/// use tower_teamup_auth::m2m::M2mSource;
+/// use tower_teamup_auth::token::AccessToken;
+/// use tower_teamup_auth::{BoxError, Credentials};
+///
+/// async fn ask_the_secret_manager(name: &str) -> Result<String, BoxError> {
+///     Ok(format!("token-of-{name}"))
+/// }
+///
+/// # tokio_test::block_on(async {
+/// let credentials = Credentials::m2m_from(|| async {
+///     let text = ask_the_secret_manager("teamup").await?;
+///     Ok(AccessToken::new(text)?)
+/// })
+/// .build()
+/// .await?;
+/// # Ok::<(), BoxError>(())
+/// # })?;
+/// # Ok::<(), BoxError>(())
+/// ```
 pub trait M2mSource: Send + Sync + 'static {
     /// The token as it is now.
     ///
@@ -70,6 +94,23 @@ pub(crate) trait DynM2mSource: Send + Sync + 'static {
 impl<S: M2mSource> DynM2mSource for S {
     fn read(&self) -> Pin<Box<dyn Future<Output = Result<AccessToken, BoxError>> + Send + '_>> {
         Box::pin(M2mSource::token(self))
+    }
+}
+
+impl<F, R> M2mSource for F
+where
+    F: Fn() -> R + Send + Sync + 'static,
+    R: Future<Output = Result<AccessToken, BoxError>> + Send,
+{
+    fn token(&self) -> impl Future<Output = Result<AccessToken, BoxError>> + Send {
+        self()
+    }
+}
+
+/// One source for several credentials.
+impl<S: M2mSource> M2mSource for Arc<S> {
+    fn token(&self) -> impl Future<Output = Result<AccessToken, BoxError>> + Send {
+        S::token(self)
     }
 }
 
@@ -144,55 +185,6 @@ impl M2mSource for EnvironmentVariable {
         let text = std::env::var_os(&self.0).ok_or_else(|| fail(&"it is not set"))?;
         let text = text.to_str().ok_or_else(|| fail(&"it is not text"))?;
         AccessToken::new(text.trim_end()).map_err(|error| fail(&error).into())
-    }
-}
-
-/// A source made of a function that is asked each time: of a secret manager, for instance.
-///
-/// ```
-/// use tower_teamup_auth::BoxError;
-/// use tower_teamup_auth::m2m::{M2mSource, source_fn};
-/// use tower_teamup_auth::token::AccessToken;
-///
-/// async fn ask_the_secret_manager(name: &str) -> Result<String, BoxError> {
-///     Ok(format!("token-of-{name}"))
-/// }
-///
-/// let source = source_fn(|| async {
-///     let text = ask_the_secret_manager("teamup").await?;
-///     Ok(AccessToken::new(text)?)
-/// });
-/// # tokio_test::block_on(async {
-/// assert_eq!(source.token().await?.expose(), "token-of-teamup");
-/// # Ok::<(), BoxError>(())
-/// # })?;
-/// # Ok::<(), BoxError>(())
-/// ```
-pub fn source_fn<F, R>(ask: F) -> SourceFn<F>
-where
-    F: Fn() -> R + Send + Sync + 'static,
-    R: Future<Output = Result<AccessToken, BoxError>> + Send,
-{
-    SourceFn(ask)
-}
-
-/// The source that [`source_fn`] makes.
-#[derive(Clone, Copy)]
-pub struct SourceFn<F>(F);
-
-impl<F, R> M2mSource for SourceFn<F>
-where
-    F: Fn() -> R + Send + Sync + 'static,
-    R: Future<Output = Result<AccessToken, BoxError>> + Send,
-{
-    fn token(&self) -> impl Future<Output = Result<AccessToken, BoxError>> + Send {
-        (self.0)()
-    }
-}
-
-impl<F> fmt::Debug for SourceFn<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SourceFn(..)")
     }
 }
 

@@ -30,7 +30,7 @@ use tower_teamup_auth::login::{
     LoginError, LoopbackReceiver, OAuthLogin, PasswordLogin, PasswordResponse,
     PendingAuthorization, PendingLogin,
 };
-use tower_teamup_auth::m2m::{EnvironmentVariable, TokenFile, source_fn};
+use tower_teamup_auth::m2m::{EnvironmentVariable, TokenFile};
 use tower_teamup_auth::manager::CredentialsManager;
 use tower_teamup_auth::refresh::{
     ApiError, FailureClass, HttpService, Refresh, RefreshEncoding, RefreshError, RefreshRequest,
@@ -343,8 +343,6 @@ async fn show_logins_and_sources(table: &mut Table, server: &FakeTeamUp) {
 
     table.debug("TokenFile", &TokenFile::new("/run/secrets/teamup"));
     table.debug("EnvironmentVariable", &EnvironmentVariable::new("TEAMUP_TOKEN"));
-    let source = source_fn(|| async { Ok("s3cret-m2m".parse::<AccessToken>()?) });
-    table.debug("SourceFn", &source);
 }
 
 async fn show_the_manager(table: &mut Table, server: &FakeTeamUp) {

@@ -202,26 +202,21 @@ impl CredentialsBuilder {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
+    /// use tower_teamup_auth::refresh::{RefreshError, RefreshRequest, RefreshResponse};
     /// use tower_teamup_auth::{Credentials, RequestMode};
     ///
-    /// /// Asks a service of ours, which holds the refresh token, for an access token.
-    /// struct OurBroker;
-    ///
-    /// impl Refresh for OurBroker {
-    ///     async fn refresh(&self, request: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
-    ///         let access_token = ask_the_broker(request.mode()).await?;
-    ///         let access_token =
-    ///             access_token.parse().map_err(|_| RefreshError::outcome_unknown("that is no token"))?;
-    ///         // The broker keeps the refresh token, so ours never changes.
-    ///         Ok(RefreshResponse::without_rotation(access_token, Some(Duration::from_secs(600))))
-    ///     }
-    /// }
-    /// # async fn ask_the_broker(_: RequestMode) -> Result<String, RefreshError> {
+    /// # async fn ask_our_broker(_: RequestMode) -> Result<String, RefreshError> {
     /// #     Err(RefreshError::transient("no broker here"))
     /// # }
+    /// // A service of ours holds the refresh token, and is asked for access tokens.
+    /// let refresh = |request: RefreshRequest| async move {
+    ///     let access_token = ask_our_broker(request.mode()).await?;
+    ///     let access_token =
+    ///         access_token.parse().map_err(|_| RefreshError::outcome_unknown("that is no token"))?;
+    ///     Ok(RefreshResponse::without_rotation(access_token, Some(Duration::from_secs(600))))
+    /// };
     ///
-    /// let builder = Credentials::builder(RequestMode::Provider).refresh_with(OurBroker);
+    /// let builder = Credentials::builder(RequestMode::Provider).refresh_with(refresh);
     /// ```
     #[must_use]
     pub fn refresh_with(mut self, refresh: impl Refresh) -> Self {

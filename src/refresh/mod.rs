@@ -66,6 +66,7 @@ mod transport;
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "hyper")]
@@ -89,17 +90,16 @@ use crate::token::{AccessToken, RefreshToken};
 /// The credential calls it in a task of its own, never twice at a time, and decides itself what is
 /// tried again: an implementation sends one refresh request and classes its failure.
 ///
+/// Closures and `Arc`s of an implementation are implementations too.
+///
 /// ```
-/// use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
+/// use tower_teamup_auth::refresh::{RefreshError, RefreshRequest};
+/// use tower_teamup_auth::{Credentials, RequestMode};
 ///
-/// /// For a program whose tokens are minted elsewhere: every refresh says so.
-/// struct Elsewhere;
-///
-/// impl Refresh for Elsewhere {
-///     async fn refresh(&self, _: RefreshRequest) -> Result<RefreshResponse, RefreshError> {
-///         Err(RefreshError::rejected("tokens are minted by another program; hand in new ones"))
-///     }
-/// }
+/// // For a program whose tokens are minted elsewhere: every refresh says so.
+/// let builder = Credentials::builder(RequestMode::Provider).refresh_with(|_: RefreshRequest| async {
+///     Err(RefreshError::rejected("tokens are minted by another program; hand in new ones"))
+/// });
 /// ```
 pub trait Refresh: Send + Sync + 'static {
     /// Sends one refresh request.
@@ -111,6 +111,29 @@ pub trait Refresh: Send + Sync + 'static {
         &self,
         request: RefreshRequest,
     ) -> impl Future<Output = Result<RefreshResponse, RefreshError>> + Send;
+}
+
+impl<F, R> Refresh for F
+where
+    F: Fn(RefreshRequest) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<RefreshResponse, RefreshError>> + Send,
+{
+    fn refresh(
+        &self,
+        request: RefreshRequest,
+    ) -> impl Future<Output = Result<RefreshResponse, RefreshError>> + Send {
+        self(request)
+    }
+}
+
+/// One way to refresh for several credentials.
+impl<R: Refresh> Refresh for Arc<R> {
+    fn refresh(
+        &self,
+        request: RefreshRequest,
+    ) -> impl Future<Output = Result<RefreshResponse, RefreshError>> + Send {
+        R::refresh(self, request)
+    }
 }
 
 /// What one refresh request asks for.

@@ -1,6 +1,7 @@
 //! What a token store does: the trait, and the values it speaks in.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::StoreError;
@@ -129,6 +130,52 @@ pub trait TokenStore: Send + Sync + 'static {
     /// 250 ms, at random.
     fn changed(&self) -> impl Future<Output = ()> + Send {
         async { tokio::time::sleep(Duration::from_millis(fastrand::u64(50..=250))).await }
+    }
+}
+
+/// One store, held in two places.
+impl<S: TokenStore> TokenStore for Arc<S> {
+    type Lease = S::Lease;
+
+    fn check(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
+        S::check(self)
+    }
+
+    fn load(&self) -> impl Future<Output = Result<Option<StoredRecord>, StoreError>> + Send {
+        S::load(self)
+    }
+
+    fn try_acquire(&self) -> impl Future<Output = Result<Attempt<S::Lease>, StoreError>> + Send {
+        S::try_acquire(self)
+    }
+
+    fn renew(&self, lease: &S::Lease) -> impl Future<Output = Result<S::Lease, StoreError>> + Send {
+        S::renew(self, lease)
+    }
+
+    fn release(&self, lease: S::Lease) -> impl Future<Output = Result<(), StoreError>> + Send {
+        S::release(self, lease)
+    }
+
+    fn time_left(&self, lease: &S::Lease) -> Option<Duration> {
+        S::time_left(self, lease)
+    }
+
+    fn save(
+        &self,
+        lease: &S::Lease,
+        expected: Expected,
+        record: &StoredRecord,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        S::save(self, lease, expected, record)
+    }
+
+    fn delete(&self, lease: &S::Lease) -> impl Future<Output = Result<(), StoreError>> + Send {
+        S::delete(self, lease)
+    }
+
+    fn changed(&self) -> impl Future<Output = ()> + Send {
+        S::changed(self)
     }
 }
 

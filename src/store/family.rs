@@ -1,6 +1,7 @@
 //! Many stores from one configuration: one for each user of a service, say.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use super::StoreError;
 use super::contract::TokenStore;
@@ -49,4 +50,19 @@ pub trait ListKeys: StoreFamily {
     ///
     /// When the place can't be read.
     fn list(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+}
+
+/// One family, held in two places.
+impl<F: StoreFamily> StoreFamily for Arc<F> {
+    type Store = F::Store;
+
+    fn open(&self, key: &str) -> Result<F::Store, Error> {
+        F::open(self, key)
+    }
+}
+
+impl<F: ListKeys> ListKeys for Arc<F> {
+    fn list(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send {
+        F::list(self)
+    }
 }

@@ -8,7 +8,6 @@ use std::future::Future;
 use tower::{Layer, ServiceExt};
 use tower_http::follow_redirect::FollowRedirectLayer;
 use tower_teamup_auth::body::SendOnce;
-use tower_teamup_auth::m2m::source_fn;
 use tower_teamup_auth::store::{RecordContent, StoredRecord};
 use tower_teamup_auth::{AuthLayer, Credentials, Error};
 
@@ -123,7 +122,7 @@ async fn m2m_refused() -> Error {
 }
 
 async fn m2m_source() -> Error {
-    let source = source_fn(|| async { Err("the secret manager is down".into()) });
+    let source = || async { Err("the secret manager is down".into()) };
     let credentials = Credentials::m2m_from(source).base_url(BASE).build().await.unwrap();
     failure(send(&client(&credentials, &Server::new()), get("/events")).await)
 }

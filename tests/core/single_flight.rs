@@ -1,10 +1,13 @@
 //! P1: any number of concurrent 401s or expiries of one generation cost one refresh request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tower_teamup_auth::Error;
+use tower_teamup_auth::refresh::{RefreshRequest, RefreshResponse};
+use tower_teamup_auth::{Error, TokenSet};
 
 use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::Server;
@@ -159,4 +162,27 @@ async fn late_401_takes_the_new_token_even_where_no_refresh_may_start_any_more()
     server.calls().open();
     assert_eq!(callers.join_next().await.unwrap().unwrap(), StatusCode::OK);
     assert_eq!((server.seen_refresh_requests().len(), server.seen_calls().len()), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p1_one_closure_refreshes_for_two_credentials_once_each() {
+    let (seen, mut refreshed) = mpsc::unbounded_channel();
+    let broker = Arc::new(move |request: RefreshRequest| {
+        let spent = request.refresh_token().expose().to_owned();
+        let minted = RefreshResponse::without_rotation("minted".parse().unwrap(), None);
+        seen.send((spent, request.mode())).unwrap();
+        async move { Ok(minted) }
+    });
+    for refresh_token in ["s3cret-ada", "s3cret-bob"] {
+        let server = Server::new();
+        let builder = builder(&server).tokens(TokenSet::new(refresh_token.parse().unwrap()));
+        let credentials = builder.refresh_with(Arc::clone(&broker)).build().await.unwrap();
+        let (first, second) =
+            tokio::join!(credentials.access_token(Provider), credentials.access_token(Provider));
+        for token in [first.unwrap(), second.unwrap()] {
+            assert_eq!(token.expose(), "minted");
+        }
+        assert_eq!(refreshed.try_recv().unwrap(), (refresh_token.to_owned(), Provider));
+        assert!(refreshed.try_recv().is_err());
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tower_teamup_auth::body::SendOnce;
-use tower_teamup_auth::m2m::{M2mSource, TokenFile, source_fn};
+use tower_teamup_auth::m2m::{M2mSource, TokenFile};
 use tower_teamup_auth::status::Token;
 use tower_teamup_auth::testing::FakeTeamUp;
 use tower_teamup_auth::token::{AccessToken, Clock};
@@ -175,7 +175,7 @@ async fn e7_concurrent_refusals_read_the_source_once() {
 #[tokio::test]
 async fn e7_token_that_the_program_sets_while_a_read_hangs_serves_those_who_wait() {
     let server = FakeTeamUp::start().await;
-    let source = source_fn(std::future::pending);
+    let source = std::future::pending;
     let (credentials, api) = api(&server, source).await;
     let crowd = Crowd::calling(10, &api, &server);
     crowd.called().await;
@@ -189,13 +189,13 @@ async fn e7_answer_of_a_read_that_began_before_the_program_set_a_token_is_droppe
     let (old, new) = (server.issue_m2m(), server.issue_m2m());
     let (go, going) = watch::channel(false);
     let stale = old.clone();
-    let source = source_fn(move || {
+    let source = move || {
         let (mut going, stale) = (going.clone(), stale.clone());
         async move {
             going.wait_for(|go| *go).await?;
             Ok(stale)
         }
-    });
+    };
     let (credentials, api) = api(&server, source).await;
     let crowd = Crowd::calling(1, &api, &server);
     crowd.called().await;
@@ -228,11 +228,11 @@ async fn e7_source_that_panics_is_an_error_and_is_asked_again() {
     let server = FakeTeamUp::start().await;
     let token = server.issue_m2m();
     let reads = Arc::new(AtomicUsize::new(0));
-    let source = source_fn(move || {
+    let source = move || {
         // Before there is a future.
         assert!(reads.fetch_add(1, Ordering::Relaxed) > 0, "s3cret");
         std::future::ready(Ok(token.clone()))
-    });
+    };
     let (_credentials, api) = api(&server, source).await;
     let error = why(call(&api, get(&server, "/echo", "first")).await);
     assert!(error.is_m2m_source(), "{error}");
@@ -247,17 +247,15 @@ async fn e7_source_that_hangs_has_a_time_limit_and_is_not_asked_twice_meanwhile(
     let token = server.issue_m2m();
     let reads = Arc::new(AtomicUsize::new(0));
     let (go, going) = watch::channel(false);
-    let source = source_fn({
-        let reads = reads.clone();
-        move || {
-            reads.fetch_add(1, Ordering::Relaxed);
-            let (mut going, token) = (going.clone(), token.clone());
-            async move {
-                going.wait_for(|go| *go).await?;
-                Ok(token)
-            }
+    let counted = reads.clone();
+    let source = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let (mut going, token) = (going.clone(), token.clone());
+        async move {
+            going.wait_for(|go| *go).await?;
+            Ok(token)
         }
-    });
+    };
     let credentials = credentials(&server, source).await;
     for _ in 0..3 {
         let error = credentials.refresh(MODE).await.unwrap_err();

@@ -200,7 +200,8 @@ fn verdict(fault: Fault) -> Option<String> {
         let shares = fault != Fault::NothingIsShared;
         let store = if shares { store.clone() } else { MemoryStore::new() };
         let takes_later = Arc::clone(&takes_later);
-        std::future::ready(Faulty { store, fault, takes_later })
+        // An `Arc` of a store is judged as the store.
+        std::future::ready(Arc::new(Faulty { store, fault, takes_later }))
     };
     let check = async {
         match fault {
