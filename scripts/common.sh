@@ -101,10 +101,10 @@ need_tool() {
     export PATH=$gates/tools/bin:$PATH
     if ! command -v "$1" >/dev/null; then
         note "$1 is missing; building ${tool_version[$1]}"
-        CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$gates/tools/target \
+        CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$gates/tools/$1 \
             cargo install --quiet --locked --debug --root "$gates/tools" \
             "$1@${tool_version[$1]}"
-        rm -rf "$gates/tools/target"
+        rm -rf "$gates/tools/$1"
     fi
 }
 
