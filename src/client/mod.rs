@@ -42,7 +42,9 @@ mod reqwest_middleware;
 mod tests;
 
 use std::error::Error as StdError;
-use std::{io, iter};
+use std::{fmt, io, iter};
+
+use crate::error::BoxError;
 
 pub use self::any_client::CurrentToken;
 #[cfg(feature = "hyper")]
@@ -110,4 +112,43 @@ fn is_early_reqwest_error(error: &(dyn StdError + 'static)) -> bool {
 #[cfg(not(feature = "reqwest"))]
 fn is_early_reqwest_error(_error: &(dyn StdError + 'static)) -> bool {
     false
+}
+
+/// Names the setting of the client that ended a refresh request, where it is one that no request can
+/// override.
+pub(crate) fn name_client_limit(error: BoxError) -> BoxError {
+    if is_reqwest_timeout(&*error) { Box::new(ReadTimeout(error)) } else { error }
+}
+
+/// A refresh request overrides the client's `timeout` and has no other, so this is the client's
+/// `read_timeout`.
+#[cfg(feature = "reqwest")]
+fn is_reqwest_timeout(error: &(dyn StdError + 'static)) -> bool {
+    iter::successors(Some(error), |&error| error.source())
+        .filter_map(|error| error.downcast_ref::<::reqwest::Error>())
+        .any(|error| error.is_timeout() && !error.is_connect())
+}
+
+#[cfg(not(feature = "reqwest"))]
+fn is_reqwest_timeout(_error: &(dyn StdError + 'static)) -> bool {
+    false
+}
+
+/// reqwest ended a refresh request that may have spent its token.
+#[derive(Debug)]
+struct ReadTimeout(BoxError);
+
+impl fmt::Display for ReadTimeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the `read_timeout` of the reqwest client ended the wait for the response, which may hold the next \
+             refresh token: build the client for refresh requests without `read_timeout`",
+        )
+    }
+}
+
+impl StdError for ReadTimeout {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.0)
+    }
 }

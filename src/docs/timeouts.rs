@@ -15,6 +15,7 @@
 //! | tower's `Timeout` outside | none | the whole call, waits included | `Elapsed`; the refresh goes on |
 //! | tower's `Timeout` inside | none | each send, not the wait | `Elapsed`, as an error of the client |
 //! | reqwest's `ClientBuilder::timeout` | none | each send; not a refresh request | an error of reqwest |
+//! | reqwest's `ClientBuilder::read_timeout` | none | each send, a refresh request too | an error of reqwest; the refresh: outcome unknown |
 //! | reqwest's `RequestBuilder::timeout` | none | with `AuthMiddleware`, the call with its waits | as `wait_timeout`; then an error of reqwest |
 //!
 //! Each row is a test of the project: `tests/core/waits.rs`, `tests/stacks/timeouts.rs`,
@@ -45,7 +46,9 @@
 //! ```
 //!
 //! A client for refresh requests should have no time limit of its own: a limit that cuts off a response
-//! has spent the token. Over reqwest the crate overrides the client's limit; over other clients it can't.
+//! has spent the token. Over reqwest the crate overrides the client's `timeout`. It can't override
+//! `read_timeout`, nor the limits of other clients: build the client for refresh requests without one. An
+//! error that `read_timeout` leads to names it.
 //!
 //! # When a caller's wait ends
 //!

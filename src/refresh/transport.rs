@@ -17,7 +17,7 @@ use tower_service::Service;
 use zeroize::Zeroizing;
 
 use super::response::{BODY_LIMIT, BodyEnd, DocumentScanner, RawResponse};
-use crate::client::was_never_sent;
+use crate::client::{name_client_limit, was_never_sent};
 use crate::error::BoxError;
 
 /// Sends refresh requests over a client. A clone sends over the same client.
@@ -112,7 +112,7 @@ where
         .await
         .map_err(|error| TransportError { may_have_been_sent: false, source: error.into() })?;
     let response = client.call(request).await.map_err(|error| {
-        let source = error.into();
+        let source = name_client_limit(error.into());
         TransportError { may_have_been_sent: !was_never_sent(&*source), source }
     })?;
     let (head, body) = response.into_parts();
@@ -139,7 +139,9 @@ where
                 None => return Poll::Ready(BodyEnd::Whole),
                 Some(Ok(Ok(data))) => keep(data, &mut kept, &mut scanner),
                 Some(Ok(Err(_trailers))) => None,
-                Some(Err(error)) => return Poll::Ready(BodyEnd::Broken(error.into())),
+                Some(Err(error)) => {
+                    return Poll::Ready(BodyEnd::Broken(name_client_limit(error.into())));
+                }
             };
             if let Some(end) = end {
                 // If the end has come too, the client learns that its connection is free.

@@ -1,11 +1,13 @@
 //! reqwest's own time limits beside those of the crate.
 
+use std::error::Error;
+use std::iter::successors;
 use std::time::Duration;
 
 use http::StatusCode;
 use reqwest_middleware::ClientBuilder;
 use tower_teamup_auth::client::{AuthMiddleware, redirects_within_origin};
-use tower_teamup_auth::testing::FakeTeamUp;
+use tower_teamup_auth::testing::{FakeTeamUp, Fault};
 
 use crate::support::{Kind, MODE, crate_error, credentials, get};
 
@@ -53,6 +55,30 @@ async fn a8_the_time_limit_of_the_client_does_not_cut_off_a_refresh_request() {
         pass(Duration::from_secs(1)).await;
         assert!(waiting.await.unwrap().is_err(), "{kind:?}");
         slow.release();
+    }
+}
+
+/// No request can override it, so the error says what to do about it.
+#[tokio::test]
+async fn a8_the_read_timeout_of_the_client_is_named_where_it_cuts_off_a_refresh_request() {
+    for holds_whole_answer in [true, false] {
+        let server = FakeTeamUp::start().await;
+        let client = reqwest::Client::builder().read_timeout(Duration::from_millis(1));
+        let tokens = server.issue_tokens(&[]);
+        let builder = credentials(&server, &client.build().unwrap()).tokens(tokens);
+        let credentials = builder.build().await.unwrap();
+        let hold = holds_whole_answer.then(|| server.hold_refresh_answer());
+        if !holds_whole_answer {
+            server.fail_every_refresh(
+                Fault::status(StatusCode::OK).body("text/plain", "{").never_ends(),
+            );
+        }
+        let error = credentials.refresh(MODE).await.unwrap_err();
+        assert!(error.is_outcome_unknown(), "{error:?}");
+        let chain = successors(Some(&error as &dyn Error), |&error| error.source());
+        let said: Vec<_> = chain.map(ToString::to_string).collect();
+        assert!(said.iter().any(|said| said.contains("without `read_timeout`")), "{said:?}");
+        drop(hold);
     }
 }
 
