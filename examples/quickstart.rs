@@ -36,7 +36,6 @@ async fn main() -> Result<ExitCode, BoxError> {
     let credentials = Credentials::builder(RequestMode::Provider)
         .base_url(server.base_url())
         .tokens(server.issue_tokens(&[RequestMode::Provider]))
-        .refresh_client(http_client.clone())
         .clock(clock.clone())
         .build()
         .await?;

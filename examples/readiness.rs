@@ -112,7 +112,6 @@ async fn main() -> anyhow::Result<()> {
     let credentials = Credentials::builder(MODE)
         .base_url(server.base_url())
         .tokens(server.issue_tokens(&[]))
-        .refresh_client(http_client.clone())
         .wait_timeout(Duration::from_secs(1))
         .build()
         .await?;

@@ -32,7 +32,7 @@ async fn main() -> Result<ExitCode, BoxError> {
     let credentials = Credentials::builder(RequestMode::Provider)
         .base_url(server.base_url())
         .tokens(server.issue_tokens(&[RequestMode::Provider]))
-        .refresh_client(client.clone())
+        .refresh_client(reqwest::Client::new()) // for refresh requests only
         .build()
         .await?;
     let api = ServiceBuilder::new()

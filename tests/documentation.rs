@@ -107,3 +107,24 @@ fn every_test_and_example_has_an_entry_in_its_manifest() {
         assert!(found > 5, "{found} in {member}");
     }
 }
+
+/// Sharing the client of the API breaks most programs: its pool, its limits and its windows are then full when
+/// the refresh request needs them.
+#[test]
+fn no_example_hands_the_clients_own_client_in_for_refresh_requests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut text = fs::read_to_string(root.join("README.md")).unwrap();
+    sources(&root.join("examples"), &mut text);
+    sources(&root.join("src/docs"), &mut text);
+    // Of the code, what its documentation shows.
+    let mut code = String::new();
+    sources(&root.join("src"), &mut code);
+    text.extend(code.lines().filter(|line| line.trim_start().starts_with("///")));
+    let shown: Vec<_> = text.split(".refresh_client(").skip(1).collect();
+    assert!(shown.len() > 10, "{}", shown.len());
+    for shown in shown {
+        let given = shown.split('\n').next().unwrap();
+        let given = given.split(')').next().unwrap();
+        assert!(!given.ends_with(".clone("), "{given}) is the API's client");
+    }
+}

@@ -27,9 +27,7 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(login: OAuthLogin, base_url: &str) -> Self {
         let http_client: HyperClient = hyper_client();
-        let credentials = Credentials::builder(RequestMode::Customer)
-            .base_url(base_url)
-            .refresh_client(http_client.clone());
+        let credentials = Credentials::builder(RequestMode::Customer).base_url(base_url);
         let api = ServiceBuilder::new().layer(AuthLayer::per_request()).service(http_client);
         App { login, api, credentials, events: format!("{base_url}/events?page_size=1") }
     }

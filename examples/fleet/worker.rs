@@ -28,10 +28,8 @@ pub(crate) async fn run(base_url: &str, store: &str) -> anyhow::Result<()> {
     // A clock that can be moved stands in for two hours of waiting.
     let clock = Clock::tokio();
     let http_client: HyperClient = hyper_client();
-    let builder = Credentials::builder(RequestMode::Provider)
-        .base_url(base_url)
-        .refresh_client(http_client.clone())
-        .clock(clock.clone());
+    let builder =
+        Credentials::builder(RequestMode::Provider).base_url(base_url).clock(clock.clone());
     // The refresh limit stays as it is. It counts the refreshes that this process makes because of a
     // 401, and refuses the fifth within 30 seconds; tokens adopted from the store are not counted.
     // Two of the five expiries show in a 401, so even a process that wins both races is far from it.

@@ -38,7 +38,7 @@ use crate::refresh::{RefreshClient, is_refresh_request};
 /// let credentials = Credentials::builder(RequestMode::Provider)
 ///     .base_url(&base_url)
 ///     .tokens(tokens)
-///     .refresh_client(client.clone())
+///     .refresh_client(reqwest::Client::new()) // for refresh requests only
 ///     .build()
 ///     .await?;
 /// let api = ServiceBuilder::new()
@@ -52,6 +52,12 @@ use crate::refresh::{RefreshClient, is_refresh_request};
 /// # })?;
 /// # Ok::<(), tower::BoxError>(())
 /// ```
+///
+/// # Time limits
+///
+/// A refresh request overrides the client's `timeout`. It can't override
+/// [`read_timeout`](reqwest::ClientBuilder::read_timeout), which may cut off the response that holds the
+/// next refresh token. So hand in a client for refresh requests that has no `read_timeout`.
 ///
 /// # Redirects
 ///

@@ -40,7 +40,7 @@ use crate::token::Deadline;
 /// let credentials = Credentials::builder(RequestMode::Provider)
 ///     .base_url(&base_url)
 ///     .tokens(tokens)
-///     .refresh_client(client.clone())
+///     .refresh_client(reqwest::Client::new()) // for refresh requests only
 ///     .build()
 ///     .await?;
 /// let api = ClientBuilder::new(client).with(AuthMiddleware::new(credentials).records_redirects()).build();

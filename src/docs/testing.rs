@@ -33,7 +33,7 @@
 //! # async fn program(base_url: String, tokens: tower_teamup_auth::TokenSet) -> Result<Auth<HyperClient>, BoxError> {
 //! # let http_client: HyperClient = hyper_client();
 //! # let credentials = Credentials::builder(RequestMode::Provider)
-//! #     .base_url(base_url).tokens(tokens).refresh_client(http_client.clone()).build().await?;
+//! #     .base_url(base_url).tokens(tokens).build().await?;
 //! # Ok(ServiceBuilder::new().layer(AuthLayer::new(credentials)).service(http_client))
 //! # }
 //! let api = program(teamup.base_url(), teamup.issue_tokens(&[RequestMode::Provider])).await?;
@@ -82,7 +82,6 @@
 //! let credentials = Credentials::builder(RequestMode::Provider)
 //!     .base_url(teamup.base_url())
 //!     .tokens(teamup.issue_tokens(&[RequestMode::Provider]))
-//!     .refresh_client(http_client.clone())
 //!     .build()
 //!     .await?;
 //! let api = ServiceBuilder::new().layer(AuthLayer::new(credentials)).service(http_client);
