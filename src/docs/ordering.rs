@@ -26,8 +26,9 @@
 //! # }
 //! ```
 //!
-//! Each row is a test of the project, over real sockets. `auth` stands for
-//! `AuthLayer::new(credentials)`, and `builder` for `ServiceBuilder::new()`.
+//! Each row is a test of the project, over real sockets (`tests/stacks/`), and each example is compiled and
+//! run there as it stands here. `auth` stands for `AuthLayer::new(credentials)`, and `builder` for
+//! `ServiceBuilder::new()`.
 //!
 //! | neighbour | place | example | reason |
 //! | --- | --- | --- | --- |

@@ -8,6 +8,7 @@ mod buffer;
 mod decompression;
 mod headers;
 mod limits;
+mod ordering;
 mod others;
 #[path = "../support/readiness.rs"]
 mod readiness;

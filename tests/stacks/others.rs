@@ -43,7 +43,7 @@ async fn below_load_shed_refuses_a_send_and_not_a_wait() {
 }
 
 #[derive(Clone)]
-struct Always;
+pub(crate) struct Always;
 
 impl Policy<Request<Body>> for Always {
     fn clone_request(&self, request: &Request<Body>) -> Option<Request<Body>> {
@@ -72,7 +72,7 @@ async fn above_hedge_has_its_attempts_share_a_refresh() {
 }
 
 /// A client for requests with `B`.
-fn client<B>()
+pub(crate) fn client<B>()
 -> impl Service<Request<B>, Response = Response<Incoming>, Error = hyper_util::client::legacy::Error>
 + Clone
 where
@@ -81,7 +81,7 @@ where
     Client::builder(TokioExecutor::new()).build_http()
 }
 
-fn upload<B>(setup: &Setup, body: B) -> Request<B> {
+pub(crate) fn upload<B>(setup: &Setup, body: B) -> Request<B> {
     Request::put(setup.server.url("/uploads")).body(body).unwrap()
 }
 

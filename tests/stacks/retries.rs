@@ -12,7 +12,7 @@ use crate::support::{Body, Setup, status};
 
 /// Tries again when the server is at fault, so many times.
 #[derive(Clone)]
-struct ServerErrors(u32);
+pub(crate) struct ServerErrors(pub(crate) u32);
 
 impl<R, E> Policy<Request<Body>, Response<R>, E> for ServerErrors {
     type Future = Ready<()>;
