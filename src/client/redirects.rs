@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
 use http::StatusCode;
@@ -108,6 +109,10 @@ pub fn redirects_within_origin() -> redirect::Policy {
     })
 }
 
+/// What reqwest says of a response that was made without a URL, as a mock or a cache makes them.
+static NO_URL: LazyLock<Url> =
+    LazyLock::new(|| Response::from(http::Response::new("")).url().clone());
+
 /// Notes on a 401, for whoever judges it, how it came about.
 pub(super) fn note_redirects(
     asked: &Url,
@@ -118,10 +123,11 @@ pub(super) fn note_redirects(
     if response.status() != StatusCode::UNAUTHORIZED {
         return;
     }
-    if !is_same_origin(asked, response.url()) {
+    let has_url = *response.url() != *NO_URL;
+    if has_url && !is_same_origin(asked, response.url()) {
         response.extensions_mut().insert(AnsweredElsewhere);
     }
-    if followed || !is_same_document(asked, response.url()) {
+    if followed || has_url && !is_same_document(asked, response.url()) {
         response.extensions_mut().insert(Redirected::Followed);
     } else if known == Redirects::Unknown {
         response.extensions_mut().insert(Redirected::Unknown);

@@ -12,6 +12,7 @@ use reqwest_middleware::{Error, Middleware, Next};
 
 use super::redirects::{Recorded, Redirects, note_redirects};
 use super::reqwest::into_http;
+use crate::body::{RepeatableBody, ReplayBody};
 use crate::credentials::{Credentials, Generation, RouteKey};
 use crate::middleware::ResponseBody;
 use crate::middleware::decision::{
@@ -77,8 +78,8 @@ use crate::token::Deadline;
 /// be retried once after a 401. Below reqwest-tracing, one span covers both sends of a retried
 /// request; above it, each has its own.
 ///
-/// A body in memory can be sent again and a stream can't, as reqwest's `Request::try_clone` has it.
-/// reqwest-retry, for its part, refuses to send a stream at all, and wraps every error that passes
+/// A body in memory can be sent again and a stream can't, as reqwest's `Request::try_clone` has it. With
+/// [`replay_bodies`](AuthMiddleware::replay_bodies) a short stream can. reqwest-retry, for its part, refuses to send a stream at all, and wraps every error that passes
 /// it in a `RetryError` of its own.
 ///
 /// # Errors
@@ -106,13 +107,15 @@ pub struct AuthMiddleware {
     /// `None`: each request brings its own.
     credentials: Option<Credentials>,
     redirects: Redirects,
+    /// How much of a stream is recorded, in bytes; `None`: nothing.
+    recorded_bytes: Option<usize>,
 }
 
 impl AuthMiddleware {
     /// A middleware that authorizes requests with `credentials`, save those that bring their own
     /// in their extensions.
     pub fn new(credentials: Credentials) -> Self {
-        AuthMiddleware { credentials: Some(credentials), redirects: Redirects::Unknown }
+        AuthMiddleware::with(Some(credentials))
     }
 
     /// A middleware for many users over one client: each request brings its [`Credentials`], and
@@ -129,7 +132,29 @@ impl AuthMiddleware {
     /// # }
     /// ```
     pub fn per_request() -> Self {
-        AuthMiddleware { credentials: None, redirects: Redirects::Unknown }
+        AuthMiddleware::with(None)
+    }
+
+    fn with(credentials: Option<Credentials>) -> Self {
+        AuthMiddleware { credentials, redirects: Redirects::Unknown, recorded_bytes: None }
+    }
+
+    /// Records each stream while it is sent, up to `max_bytes` bytes, so that it can be sent again after
+    /// a 401: what [`ReplayBodyLayer`](crate::body::ReplayBodyLayer) does in a stack. A stream that is
+    /// longer, or not sent to its end when the 401 comes, is sent once.
+    ///
+    /// ```
+    /// # use reqwest_middleware::ClientBuilder;
+    /// # use tower_teamup_auth::{Credentials, client::AuthMiddleware};
+    /// # fn stack(client: reqwest::Client, credentials: Credentials) {
+    /// let auth = AuthMiddleware::new(credentials).replay_bodies(64 * 1024);
+    /// let api = ClientBuilder::new(client).with(auth).build();
+    /// # let _ = api;
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn replay_bodies(self, max_bytes: usize) -> Self {
+        AuthMiddleware { recorded_bytes: Some(max_bytes), ..self }
     }
 
     /// Says that the client was built with
@@ -183,7 +208,7 @@ impl Middleware for AuthMiddleware {
             Decision::PassThrough => return next.run(request, extensions).await,
         };
 
-        let copy = request.try_clone().ok_or(NoRetry::Body);
+        let copy = Copy::of(&mut request, self.recorded_bytes).ok_or(NoRetry::Body);
         let (url, method) = (request.url().clone(), request.method().clone());
         let path = uri.path().as_bytes();
         let route = RouteKey::of(&method, origin, path, plan.mode, plan.named_provider());
@@ -277,12 +302,47 @@ async fn authorize(
     }
 }
 
+/// What is kept of a request for its retry.
+struct Copy {
+    request: Request,
+    /// Of a stream: what is recorded of it on its way. The body of `request` is empty then.
+    recorded: Option<ReplayBody<Body>>,
+}
+
+impl Copy {
+    /// Of a stream, up to `max_bytes` bytes are recorded; without it there is no copy of one.
+    fn of(request: &mut Request, max_bytes: Option<usize>) -> Option<Self> {
+        if let Some(request) = request.try_clone() {
+            return Some(Copy { request, recorded: None });
+        }
+        let mut stream = ReplayBody::with_max_bytes(request.body_mut().take()?, max_bytes?);
+        let copy = request.try_clone();
+        let recorded = stream.try_clone();
+        *request.body_mut() = Some(stream.into());
+        Some(Copy { request: copy?, recorded: Some(recorded?) })
+    }
+
+    /// Can it be sent? Asked when the 401 has come: from then on, a body that is not complete never
+    /// will be.
+    fn is_complete(&self) -> bool {
+        self.recorded.as_ref().is_none_or(ReplayBody::is_complete)
+    }
+
+    fn into_request(self) -> Request {
+        let Copy { mut request, recorded } = self;
+        if let Some(recorded) = recorded {
+            *request.body_mut() = Some(recorded.into());
+        }
+        request
+    }
+}
+
 /// A request that was answered 401.
 struct Retry<'a> {
     credentials: &'a Credentials,
     generation: Generation,
     plan: HeaderPlan,
-    copy: Result<Request, NoRetry>,
+    copy: Result<Copy, NoRetry>,
     /// The end of the request's own time limit.
     deadline: Option<Deadline>,
 }
@@ -302,12 +362,14 @@ impl Retry<'_> {
     ) -> Result<(Request, bool), Box<Response>> {
         if may_be_carried_out(method, response.extensions()) {
             self.copy = Err(NoRetry::CarriedOut);
+        } else if self.copy.as_ref().is_ok_and(|copy| !copy.is_complete()) {
+            self.copy = Err(NoRetry::Body);
         }
         let left = self.deadline.map(|deadline| deadline.remaining());
         let longest = self.credentials.settings().wait_timeout.min(left.unwrap_or(Duration::MAX));
         let mut wait = pin!(wait.at_most(left));
-        let save =
-            |response| SaveBody::new(into_http(response), self.credentials.saved_bodies(), longest);
+        let bodies = self.credentials.saved_bodies();
+        let save = |response| SaveBody::new(into_http(response), bodies, longest);
         match poll_once(wait.as_mut()).await {
             // Nothing has to be waited for, so nothing has to be saved.
             Some(outcome) => match self.authorize(outcome) {
@@ -332,20 +394,14 @@ impl Retry<'_> {
 
     /// The copy with a new token on it and whether this process has minted that, or why there is no
     /// retry.
-    fn authorize(
-        &self,
-        outcome: Result<(), crate::Error>,
-    ) -> Result<(Request, bool), crate::Error> {
-        let Retry { credentials, generation, plan, copy, .. } = self;
-        let copy = match copy {
-            Ok(request) => request.try_clone().ok_or(NoRetry::Body),
-            Err(no_retry) => Err(*no_retry),
-        };
+    fn authorize(self, outcome: Result<(), crate::Error>) -> Result<(Request, bool), crate::Error> {
+        let Retry { credentials, generation, plan, copy, deadline } = self;
         let snapshot = credentials.snapshot();
-        let (RetryToken { token, is_minted }, mut retry) =
-            token_choice::for_retry(credentials, &snapshot, *generation, outcome, copy)?;
+        let (RetryToken { token, is_minted }, copy) =
+            token_choice::for_retry(credentials, &snapshot, generation, outcome, copy)?;
+        let mut retry = copy.into_request();
         plan.apply(token, retry.headers_mut());
-        limit(&mut retry, self.deadline);
+        limit(&mut retry, deadline);
         Ok((retry, is_minted))
     }
 }

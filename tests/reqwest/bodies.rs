@@ -5,10 +5,11 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use futures_util::stream;
 use http::StatusCode;
-use reqwest::Body;
+use reqwest::{Body, Response};
+use reqwest_middleware::ClientBuilder;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_teamup_auth::body::{ReplayBodyLayer, SendOnce};
-use tower_teamup_auth::client::ReqwestService;
+use tower_teamup_auth::client::{AuthMiddleware, ReqwestService};
 use tower_teamup_auth::testing::{CALLER, FakeTeamUp, Fault};
 use tower_teamup_auth::{AuthLayer, Error};
 
@@ -152,23 +153,58 @@ async fn p9_other_bodies_over_the_tower_service() {
 
 #[tokio::test]
 async fn p9_a_replayed_stream_is_sent_again_if_it_was_short_enough() {
-    let server = FakeTeamUp::start().await;
+    for kind in Kind::BOTH {
+        let server = FakeTeamUp::start().await;
+        let client = Protocol::Http1.client();
+        let tokens = server.issue_tokens(&[MODE]);
+        let credentials = credentials(&server, &client).tokens(tokens).build().await.unwrap();
+        let send = async |stream| match kind {
+            Kind::Tower => {
+                let api = ServiceBuilder::new()
+                    .layer(ReplayBodyLayer::new().max_bytes(30_000))
+                    .layer(AuthLayer::new(credentials.clone()))
+                    .service(ReqwestService::new(client.clone()).records_redirects().for_bodies());
+                Response::from(api.oneshot(upload(&server, stream)).await.unwrap())
+            }
+            Kind::Middleware => {
+                let auth = AuthMiddleware::new(credentials.clone()).records_redirects();
+                let api =
+                    ClientBuilder::new(client.clone()).with(auth.replay_bodies(30_000)).build();
+                api.execute(upload(&server, stream).try_into().unwrap()).await.unwrap()
+            }
+        };
+
+        server.expire_access_tokens();
+        let answer = send(stream_of(20_000)).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{kind:?}");
+        let short = arrived(&server);
+        assert_eq!((short.len(), short[0].0, &short[0]), (2, 20_000, &short[1]), "{kind:?}");
+
+        server.expire_access_tokens();
+        let answer = send(stream_of(40_000)).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{kind:?}");
+        assert!(reason(&answer).is_some_and(Error::is_retryable_by_caller), "{kind:?}");
+        assert_eq!(arrived(&server).len(), 3, "{kind:?}");
+    }
+}
+
+/// What comes of a stream after the 401 is not waited for, recorded or not.
+#[tokio::test]
+async fn p9_a_stream_that_the_middleware_records_and_that_is_not_whole_is_sent_once() {
+    let server = FakeTeamUp::builder().refuse_before_body(true).start().await;
     let client = Protocol::Http1.client();
     let tokens = server.issue_tokens(&[MODE]);
     let credentials = credentials(&server, &client).tokens(tokens).build().await.unwrap();
-    let api = ServiceBuilder::new()
-        .layer(ReplayBodyLayer::new().max_bytes(30_000))
-        .layer(AuthLayer::new(credentials))
-        .service(ReqwestService::new(client).records_redirects().for_bodies());
-
+    let auth = AuthMiddleware::new(credentials).records_redirects().replay_bodies(30_000);
+    let api = ClientBuilder::new(client).with(auth).build();
     server.expire_access_tokens();
-    let answer = api.clone().oneshot(upload(&server, stream_of(20_000))).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
-    let short = arrived(&server);
-    assert_eq!((short.len(), short[0].0, &short[0]), (2, 20_000, &short[1]));
-
-    server.expire_access_tokens();
-    let answer = api.oneshot(upload(&server, stream_of(40_000))).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(arrived(&server).len(), 3);
+    let endless = futures_util::StreamExt::chain(
+        stream::iter([Ok::<_, Infallible>("first of many")]),
+        stream::pending(),
+    );
+    let request = upload(&server, Body::wrap_stream(endless));
+    let response = api.execute(request.try_into().unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert!(reason(&response).is_some_and(Error::is_retryable_by_caller));
+    assert_eq!((server.api_requests(), server.rotations()), (1, 1));
 }

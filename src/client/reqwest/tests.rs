@@ -89,6 +89,23 @@ async fn only_another_origin_is_elsewhere() {
     }
 }
 
+#[test]
+fn a_response_without_a_url_as_of_a_mock_or_a_cache_is_not_from_elsewhere() {
+    let asked: Url = "https://goteamup.com/api/v2/events".parse().unwrap();
+    let unauthorized = || {
+        let response = http::Response::builder().status(StatusCode::UNAUTHORIZED);
+        Response::from(response.body("").unwrap())
+    };
+    let mut response = unauthorized();
+    note_redirects(&asked, &mut response, false, Redirects::NotFollowed);
+    assert!(response.extensions().get::<AnsweredElsewhere>().is_none());
+    assert!(response.extensions().get::<Redirected>().is_none());
+
+    let mut response = unauthorized();
+    note_redirects(&asked, &mut response, true, Redirects::Recorded);
+    assert_eq!(response.extensions().get(), Some(&Redirected::Followed), "the policy saw it");
+}
+
 #[cfg(heavy_tests)]
 #[test]
 fn p6_readiness_is_that_of_the_service_within() {
