@@ -245,9 +245,9 @@ fn refuse_for_file(file: &FileStore, entry: &KeyringEntry, found: Found) -> Resu
 async fn refuse_for_family(family: &FileFamily, entry: &KeyringEntry) -> Result<(), StoreError> {
     match family.list().await?.len() {
         0 => Ok(()),
-        files => Err(StoreError::locked(format!(
-            "the user's keyring has no key {entry} any more, or never had it, so the {files} files in \
-             {} can't be opened; bring the key back, or remove them and let the user log in again",
+        _ => Err(StoreError::locked(format!(
+            "the user's keyring has no key {entry} any more, or never had it, so what the files in {} hold \
+             can't be read; bring the key back, or remove the files and let the user log in again",
             family.folder().display()
         ))),
     }
