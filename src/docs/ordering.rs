@@ -27,8 +27,8 @@
 //! ```
 //!
 //! Each row is a test of the project, over real sockets (`tests/stacks/`), and each example is compiled and
-//! run there as it stands here. `auth` stands for `AuthLayer::new(credentials)`, and `builder` for
-//! `ServiceBuilder::new()`.
+//! run there as it stands here. `auth` stands for `AuthLayer::new(credentials)`, `builder` for
+//! `ServiceBuilder::new()`, and `api` for `builder.layer(auth).service(client)`.
 //!
 //! | neighbour | place | example | reason |
 //! | --- | --- | --- | --- |
@@ -38,7 +38,7 @@
 //! | | inside | `builder.layer(auth).layer(TraceLayer::new_for_http())` | one span for each send |
 //! | `Timeout` | either | `builder.timeout(limit).layer(auth)` | see [`timeouts`](super::timeouts) |
 //! | `Retry` | outside | `builder.retry(policy).layer(auth)` | each attempt takes the newest token |
-//! | `Hedge` | outside | `Hedge::new(builder.layer(auth).service(client), policy, 100, 0.9, period)` | attempts share a refresh |
+//! | `Hedge` | outside | `Hedge::new(api, policy, 100, 0.9, period)` | attempts share a refresh |
 //! | `SetRequestHeader` | either | `builder.layer(auth).layer(set_header)` | inside, it also sees the retry |
 //! | `Decompression` | outside | `builder.layer(DecompressionLayer::new()).layer(auth)` | the layer reads no body but a small 401's |
 //! | `ReplayBodyLayer` | directly outside | `builder.layer(ReplayBodyLayer::new()).layer(auth)` | it wraps a stream before the layer asks for a copy |

@@ -57,7 +57,10 @@ async fn every_example_of_the_page_survives_an_expiry() {
     let policy = ServerErrors(2);
     survives!(|builder, auth| builder.retry(policy).layer(auth));
     let policy = Always;
-    survives!(|builder, auth, client| Hedge::new(builder.layer(auth).service(client), policy, 100, 0.9, period));
+    survives!(|builder, auth, client| {
+        let api = builder.layer(auth).service(client);
+        Hedge::new(api, policy, 100, 0.9, period)
+    });
     survives!(|builder, auth| builder.layer(auth).layer(set_header));
     survives!(|builder, auth| builder.layer(DecompressionLayer::new()).layer(auth));
     answers!(OK, |builder, auth| builder.layer(ReplayBodyLayer::new()).layer(auth));
