@@ -112,6 +112,7 @@
 //! | feature | adds | MSRV |
 //! | --- | --- | --- |
 //! | `hyper` | a client over hyper-util and rustls; the client for refresh requests | |
+//! | `hyper-plain` | the same client for plain HTTP alone: loopback, a sidecar that does the TLS | |
 //! | `reqwest` | `ReqwestService` | |
 //! | `reqwest-middleware` | `AuthMiddleware` | |
 //! | `login` | OAuth code flow with PKCE, password login with two-factor | |

@@ -277,7 +277,12 @@ async fn show_bodies_and_clients(table: &mut Table) {
     table.debug("ApiError", &None::<ApiError>);
     let builder = HyperClientBuilder::new().proxy("http://user:s3cret@127.0.0.1:1");
     table.debug("HyperClientBuilder", &builder);
-    table.debug("HyperConnector", &https_connector());
+    let mut connector = https_connector();
+    table.debug("HyperConnector", &connector);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://user:s3cret@{}/", listener.local_addr().unwrap());
+    let connection = connector.call(url.parse().unwrap()).await.unwrap();
+    table.debug("HyperConnection", &connection);
     let limiter = RateLimiter::default();
     table.debug("RateLimiter", &limiter);
     let layer = RateLimitLayer::new(limiter);

@@ -150,7 +150,7 @@ impl<D: Buf, E> RepeatableBody for UnsyncBoxBody<D, E> {
     }
 }
 
-#[cfg(any(feature = "hyper", feature = "testing"))]
+#[cfg(any(feature = "hyper-plain", feature = "testing"))]
 impl RepeatableBody for hyper::body::Incoming {
     /// A body that arrives from elsewhere passes by once.
     #[inline]

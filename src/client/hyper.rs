@@ -1,32 +1,41 @@
 //! hyper-util as the client, for the API and for refresh requests.
 
 mod builder;
+mod connection;
 mod connector;
+#[cfg(not(feature = "hyper"))]
+mod no_tls;
 mod proxy;
-#[cfg(all(test, heavy_tests))]
+#[cfg(all(test, heavy_tests, feature = "hyper"))]
 mod tests;
+#[cfg(feature = "hyper")]
 mod tls;
 
 pub use self::builder::HyperClientBuilder;
+pub use self::connection::HyperConnection;
 pub use self::connector::HyperConnector;
 
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
+#[cfg(not(feature = "hyper"))]
+use no_tls as tls;
 
-/// A hyper-util client over TLS whose requests carry `B`.
+/// A hyper-util client whose requests carry `B`.
 pub type HyperClient<B = Full<bytes::Bytes>> = Client<HyperConnector, B>;
 
 /// A ready hyper-util client: pooled connections, HTTP/1.1 and HTTP/2 as the server prefers, and the
 /// defaults of [`HyperClientBuilder`].
 ///
 /// It trusts the certificates that the system trusts, goes through the proxy that the environment
-/// names, and gives up connecting after ten seconds.
+/// names, and gives up connecting after ten seconds. With the feature `hyper-plain` alone it sends
+/// plain http, to loopback or to a sidecar that does the TLS.
 ///
 /// ```
 /// use tower::ServiceBuilder;
 /// use tower_teamup_auth::client::{HyperClient, hyper_client};
 /// use tower_teamup_auth::{AuthLayer, Credentials, RequestMode, TokenSet};
 ///
+/// # #[cfg(feature = "hyper")]
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 /// let http_client: HyperClient = hyper_client();
 /// let credentials = Credentials::builder(RequestMode::Provider)

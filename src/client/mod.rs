@@ -11,7 +11,10 @@
 //! | any other | – | [`Credentials::access_token`](crate::Credentials::access_token), [`headers`](crate::Credentials::headers) or [`authorize`](crate::Credentials::authorize) | any of these |
 //!
 //! With the feature `hyper` the crate brings a client for refresh requests, so a program hands over
-//! the client of the API alone:
+//! the client of the API alone.
+//!
+//! The feature `hyper-plain` has the same clients without TLS, for loopback or a sidecar that does the
+//! TLS. A base URL that is https is then an error at build, which names the feature `hyper`.
 //!
 //! ```
 //! # #[cfg(feature = "hyper")] {
@@ -29,7 +32,7 @@
 //! ```
 
 mod any_client;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "hyper-plain")]
 mod hyper;
 #[cfg(feature = "reqwest")]
 mod redirects;
@@ -47,10 +50,10 @@ use std::{fmt, io, iter};
 use crate::error::BoxError;
 
 pub use self::any_client::CurrentToken;
-#[cfg(feature = "hyper")]
-#[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
+#[cfg(feature = "hyper-plain")]
+#[cfg_attr(docsrs, doc(cfg(feature = "hyper-plain")))]
 pub use self::hyper::{
-    HyperClient, HyperClientBuilder, HyperConnector, https_connector, hyper_client,
+    HyperClient, HyperClientBuilder, HyperConnection, HyperConnector, https_connector, hyper_client,
 };
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
@@ -88,14 +91,14 @@ fn was_not_connected(error: &(dyn StdError + 'static)) -> bool {
     })
 }
 
-#[cfg(any(feature = "hyper", feature = "testing"))]
+#[cfg(any(feature = "hyper-plain", feature = "testing"))]
 fn is_connect_error(error: &(dyn StdError + 'static)) -> bool {
     error
         .downcast_ref::<hyper_util::client::legacy::Error>()
         .is_some_and(hyper_util::client::legacy::Error::is_connect)
 }
 
-#[cfg(not(any(feature = "hyper", feature = "testing")))]
+#[cfg(not(any(feature = "hyper-plain", feature = "testing")))]
 fn is_connect_error(_error: &(dyn StdError + 'static)) -> bool {
     false
 }

@@ -38,7 +38,7 @@ fn only_what_happens_while_connecting_proves_that_nothing_was_sent() {
     }
 }
 
-#[cfg(any(feature = "hyper", feature = "testing"))]
+#[cfg(any(feature = "hyper-plain", feature = "testing"))]
 #[tokio::test]
 async fn whatever_kept_hyper_util_from_connecting_nothing_was_sent() {
     use hyper_util::client::legacy::Client;

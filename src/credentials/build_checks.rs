@@ -4,6 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use http::Uri;
+#[cfg(feature = "hyper-plain")]
+use http::uri::Scheme;
 use tokio::runtime::Handle;
 
 use crate::error::Error;
@@ -26,13 +28,27 @@ fn has_timers(timer: impl FnOnce()) -> std::thread::Result<()> {
     catch_unwind(AssertUnwindSafe(timer))
 }
 
-#[cfg(feature = "hyper")]
-pub(super) fn default_transport() -> Result<Transport, Error> {
+#[cfg(feature = "hyper-plain")]
+pub(super) fn default_transport(base: &Uri) -> Result<Transport, Error> {
+    check_scheme(base, cfg!(feature = "hyper"))?;
     Ok(crate::refresh::default_refresh_client())
 }
 
-#[cfg(not(feature = "hyper"))]
-pub(super) fn default_transport() -> Result<Transport, Error> {
+/// The refresh endpoint has the scheme of the base URL.
+#[cfg(feature = "hyper-plain")]
+fn check_scheme(base: &Uri, tls: bool) -> Result<(), Error> {
+    if base.scheme() == Some(&Scheme::HTTPS) && !tls {
+        return Err(Error::invalid_input(
+            "the base URL is https, and the feature `hyper-plain` of tower-teamup-auth sends \
+             refresh requests over plain http alone; switch its feature `hyper` on, hand an HTTP \
+             client to `refresh_client`, or name the sidecar that does the TLS with `base_url`",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "hyper-plain"))]
+pub(super) fn default_transport(_base: &Uri) -> Result<Transport, Error> {
     Err(Error::invalid_input(
         "nothing sends the refresh requests; hand an HTTP client to `refresh_client`, or switch the \
          feature `hyper` of tower-teamup-auth on, or begin with `Credentials::m2m` for a token that \
@@ -67,4 +83,19 @@ pub(super) fn check_scope(scope: &[String]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(all(test, feature = "hyper-plain"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_url_that_is_https_needs_the_feature_that_has_tls() {
+        let https = Uri::from_static(DEFAULT_BASE_URL);
+        let error = check_scheme(&https, false).unwrap_err();
+        assert!(error.is_invalid_input(), "{error}");
+        assert!(error.to_string().contains("feature `hyper` on"), "{error}");
+        check_scheme(&https, true).unwrap();
+        check_scheme(&Uri::from_static("http://127.0.0.1:8080/api/v2"), false).unwrap();
+    }
 }

@@ -41,7 +41,7 @@ const DEFAULT_REFRESH_LIMIT: RefreshLimit =
     RefreshLimit { count: 5, window: Duration::from_secs(30) };
 
 /// Makes [`Credentials`]. Every setting has a default save where the tokens come from and, without
-/// the feature `hyper`, what sends refresh requests.
+/// the feature `hyper` or `hyper-plain`, what sends refresh requests.
 ///
 /// A builder can be cloned and finished many times: credentials for the many users of one service
 /// then share the client for refresh requests.
@@ -187,7 +187,7 @@ impl CredentialsBuilder {
     ///
     /// With the feature `hyper` none need be given: the process then has one of this crate's own,
     /// which speaks HTTP/1.1, keeps no idle connection, and goes through the proxy that the
-    /// environment names.
+    /// environment names. With `hyper-plain` alone it has no TLS.
     ///
     /// Hand in a client of its own rather than the client of the API, for what is a good limit there
     /// can cost the login here: a response that a time-out cuts off, or that waits behind 401s on a
@@ -394,7 +394,7 @@ impl CredentialsBuilder {
     ///
     /// - [`Error::is_invalid_input`]: a base URL that is relative, has no host, or is plain http to
     ///   anything but loopback; an empty scope; a limit of zero; a runtime without timers; without
-    ///   the feature `hyper`, no client for refresh requests.
+    ///   the feature `hyper`, no client for refresh requests (with `hyper-plain`: none for https).
     /// - [`Error::is_store`]: the store can't be used, or its record is sealed with another key or has a
     ///   newer format. What is no record at all (an empty or torn file, say) is an error only with
     ///   [`tokens`](Self::tokens) or [`require_stored`](Self::require_stored): without them the
@@ -551,7 +551,7 @@ impl CredentialsBuilder {
         let transport = match &self.refresh_by {
             Some(RefreshBy::Program(refresh)) => return Ok(Arc::clone(refresh)),
             Some(RefreshBy::Client(transport)) => transport.clone(),
-            None => default_transport()?,
+            None => default_transport(base)?,
         };
         Ok(Arc::new(Endpoint::new(
             transport,

@@ -25,7 +25,7 @@
 //! With the feature `login`, a program on a person's desktop needs three lines:
 //!
 //! ```no_run
-//! # #[cfg(feature = "login")] {
+//! # #[cfg(all(feature = "hyper-plain", feature = "login"))] {
 //! use tower_teamup_auth::TokenSet;
 //! use tower_teamup_auth::client::HyperClient;
 //! use tower_teamup_auth::login::{LoginError, LoopbackReceiver, OAuthLogin};

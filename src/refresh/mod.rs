@@ -53,7 +53,7 @@
 //! - `Retry-After` counts for 408, 425, 429 and 5xx, for as long as it says. A date is judged by the
 //!   response's own `Date`.
 
-#[cfg(feature = "hyper")]
+#[cfg(feature = "hyper-plain")]
 mod default_client;
 mod endpoint;
 mod erased;
@@ -69,7 +69,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(feature = "hyper")]
+#[cfg(feature = "hyper-plain")]
 pub(crate) use default_client::default_refresh_client;
 pub(crate) use endpoint::Endpoint;
 pub use endpoint::ResponseFormat;

@@ -60,7 +60,7 @@ impl Transport {
         Transport(Arc::new(Over { client: Mutex::new(client), body: PhantomData }))
     }
 
-    #[cfg(all(test, feature = "hyper"))]
+    #[cfg(all(test, feature = "hyper-plain"))]
     pub(super) fn is_the_same_as(&self, other: &Transport) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

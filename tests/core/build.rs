@@ -120,6 +120,9 @@ async fn what_a_credential_can_not_do_without_is_asked_for() {
     if cfg!(feature = "hyper") {
         // The crate brings a client of its own.
         without_client.build().await.unwrap();
+    } else if cfg!(feature = "hyper-plain") {
+        // Its own has no TLS, and TeamUp's base URL is https.
+        invalid(without_client, "switch its feature `hyper` on").await;
     } else {
         invalid(without_client, "nothing sends the refresh requests").await;
     }

@@ -213,7 +213,7 @@ async fn endpoint_that_was_never_reached_has_spent_nothing() {
     assert!(error.is_transient() && !error.is_outcome_unknown(), "{error:?}");
 }
 
-#[cfg(feature = "hyper")]
+#[cfg(feature = "hyper-plain")]
 #[tokio::test]
 async fn credentials_bring_a_refresh_client_of_their_own() {
     let server = FakeTeamUp::start().await;

@@ -9,10 +9,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
 
 use super::connector::{HyperConnector, Protocols};
-use super::{HyperClient, proxy, tls};
+use super::tls::Tls;
+use super::{HyperClient, proxy};
 use crate::error::Error;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,8 +29,8 @@ const USER_TIMEOUT: Duration = Duration::from_secs(20);
 ///
 /// | setting | default |
 /// | --- | --- |
-/// | trusted roots | those of the operating system |
-/// | cryptography | the process's [default provider](rustls::crypto::CryptoProvider::install_default), else ring |
+/// | trusted roots (feature `hyper`) | those of the operating system |
+/// | cryptography (feature `hyper`) | the process's default [`CryptoProvider`], else ring |
 /// | proxy | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, read when the client is built |
 /// | connect time-out | 10 s |
 /// | TCP keep-alive | after 15 s |
@@ -39,18 +39,28 @@ const USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// a request, and no header of it. A user and a password in the proxy's URL go to the proxy as
 /// `Proxy-Authorization`. Loopback is never reached through a proxy.
 ///
+/// With the feature `hyper-plain` alone there is no TLS: a client works over plain http, and
+/// each https connection fails with an error that names the feature `hyper`.
+///
 /// ```
+/// use std::time::Duration;
+///
 /// use tower_teamup_auth::client::{HyperClient, HyperClientBuilder};
 ///
-/// fn client(company_root: &str) -> Result<HyperClient, tower_teamup_auth::Error> {
-///     HyperClientBuilder::new()
-///         .root_certificates(company_root)
-///         .proxy("http://proxy.company.example:3128")
-///         .build()
-/// }
+/// # fn client() -> Result<(), tower_teamup_auth::Error> {
+/// let client: HyperClient = HyperClientBuilder::new()
+///     .connect_timeout(Duration::from_secs(3))
+///     .proxy("http://proxy.company.example:3128")
+///     .build()?;
+/// # drop(client);
+/// # Ok(())
+/// # }
 /// ```
+///
+/// [`CryptoProvider`]: https://docs.rs/rustls/0.23/rustls/crypto/struct.CryptoProvider.html
 #[derive(Clone)]
 pub struct HyperClientBuilder {
+    #[cfg(feature = "hyper")]
     roots: Vec<Vec<u8>>,
     proxy: Proxy,
     connect_timeout: Duration,
@@ -69,6 +79,7 @@ impl HyperClientBuilder {
     /// The defaults.
     pub fn new() -> Self {
         HyperClientBuilder {
+            #[cfg(feature = "hyper")]
             roots: Vec::new(),
             proxy: Proxy::OfTheEnvironment,
             connect_timeout: CONNECT_TIMEOUT,
@@ -77,14 +88,24 @@ impl HyperClientBuilder {
     }
 
     /// Trusts further root certificates, beside those of the system. `pem` holds one or more, in PEM.
+    ///
+    /// ```
+    /// use tower_teamup_auth::client::{HyperClient, HyperClientBuilder};
+    ///
+    /// fn client(company_root: &str) -> Result<HyperClient, tower_teamup_auth::Error> {
+    ///     HyperClientBuilder::new().root_certificates(company_root).build()
+    /// }
+    /// ```
+    #[cfg(feature = "hyper")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
     #[must_use]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.roots.push(pem.into());
         self
     }
 
-    /// Goes through this proxy, whatever the environment says. An `http` or `https` URL, which may
-    /// hold a user and a password.
+    /// Goes through this proxy, whatever the environment says. An `http` URL, or with the feature
+    /// `hyper` an `https` URL, which may hold a user and a password.
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.proxy = Proxy::At(url.into());
@@ -114,7 +135,7 @@ impl HyperClientBuilder {
         self
     }
 
-    /// Makes the client. Nothing is sent; the system's root certificates are read.
+    /// Makes the client. Nothing is sent; with TLS, the system's root certificates are read.
     ///
     /// Where the system has none, the client comes to be all the same, and each https connection
     /// fails with an error that says so.
@@ -148,9 +169,8 @@ impl HyperClientBuilder {
     /// use tower_teamup_auth::client::{HyperClient, HyperClientBuilder};
     /// use tower_teamup_auth::{Credentials, RequestMode};
     ///
-    /// # fn behind(company_root: &str) -> Result<(), tower_teamup_auth::Error> {
-    /// let client: HyperClient =
-    ///     HyperClientBuilder::new().root_certificates(company_root).build_for_refresh()?;
+    /// # fn behind(proxy: &str) -> Result<(), tower_teamup_auth::Error> {
+    /// let client: HyperClient = HyperClientBuilder::new().proxy(proxy).build_for_refresh()?;
     /// let builder = Credentials::builder(RequestMode::Provider).refresh_client(client);
     /// # drop(builder);
     /// # Ok(())
@@ -180,8 +200,8 @@ impl HyperClientBuilder {
 
     fn http_connector(&self) -> HttpConnector {
         let mut http = HttpConnector::new();
-        // The scheme is for the layer above to judge.
-        http.enforce_http(false);
+        // With TLS, its layer above judges the scheme.
+        http.enforce_http(!cfg!(feature = "hyper"));
         http.set_nodelay(true);
         // Shared by the addresses of a host: a dead one leaves time for the others.
         http.set_connect_timeout(Some(self.connect_timeout));
@@ -207,13 +227,23 @@ impl HyperClientBuilder {
             ));
         }
         let matcher = self.proxy_rules()?;
-        let mut roots: Vec<CertificateDer<'static>> = Vec::new();
-        for pem in &self.roots {
-            roots.extend(tls::certificates(pem)?);
-        }
-        let tls = tls::Tls::trusting(roots);
-        let proxied = proxy::ProxyConnector::new(http, tls.config.clone(), matcher.map(Arc::new));
+        let tls = self.tls()?;
+        let proxied = proxy::ProxyConnector::new(http, &tls, matcher.map(Arc::new));
         Ok(HyperConnector::new(proxied, tls, protocols, self.connect_timeout))
+    }
+
+    #[cfg(feature = "hyper")]
+    fn tls(&self) -> Result<Tls, Error> {
+        let mut roots = Vec::new();
+        for pem in &self.roots {
+            roots.extend(super::tls::certificates(pem)?);
+        }
+        Ok(Tls::trusting(roots))
+    }
+
+    #[cfg(not(feature = "hyper"))]
+    fn tls(&self) -> Result<Tls, Error> {
+        Ok(Tls::none())
     }
 }
 

@@ -11,13 +11,11 @@ use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::connection::HyperConnection;
 use super::proxy::ProxyConnector;
-use super::tls::Tls;
+use super::tls::{self, Tls};
 use crate::error::BoxError;
 
 /// Which versions of HTTP are offered to a TLS server.
@@ -26,8 +24,8 @@ pub(super) enum Protocols {
     Http1AndHttp2,
 }
 
-/// The connector of a [`HyperClient`](super::HyperClient): https by rustls, and plain http, which
-/// the origin check of the credentials confines to loopback.
+/// The connector of a [`HyperClient`](super::HyperClient): plain http, which the origin check of the
+/// credentials confines to loopback, and with the feature `hyper` https by rustls.
 ///
 /// [`HyperClientBuilder`](super::HyperClientBuilder) describes what it does.
 ///
@@ -37,7 +35,7 @@ pub(super) enum Protocols {
 #[derive(Clone)]
 pub struct HyperConnector {
     /// Shared: hyper-util clones a client, and its connector, for every request.
-    https: Arc<HttpsConnector<ProxyConnector>>,
+    inner: Arc<tls::Connector<ProxyConnector>>,
     /// Why no https connection can be made.
     no_tls: Option<Arc<str>>,
     connect_timeout: Duration,
@@ -52,17 +50,13 @@ impl HyperConnector {
         protocols: Protocols,
         connect_timeout: Duration,
     ) -> Self {
-        let https = HttpsConnectorBuilder::new().with_tls_config(tls.config).https_or_http();
-        let https = match protocols {
-            Protocols::Http1 => https.enable_http1().wrap_connector(inner),
-            Protocols::Http1AndHttp2 => https.enable_all_versions().wrap_connector(inner),
-        };
-        HyperConnector { https: Arc::new(https), no_tls: tls.unusable, connect_timeout }
+        let inner = Arc::new(tls.connector(inner, protocols));
+        HyperConnector { inner, no_tls: tls.unusable, connect_timeout }
     }
 }
 
 impl Service<Uri> for HyperConnector {
-    type Response = MaybeHttpsStream<MaybeHttpsStream<TokioIo<TcpStream>>>;
+    type Response = HyperConnection;
     type Error = BoxError;
     type Future = Connecting<Self::Response>;
 
@@ -78,12 +72,12 @@ impl Service<Uri> for HyperConnector {
                 return Box::pin(async { Err(error.into()) });
             }
         }
-        let mut https = HttpsConnector::clone(&self.https);
+        let mut connector = (*self.inner).clone();
         let limit = self.connect_timeout;
         Box::pin(async move {
             let connecting = async {
-                poll_fn(|cx| https.poll_ready(cx)).await?;
-                https.call(destination).await
+                poll_fn(|cx| connector.poll_ready(cx)).await?;
+                Ok(HyperConnection(connector.call(destination).await?))
             };
             tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_elapsed| {
                 let message = format!("no connection within {limit:?}");

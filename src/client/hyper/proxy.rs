@@ -8,40 +8,32 @@ use std::task::{Context, Poll};
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::connector::Protocols;
+use super::tls::{self, Tls};
 use crate::error::{BoxError, Error};
 use crate::origin::is_loopback;
 
 /// Plain TCP, or TLS to the proxy.
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+type Stream = tls::Stream<TokioIo<TcpStream>>;
 
 #[derive(Clone)]
 pub(super) struct ProxyConnector {
     direct: HttpConnector,
-    to_proxy: HttpsConnector<HttpConnector>,
+    to_proxy: tls::Connector<HttpConnector>,
     matcher: Option<Arc<Matcher>>,
 }
 
 impl ProxyConnector {
-    pub(super) fn new(
-        http: HttpConnector,
-        tls: ClientConfig,
-        matcher: Option<Arc<Matcher>>,
-    ) -> Self {
+    pub(super) fn new(http: HttpConnector, tls: &Tls, matcher: Option<Arc<Matcher>>) -> Self {
         // A tunnel is asked for in HTTP/1.1.
-        let to_proxy = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http.clone());
+        let to_proxy = tls.connector(http.clone(), Protocols::Http1);
         ProxyConnector { direct: http, to_proxy, matcher }
     }
 
@@ -65,9 +57,9 @@ impl Service<Uri> for ProxyConnector {
     fn call(&mut self, destination: Uri) -> Self::Future {
         let Some(proxy) = self.proxy_for(&destination) else {
             let connecting = self.direct.call(destination);
-            return Box::pin(async move { Ok(MaybeHttpsStream::Http(connecting.await?)) });
+            return Box::pin(async move { Ok(tls::plain(connecting.await?)) });
         };
-        if let Err(why) = check(&proxy) {
+        if let Err(why) = check(&proxy, TLS) {
             return Box::pin(async move { Err(io::Error::other(why).into()) });
         }
         let mut tunnel = Tunnel::new(proxy.uri().clone(), self.to_proxy.clone());
@@ -82,20 +74,26 @@ impl Service<Uri> for ProxyConnector {
     }
 }
 
+/// Whether a proxy can be spoken to over TLS.
+const TLS: bool = cfg!(feature = "hyper");
+
 /// The rules for one proxy for everything.
 pub(super) fn matcher(url: &str) -> Result<Matcher, Error> {
     let matcher = Matcher::builder().all(url.to_owned()).build();
     // Any host outside loopback will do.
     let proxy = matcher.intercept(&Uri::from_static("https://goteamup.com/"));
-    proxy.ok_or(UNUSABLE).and_then(|proxy| check(&proxy)).map_err(Error::invalid_input)?;
+    proxy.ok_or(UNUSABLE).and_then(|proxy| check(&proxy, TLS)).map_err(Error::invalid_input)?;
     Ok(matcher)
 }
 
 /// The URL may hold a password, also where its host should stand, so it is not repeated.
-fn check(proxy: &Intercept) -> Result<(), &'static str> {
+fn check(proxy: &Intercept, tls: bool) -> Result<(), &'static str> {
     let scheme = proxy.uri().scheme();
     if scheme != Some(&Scheme::HTTP) && scheme != Some(&Scheme::HTTPS) {
         return Err(NOT_HTTP);
+    }
+    if scheme == Some(&Scheme::HTTPS) && !tls {
+        return Err(NO_TLS);
     }
     // A password with a `#` or `/` in it ends the authority early, and stands where the port should.
     let authority = proxy.uri().authority().map(Authority::as_str).unwrap_or_default();
@@ -109,6 +107,9 @@ fn check(proxy: &Intercept) -> Result<(), &'static str> {
 
 const NOT_HTTP: &str = "the proxy's URL is neither http nor https, and no other proxy is supported; \
     name an HTTP proxy, or exempt the host with `NO_PROXY`";
+
+const NO_TLS: &str = "the proxy's URL is https, which needs the feature `hyper` of \
+    tower-teamup-auth; switch it on, or name a proxy over plain http";
 
 const UNUSABLE: &str = "the proxy's URL can't be used; write it as in \
     `http://proxy.example:3128`, with special characters of a password percent-encoded";
@@ -155,8 +156,19 @@ mod tests {
             assert!(error.is_invalid_input() && error.to_string().contains(says), "{error}");
             assert!(!format!("{error:?} {error}").contains("s3cret"), "{error:?}");
         }
-        for url in ["http://user:s3cret@proxy.test", "https://[2001:db8::1]:3128/", "proxy:80"] {
+        for url in ["http://user:s3cret@proxy.test", "http://[2001:db8::1]:3128/", "proxy:80"] {
             assert!(matcher(url).is_ok(), "{url}");
         }
+    }
+
+    #[test]
+    fn proxy_over_tls_needs_the_feature_that_has_tls() {
+        let url = "https://user:s3cret@proxy.test";
+        assert_eq!(matcher(url).is_ok(), TLS);
+        let matcher = Matcher::builder().all(url).build();
+        let proxy = matcher.intercept(&Uri::from_static("http://teamup.test/")).unwrap();
+        assert_eq!(check(&proxy, true), Ok(()));
+        let why = check(&proxy, false).unwrap_err();
+        assert!(why.contains("the feature `hyper`") && !why.contains("s3cret"), "{why}");
     }
 }

@@ -227,7 +227,7 @@ async fn system_without_roots_is_named_as_the_reason() {
     let tls = tls::Tls { unusable: Some("no roots".into()), ..tls::Tls::trusting(Vec::new()) };
     let mut http = hyper_util::client::legacy::connect::HttpConnector::new();
     http.enforce_http(false);
-    let inner = proxy::ProxyConnector::new(http, tls.config.clone(), None);
+    let inner = proxy::ProxyConnector::new(http, &tls, None);
     let limit = std::time::Duration::from_secs(10);
     let connector = HyperConnector::new(inner, tls, connector::Protocols::Http1, limit);
     let client: HyperClient =
@@ -247,7 +247,7 @@ fn proxy_of_the_environment_is_used_except_for_no_proxy_and_loopback() {
         let rules = HyperClientBuilder::new().proxy_rules().unwrap().map(Arc::new);
         let http = hyper_util::client::legacy::connect::HttpConnector::new();
         let tls = tls::Tls::trusting(Vec::new());
-        let connector = proxy::ProxyConnector::new(http, tls.config, rules);
+        let connector = proxy::ProxyConnector::new(http, &tls, rules);
         let proxied = |url: &'static str| {
             let proxy = connector.proxy_for(&http::Uri::from_static(url))?;
             let authorization = proxy.basic_auth().map(|value| value.to_str().unwrap().to_owned());

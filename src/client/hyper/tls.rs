@@ -2,13 +2,21 @@
 
 use std::sync::Arc;
 
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
+use super::connector::Protocols;
 use crate::error::Error;
+
+/// What is read from and written to over `S`.
+pub(super) type Stream<S> = MaybeHttpsStream<S>;
+
+/// What connects over `C`.
+pub(super) type Connector<C> = HttpsConnector<C>;
 
 pub(super) struct Tls {
     pub(super) config: ClientConfig,
@@ -36,6 +44,21 @@ impl Tls {
             },
         }
     }
+
+    /// Plain http, or TLS over `inner`, as the URI says.
+    pub(super) fn connector<C>(&self, inner: C, offered: Protocols) -> Connector<C> {
+        let https =
+            HttpsConnectorBuilder::new().with_tls_config(self.config.clone()).https_or_http();
+        match offered {
+            Protocols::Http1 => https.enable_http1().wrap_connector(inner),
+            Protocols::Http1AndHttp2 => https.enable_all_versions().wrap_connector(inner),
+        }
+    }
+}
+
+/// Without TLS.
+pub(super) fn plain<S>(stream: S) -> Stream<S> {
+    MaybeHttpsStream::Http(stream)
 }
 
 fn system_config(

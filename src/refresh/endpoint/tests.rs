@@ -139,7 +139,7 @@ async fn p5_a_client_that_quotes_the_request_in_its_error_does_not_get_it_throug
 }
 
 /// hyper-util's client, as a user hands it in.
-#[cfg(any(feature = "hyper", feature = "testing"))]
+#[cfg(any(feature = "hyper-plain", feature = "testing"))]
 mod over_hyper_util {
     use http_body_util::Full;
     use hyper_util::client::legacy::{Client, Error};
