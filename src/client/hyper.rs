@@ -5,6 +5,7 @@ mod connection;
 mod connector;
 #[cfg(not(feature = "hyper"))]
 mod no_tls;
+mod protocols;
 mod proxy;
 #[cfg(all(test, heavy_tests, feature = "hyper"))]
 mod tests;

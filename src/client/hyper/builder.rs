@@ -10,7 +10,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::connector::{HyperConnector, Protocols};
+use super::connector::HyperConnector;
+use super::protocols::Protocols;
 use super::tls::Tls;
 use super::{HyperClient, proxy};
 use crate::error::Error;

@@ -14,15 +14,10 @@ use http::uri::Scheme;
 use tower_service::Service;
 
 use super::connection::HyperConnection;
+use super::protocols::Protocols;
 use super::proxy::ProxyConnector;
 use super::tls::{self, Tls};
 use crate::error::BoxError;
-
-/// Which versions of HTTP are offered to a TLS server.
-pub(super) enum Protocols {
-    Http1,
-    Http1AndHttp2,
-}
 
 /// The connector of a [`HyperClient`](super::HyperClient): plain http, which the origin check of the
 /// credentials confines to loopback, and with the feature `hyper` https by rustls.

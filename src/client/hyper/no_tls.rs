@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::connector::Protocols;
+use super::protocols::Protocols;
 
 /// What is read from and written to over `S`: `S` itself.
 pub(super) type Stream<S> = S;

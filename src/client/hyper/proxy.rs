@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::connector::Protocols;
+use super::protocols::Protocols;
 use super::tls::{self, Tls};
 use crate::error::{BoxError, Error};
 use crate::origin::is_loopback;

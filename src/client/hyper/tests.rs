@@ -229,7 +229,7 @@ async fn system_without_roots_is_named_as_the_reason() {
     http.enforce_http(false);
     let inner = proxy::ProxyConnector::new(http, &tls, None);
     let limit = std::time::Duration::from_secs(10);
-    let connector = HyperConnector::new(inner, tls, connector::Protocols::Http1, limit);
+    let connector = HyperConnector::new(inner, tls, protocols::Protocols::Http1, limit);
     let client: HyperClient =
         Client::builder(hyper_util::rt::TokioExecutor::new()).build(connector);
     let error = get(&client, "https://127.0.0.1:1/").await.unwrap_err();

@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
-use super::connector::Protocols;
+use super::protocols::Protocols;
 use crate::error::Error;
 
 /// What is read from and written to over `S`.
