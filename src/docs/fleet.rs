@@ -5,6 +5,8 @@
 //! [store](crate::store), and one of them refreshes at a time:
 //!
 //! ```no_run
+//! # #[cfg(all(feature = "hyper", feature = "redis"))]
+//! # mod example {
 //! use tower_teamup_auth::client::{HyperClient, hyper_client};
 //! use tower_teamup_auth::store::RedisStore;
 //! use tower_teamup_auth::{AuthLayer, Credentials, RequestMode};
@@ -17,6 +19,7 @@
 //!     .build()
 //!     .await?;
 //! # Ok(())
+//! # }
 //! # }
 //! ```
 //!
