@@ -1,6 +1,6 @@
 //! What a server's journal says of tokens, entry by entry, while it is written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -11,6 +11,7 @@ use tower_teamup_auth::testing::{Entry, FakeTeamUp, RefreshOutcome};
 
 use crate::callers::user_of;
 use crate::log::holds_a_token;
+use crate::windows::{Window, Windows};
 
 /// How long the reader of a journal may be behind at the end, however busy the machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,14 +29,18 @@ pub(crate) struct Seen {
     pub(crate) with_a_token: usize,
     /// Rotations whose answer did not reach the client.
     pub(crate) lost_answers: usize,
-    /// Tokens that came again after such a rotation, before the client was told: it could not know.
-    pub(crate) unknowing: usize,
+    /// Tokens that came again within a window that has a name, in the order of [`Window::ALL`].
+    pub(crate) allowed: [usize; Window::ALL.len()],
     /// Tokens that came again although the client had been told that they were spent.
     pub(crate) knowing: usize,
+    /// Tokens that were refused, although nothing had ended their login.
+    pub(crate) rejected: usize,
     /// API requests of one user that carried the token of another.
     pub(crate) mixed: usize,
     /// The refresh tokens that were spent.
     spent: HashMap<String, Knowledge>,
+    /// The logins that the server has ended, because a token of theirs came again within a window.
+    ended: HashSet<u64>,
 }
 
 /// What the client was told of a refresh token that it has sent.
@@ -48,13 +53,13 @@ enum Knowledge {
 }
 
 impl Audit {
-    pub(crate) fn of(server: &FakeTeamUp) -> Self {
+    pub(crate) fn of(server: &FakeTeamUp, windows: Windows) -> Self {
         let mut entries = server.subscribe();
         let (book, seen) = watch::channel(Seen::default());
         let reader = tokio::spawn(async move {
             while let Some(entry) = entries.next().await {
                 let entry = entry.expect("the audit keeps up with the journal");
-                book.send_modify(|seen| seen.take(&entry));
+                book.send_modify(|seen| seen.take(&entry, &windows));
             }
         });
         Audit { seen, reader }
@@ -91,7 +96,7 @@ impl Audit {
 }
 
 impl Seen {
-    fn take(&mut self, entry: &Entry) {
+    fn take(&mut self, entry: &Entry, windows: &Windows) {
         self.entries += 1;
         let values = entry.headers().values().map(|value| value.as_bytes());
         let body = entry.body().map(|body| body.bytes().as_ref());
@@ -111,17 +116,38 @@ impl Seen {
             RefreshOutcome::DoubleSpent => {
                 // A fault can take the refusal's place, or cut TeamUp's words off, without which a status
                 // says nothing; then the client is still in the dark.
-                let told =
-                    entry.status() == Some(StatusCode::BAD_REQUEST) && entry.fault().is_none();
-                if self.spent.insert(token, Knowledge::of(told)) == Some(Knowledge::InTheDark) {
-                    self.unknowing += 1;
-                } else {
-                    self.knowing += 1;
-                    eprintln!("spent twice: {entry}");
+                let told = entry.status() == Some(StatusCode::BAD_REQUEST)
+                    && matches!(entry.fault(), None | Some("delay"));
+                let before = self.spent.insert(token, Knowledge::of(told));
+                let in_the_dark = before == Some(Knowledge::InTheDark);
+                let window =
+                    windows.close(entry).or_else(|| in_the_dark.then_some(Window::LostAnswer));
+                match window {
+                    Some(window) => {
+                        self.allowed[window as usize] += 1;
+                        self.ended.extend(entry.login());
+                    }
+                    None => {
+                        self.knowing += 1;
+                        eprintln!("spent twice: {entry}");
+                    }
                 }
+            }
+            RefreshOutcome::Rejected
+                if !entry.login().is_some_and(|it| self.ended.contains(&it)) =>
+            {
+                self.rejected += 1;
+                eprintln!("refused: {entry}");
             }
             _ => {}
         }
+    }
+}
+
+impl Seen {
+    /// Tokens that came again within any window.
+    pub(crate) fn all_allowed(&self) -> usize {
+        self.allowed.iter().sum()
     }
 }
 

@@ -15,11 +15,11 @@ use http_body_util::{BodyExt, Either, Full};
 use tokio::sync::watch;
 use tower::{BoxError, ServiceExt};
 use tower_teamup_auth::body::{ReplayBody, SendOnce};
-use tower_teamup_auth::testing::{CALLER, FakeTeamUp};
+use tower_teamup_auth::testing::CALLER;
 use tower_teamup_auth::{Error, RequestMode};
 
 use crate::account::{Account, End};
-use crate::world::User;
+use crate::user::User;
 
 pub(crate) const PER_CREDENTIAL: usize = 16;
 
@@ -27,15 +27,11 @@ pub(crate) const PER_CREDENTIAL: usize = 16;
 pub(crate) type Body = Either<Full<Bytes>, Either<ReplayBody<Chunks>, SendOnce<Chunks>>>;
 
 /// Calls until the end comes.
-pub(crate) async fn call_on(
-    user: Arc<User>,
-    elsewhere: FakeTeamUp,
-    account: Arc<Account>,
-    end: watch::Receiver<bool>,
-) {
+pub(crate) async fn call_on(user: Arc<User>, account: Arc<Account>, end: watch::Receiver<bool>) {
     while !*end.borrow() {
         let at_elsewhere = fastrand::u8(..50) == 0;
-        let request = request(&user.name, if at_elsewhere { &elsewhere } else { &user.server });
+        let base_url = if at_elsewhere { &user.elsewhere } else { &user.base_url };
+        let request = request(&user.name, base_url);
         let call = call(&user, request, at_elsewhere);
         let end = match fastrand::u8(..100) {
             0..4 => given_up_after(fastrand::usize(1..6), call).await.unwrap_or(End::Cancelled),
@@ -58,10 +54,11 @@ pub(crate) fn user_of(caller: &str) -> Option<&str> {
     Some(caller.split_once('#')?.0)
 }
 
-fn request(user: &str, server: &FakeTeamUp) -> Request<Body> {
+fn request(user: &str, base_url: &str) -> Request<Body> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     // So that the journal tells a retry from another request.
-    let caller = format!("{user}#{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let caller = format!("{user}#{}-{number}", std::process::id());
     let (path, body) = match fastrand::u8(..10) {
         0..6 => ("/echo", Either::Left(Full::default())),
         6 | 7 => ("/uploads", Either::Left(Full::from(vec![b'x'; fastrand::usize(1..4096)]))),
@@ -69,7 +66,7 @@ fn request(user: &str, server: &FakeTeamUp) -> Request<Body> {
         _ => ("/uploads", Either::Right(Either::Right(SendOnce::new(Chunks(3))))),
     };
     let mode = if fastrand::bool() { RequestMode::Customer } else { RequestMode::Provider };
-    let request = Request::post(server.url(path)).extension(mode).header(CALLER, caller);
+    let request = Request::post(format!("{base_url}{path}")).extension(mode).header(CALLER, caller);
     request.body(body).expect("a request of known parts")
 }
 

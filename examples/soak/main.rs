@@ -4,30 +4,41 @@
 //! cargo run --release -p examples --example soak -- --seconds 60
 //! ```
 //!
-//! Two TeamUp-like servers on loopback mint tokens that live for a second and expire them early at
+//! TeamUp-like servers on loopback mint tokens that live for a second and expire them early at
 //! random. They drop connections, answer late, with 5xx, 429 and garbage, and 401 for no reason.
-//! Some two hundred callers ask through the layer over HTTP/1.1 and HTTP/2, in both modes, with
+//! Some three hundred callers ask through the layer over HTTP/1.1 and HTTP/2, in both modes, with
 //! bodies that can be sent again and bodies that can't, and give up in the middle when they please.
 //! Now and then they follow a link to another host.
 //!
-//! The servers differ in one thing. The *steady* one never loses an answer that holds a rotated
-//! refresh token: there nothing may be lost and no token may be spent twice. The *lossy* one
-//! rotates and then loses the answer, now and then. Nobody can mend that, for TeamUp knows no way
-//! to ask again: the client sends its token once more, not knowing whether it is spent, is refused,
-//! and says that a login is required; the soak logs in again and counts. What may not
-//! happen there either: a token sent again after the client was told that it is spent, by the answer
-//! that rotated it or by a refusal.
+//! | server | what happens to its users, and in which window a spent token may come again |
+//! | --- | --- |
+//! | steady | other processes of a login are stopped and continued (SIGSTOP, SIGCONT): in none |
+//! | lossy | it rotates and loses the answer: `lost_answer` |
+//! | failover | their store goes away, and comes back without its last writes and leases: `lost_write`, `lost_lease` |
+//! | runtimes | runtimes end, or stand still, while callers of another one wait: `runtime_ended` |
+//!
+//! At the steady one nothing may be lost and no token may be spent twice. Nobody can mend a window: TeamUp
+//! knows no way to ask again. The client sends its token once more, not knowing whether it is spent, is
+//! refused, and says that a login is required; the soak logs in again and counts, by the window's name. What
+//! may not happen there either: a token sent again outside of its window, a refusal of a login that
+//! nothing has ended, and a login for which there is no window.
 //!
 //! The last line is the servers' account: `mixed` counts requests of one user with the token of another.
-//! Exits 0 only if `lost`, `double_spent`, `leaked` and `mixed` are 0, every task has ended, and something
-//! happened at all.
+//! Exits 0 only if `lost`, `double_spent`, `leaked` and `mixed` are 0, every task has ended, and each thing
+//! that should go wrong did.
 
 mod account;
 mod audit;
 mod callers;
+mod failover;
 mod log;
 mod mischief;
+mod outcome;
 mod process;
+mod processes;
+mod runtimes;
+mod user;
+mod windows;
 mod world;
 
 use std::io::IsTerminal;
@@ -40,17 +51,22 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::account::{Account, Outcome};
+use crate::account::Account;
 use crate::log::Log;
+use crate::outcome::Outcome;
+use crate::runtimes::Runtimes;
 use crate::world::World;
 
 const USAGE: &str = "usage: cargo run --release -p examples --example soak -- --seconds N";
 
 fn main() -> ExitCode {
-    let end = seconds().and_then(|seconds| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(soak(seconds))
-    });
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let end = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(run(&arguments)));
     match end {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -61,11 +77,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn seconds() -> anyhow::Result<u64> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => Ok(10),
-        ["--seconds", seconds] => seconds.parse().context(USAGE),
+async fn run(arguments: &[&str]) -> anyhow::Result<bool> {
+    match arguments {
+        [] => soak(10).await,
+        ["--seconds", seconds] => soak(seconds.parse().context(USAGE)?).await,
+        [processes::PROCESS, base_url, elsewhere, file] => {
+            processes::run(base_url, elsewhere, file).await?;
+            Ok(true)
+        }
         _ => bail!(USAGE),
     }
 }
@@ -73,34 +92,50 @@ fn seconds() -> anyhow::Result<u64> {
 async fn soak(seconds: u64) -> anyhow::Result<bool> {
     let log = log::watch()?;
     let base = process::tasks();
-    let world = World::start().await?;
     let account = Arc::new(Account::default());
+    let world = Arc::new(World::start(&account).await?);
+    let credentials = world.users().count();
     println!(
-        "{} callers of {} credentials for {seconds} s; tasks before: {base}",
-        callers::PER_CREDENTIAL * world.accounts.len(),
-        world.accounts.len(),
+        "{} callers of {credentials} credentials for {seconds} s; tasks before: {base}",
+        callers::PER_CREDENTIAL * credentials,
     );
 
     let end = watch::Sender::new(false);
     let mut work = JoinSet::new();
-    for user in &world.accounts {
+    for user in world.users() {
         for _ in 0..callers::PER_CREDENTIAL {
-            work.spawn(callers::call_on(
-                Arc::clone(user),
-                world.elsewhere.clone(),
-                Arc::clone(&account),
-                end.subscribe(),
-            ));
+            work.spawn(callers::call_on(Arc::clone(user), Arc::clone(&account), end.subscribe()));
         }
     }
-    work.spawn(mischief::steady(world.steady.clone(), end.subscribe()));
-    work.spawn(mischief::lossy(world.lossy.clone(), end.subscribe()));
+    work.spawn(mischief::steady(world.steady.server.clone(), end.subscribe()));
+    work.spawn(mischief::lossy(world.lossy.server.clone(), end.subscribe()));
+    work.spawn(mischief::steady(world.failover.server.clone(), end.subscribe()));
+    work.spawn(mischief::slow(world.runtimes.server.clone(), end.subscribe()));
+    for store in &world.stores {
+        work.spawn(store.clone().fail_over_now_and_then(end.subscribe()));
+    }
+    let processes = tokio::spawn({
+        let (world, account, end) = (Arc::clone(&world), Arc::clone(&account), end.subscribe());
+        async move { world.processes.stop_and_go(&account, end).await }
+    });
+    let runtimes = world
+        .runtimes
+        .users
+        .iter()
+        .map(|user| Runtimes::start(Arc::clone(user), Arc::clone(&account), end.subscribe()));
+    let runtimes = runtimes.collect::<anyhow::Result<Vec<_>>>()?;
     show_progress(seconds, &account, &world, &log).await;
     end.send_replace(true);
     work.join_all().await;
+    processes.await??;
+    for thread in runtimes {
+        thread.end().await?;
+    }
 
+    let mut world = Arc::into_inner(world).context("a task is left that has the world")?;
+    let processes = world.processes.end().await?;
     let lost = world.count_the_lost().await;
-    let verdict = Outcome::of(&account, &world, lost, &log).await?;
+    let verdict = Outcome::of(&account, &world, lost, processes, &log).await?;
     world.stop().await?;
     let tasks = process::tasks_after_all(base).await;
     verdict.print(base, tasks);

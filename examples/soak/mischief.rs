@@ -7,11 +7,14 @@ use tokio::sync::watch;
 use tower_teamup_auth::RequestMode;
 use tower_teamup_auth::testing::{FakeTeamUp, Fault};
 
+/// Pauses between two pieces of mischief, in milliseconds.
+const PAUSES: std::ops::Range<u64> = 5..25;
+
 /// Everything but the loss of a rotated token.
 pub(crate) async fn steady(server: FakeTeamUp, mut end: watch::Receiver<bool>) {
-    while goes_on(&mut end, 5..25).await {
+    while goes_on(&mut end, PAUSES).await {
         server.fail_api(of_the_api());
-        if fastrand::u8(..5) == 0 {
+        if fastrand::u8(..50) == 0 {
             server.fail_refresh(of_a_refresh_request());
         }
         expire_something(&server);
@@ -21,11 +24,11 @@ pub(crate) async fn steady(server: FakeTeamUp, mut end: watch::Receiver<bool>) {
 
 /// The same, and now and then a rotation whose answer nobody gets.
 pub(crate) async fn lossy(server: FakeTeamUp, mut end: watch::Receiver<bool>) {
-    while goes_on(&mut end, 5..25).await {
+    while goes_on(&mut end, PAUSES).await {
         server.fail_api(of_the_api());
-        match fastrand::u8(..20) {
-            0 => server.fail_refresh(that_loses_the_rotation()),
-            1..3 => server.fail_refresh(of_a_refresh_request()),
+        match fastrand::u8(..100) {
+            0..2 => server.fail_refresh(that_loses_the_rotation()),
+            2..4 => server.fail_refresh(of_a_refresh_request()),
             _ => {}
         }
         expire_something(&server);
@@ -33,8 +36,14 @@ pub(crate) async fn lossy(server: FakeTeamUp, mut end: watch::Receiver<bool>) {
     server.clear_faults();
 }
 
+/// The same as at the steady one, and each refresh request takes a while, so that a runtime can end meanwhile.
+pub(crate) async fn slow(server: FakeTeamUp, end: watch::Receiver<bool>) {
+    server.fail_every_refresh(Fault::delay(Duration::from_millis(30)));
+    steady(server, end).await;
+}
+
 /// Pauses; `false` once the end has come.
-async fn goes_on(end: &mut watch::Receiver<bool>, millis: std::ops::Range<u64>) -> bool {
+pub(crate) async fn goes_on(end: &mut watch::Receiver<bool>, millis: std::ops::Range<u64>) -> bool {
     let pause = Duration::from_millis(fastrand::u64(millis));
     tokio::time::timeout(pause, end.wait_for(|end| *end)).await.is_err()
 }
