@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 use tower_teamup_auth::store::{Attempt, Expected, StoreError, StoredRecord, TokenStore};
 use tower_teamup_auth::token::RefreshToken;
@@ -18,6 +18,7 @@ const TERM: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(crate) struct FailoverStore {
     state: Arc<Mutex<State>>,
+    granted: Arc<Notify>,
     windows: Windows,
 }
 
@@ -78,7 +79,7 @@ impl State {
 
 impl FailoverStore {
     pub(crate) fn new(windows: Windows) -> Self {
-        FailoverStore { state: Arc::default(), windows }
+        FailoverStore { state: Arc::default(), granted: Arc::default(), windows }
     }
 
     pub(crate) fn failovers(&self) -> usize {
@@ -89,16 +90,29 @@ impl FailoverStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Replicates, a little late each time, and fails over now and then.
+    /// Replicates, a little late each time, and fails over now and then: at any moment, or soon after a
+    /// lease was granted.
     pub(crate) async fn fail_over_now_and_then(self, mut end: watch::Receiver<bool>) {
-        while goes_on(&mut end, 20..300).await {
-            if fastrand::u8(..10) > 0 {
+        loop {
+            let fails_over = tokio::select! {
+                goes_on = goes_on(&mut end, 20..300) => {
+                    if !goes_on {
+                        return;
+                    }
+                    fastrand::u8(..20) == 0
+                }
+                () = self.granted.notified() => {
+                    goes_on(&mut end, 0..40).await;
+                    fastrand::u8(..8) == 0
+                }
+            };
+            if fails_over {
+                self.lock().fail_over(&self.windows);
+                goes_on(&mut end, 20..800).await;
+                self.lock().is_away = false;
+            } else {
                 self.lock().replicate();
-                continue;
             }
-            self.lock().fail_over(&self.windows);
-            goes_on(&mut end, 50..2_000).await;
-            self.lock().is_away = false;
         }
     }
 
@@ -137,6 +151,7 @@ impl TokenStore for FailoverStore {
             state.leases += 1;
             let lease = Lease { number: state.leases, until };
             state.primary.lease = Some(lease.clone());
+            self.granted.notify_one();
             Attempt::granted(lease).with_record(Ok(record))
         })
         .await

@@ -109,7 +109,7 @@ async fn soak(seconds: u64) -> anyhow::Result<bool> {
     }
     work.spawn(mischief::steady(world.steady.server.clone(), end.subscribe()));
     work.spawn(mischief::lossy(world.lossy.server.clone(), end.subscribe()));
-    work.spawn(mischief::steady(world.failover.server.clone(), end.subscribe()));
+    work.spawn(mischief::slow(world.failover.server.clone(), end.subscribe()));
     work.spawn(mischief::slow(world.runtimes.server.clone(), end.subscribe()));
     for store in &world.stores {
         work.spawn(store.clone().fail_over_now_and_then(end.subscribe()));

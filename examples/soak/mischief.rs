@@ -36,7 +36,8 @@ pub(crate) async fn lossy(server: FakeTeamUp, mut end: watch::Receiver<bool>) {
     server.clear_faults();
 }
 
-/// The same as at the steady one, and each refresh request takes a while, so that a runtime can end meanwhile.
+/// The same as at the steady one, and each refresh request takes a while, so that a runtime can end or a store
+/// fail over meanwhile.
 pub(crate) async fn slow(server: FakeTeamUp, end: watch::Receiver<bool>) {
     server.fail_every_refresh(Fault::delay(Duration::from_millis(30)));
     steady(server, end).await;
