@@ -24,6 +24,7 @@ pub(crate) struct Audit {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
+    site: &'static str,
     pub(crate) entries: usize,
     /// Entries whose requests carried a token, whoever's.
     pub(crate) with_a_token: usize,
@@ -53,9 +54,9 @@ enum Knowledge {
 }
 
 impl Audit {
-    pub(crate) fn of(server: &FakeTeamUp, windows: Windows) -> Self {
+    pub(crate) fn of(site: &'static str, server: &FakeTeamUp, windows: Windows) -> Self {
         let mut entries = server.subscribe();
-        let (book, seen) = watch::channel(Seen::default());
+        let (book, seen) = watch::channel(Seen { site, ..Seen::default() });
         let reader = tokio::spawn(async move {
             while let Some(entry) = entries.next().await {
                 let entry = entry.expect("the audit keeps up with the journal");
@@ -101,7 +102,10 @@ impl Seen {
         let values = entry.headers().values().map(|value| value.as_bytes());
         let body = entry.body().map(|body| body.bytes().as_ref());
         self.with_a_token += usize::from(values.chain(body).any(holds_a_token));
-        self.mixed += usize::from(is_mixed(entry));
+        if is_mixed(entry) {
+            self.mixed += 1;
+            eprintln!("mixed at {}: {entry}", self.site);
+        }
         let (Some(refresh_request), Some(token)) =
             (entry.refresh_outcome(), entry.token_fingerprint())
         else {
@@ -129,7 +133,7 @@ impl Seen {
                     }
                     None => {
                         self.knowing += 1;
-                        eprintln!("spent twice: {entry}");
+                        eprintln!("spent twice at {}: {entry}", self.site);
                     }
                 }
             }
@@ -137,7 +141,7 @@ impl Seen {
                 if !entry.login().is_some_and(|it| self.ended.contains(&it)) =>
             {
                 self.rejected += 1;
-                eprintln!("refused: {entry}");
+                eprintln!("refused at {}: {entry}", self.site);
             }
             _ => {}
         }

@@ -214,12 +214,23 @@ fn with(builder: CredentialsBuilder, store: &(impl TokenStore + Clone)) -> Crede
     builder.store(store.clone())
 }
 
-pub(crate) fn client<B>(http2: bool) -> Http<B>
+fn client<B>(http2: bool) -> Http<B>
 where
     B: http_body::Body + Send,
     B::Data: Send,
 {
+    Client::builder(TokioExecutor::new()).http2_only(http2).build(connector())
+}
+
+/// As the crate's own client of refresh requests: a connection lives on the runtime of its request, and no
+/// request of another one is on it.
+pub(crate) fn client_without_pool(http2: bool) -> Http<Full<Bytes>> {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder.http2_only(http2).pool_max_idle_per_host(0).build(connector())
+}
+
+fn connector() -> HttpConnector {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
-    Client::builder(TokioExecutor::new()).http2_only(http2).build(connector)
+    connector
 }

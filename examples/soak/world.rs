@@ -13,7 +13,7 @@ use crate::audit::{Audit, Seen};
 use crate::failover::FailoverStore;
 use crate::processes::{NAME, Processes};
 use crate::runtimes::Watched;
-use crate::user::{Beginning, Kept, User, client};
+use crate::user::{Beginning, Kept, User, client_without_pool};
 use crate::windows::Windows;
 
 /// Entries that each journal keeps; the audits read each entry long before it goes.
@@ -46,10 +46,10 @@ pub(crate) struct Site {
 
 impl World {
     pub(crate) async fn start(account: &Arc<Account>) -> anyhow::Result<Self> {
-        let elsewhere = Site::start(Duration::from_secs(3600)).await;
-        let site = async || Site::start(Duration::from_secs(1)).await;
-        let (mut steady, mut lossy) = (site().await, site().await);
-        let (mut failover, mut runtimes) = (site().await, site().await);
+        let elsewhere = Site::start("elsewhere", Duration::from_secs(3600)).await;
+        let site = async |name| Site::start(name, Duration::from_secs(1)).await;
+        let (mut steady, mut lossy) = (site("steady").await, site("lossy").await);
+        let (mut failover, mut runtimes) = (site("failover").await, site("runtimes").await);
         let folder = tempfile::tempdir()?;
         let file = |name: &str| Kept::InAFile(FileStore::new(Path::join(folder.path(), name)));
         let memory = || Kept::InMemory(MemoryStore::new());
@@ -79,7 +79,7 @@ impl World {
             failover.users.push(beginning(&failover, "failover", store).join().await?);
             let mut beginning = beginning(&runtimes, "runtimes", memory());
             beginning.watched = Some(Watched {
-                client: client(http2),
+                client: client_without_pool(http2),
                 windows: runtimes.windows.clone(),
                 account: Arc::clone(account),
             });
@@ -181,11 +181,11 @@ pub(crate) struct Lost {
 }
 
 impl Site {
-    async fn start(lifetime: Duration) -> Self {
+    async fn start(name: &'static str, lifetime: Duration) -> Self {
         let server = FakeTeamUp::builder().access_token_lifetime(lifetime).keep_entries(KEPT);
         let server = server.start().await;
         let windows = Windows::default();
-        let audit = Audit::of(&server, windows.clone());
+        let audit = Audit::of(name, &server, windows.clone());
         Site { server, audit, windows, users: Vec::new() }
     }
 
