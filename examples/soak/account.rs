@@ -34,6 +34,8 @@ pub(crate) struct Account {
     pub(crate) taken: [[AtomicU64; 2]; 3],
     /// How often a process was stopped and continued.
     pub(crate) stops: AtomicUsize,
+    /// Logins although the one before was good.
+    pub(crate) new_logins: AtomicUsize,
     pub(crate) runtimes: Happened,
 }
 

@@ -12,7 +12,7 @@
 //!
 //! | server | what happens to its users, and in which window a spent token may come again |
 //! | --- | --- |
-//! | steady | other processes of a login are stopped and continued (SIGSTOP, SIGCONT): in none |
+//! | steady | people log in anew; other processes of a login are stopped and continued (SIGSTOP, SIGCONT): in none |
 //! | lossy | it rotates and loses the answer: `lost_answer` |
 //! | failover | their store goes away, and comes back without its last writes and leases: `lost_write`, `lost_lease` |
 //! | runtimes | runtimes end, or stand still, while callers of another one wait: `runtime_ended` |
@@ -111,6 +111,8 @@ async fn soak(seconds: u64) -> anyhow::Result<bool> {
     work.spawn(mischief::lossy(world.lossy.server.clone(), end.subscribe()));
     work.spawn(mischief::slow(world.failover.server.clone(), end.subscribe()));
     work.spawn(mischief::slow(world.runtimes.server.clone(), end.subscribe()));
+    let users = world.steady.users.clone();
+    work.spawn(mischief::new_logins(users, Arc::clone(&account), end.subscribe()));
     for store in &world.stores {
         work.spawn(store.clone().fail_over_now_and_then(end.subscribe()));
     }

@@ -1,11 +1,16 @@
 //! What goes wrong, and when.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::StatusCode;
 use tokio::sync::watch;
 use tower_teamup_auth::RequestMode;
 use tower_teamup_auth::testing::{FakeTeamUp, Fault};
+
+use crate::account::Account;
+use crate::user::User;
 
 /// Pauses between two pieces of mischief, in milliseconds.
 const PAUSES: std::ops::Range<u64> = 5..25;
@@ -34,6 +39,18 @@ pub(crate) async fn lossy(server: FakeTeamUp, mut end: watch::Receiver<bool>) {
         expire_something(&server);
     }
     server.clear_faults();
+}
+
+/// Now and then somebody logs in anew, although nothing is wrong with the login before.
+pub(crate) async fn new_logins(
+    users: Vec<Arc<User>>,
+    account: Arc<Account>,
+    mut end: watch::Receiver<bool>,
+) {
+    while goes_on(&mut end, 100..500).await {
+        users[fastrand::usize(..users.len())].log_in_anew().await;
+        account.new_logins.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// The same as at the steady one, and each refresh request takes a while, so that a runtime can end or a store

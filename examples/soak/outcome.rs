@@ -58,6 +58,7 @@ impl Outcome {
         let count = |end| account.count(end);
         let number = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
         let failovers: usize = world.stores.iter().map(|store| store.failovers()).sum();
+        let logins = number(&account.new_logins);
         let (stops, runtimes) = (number(&account.stops), number(&account.runtimes.ended));
         let [allocated, held, tasks] = account.taken.each_ref().map(|[first, last]| {
             format!("{} → {}", first.load(Ordering::Relaxed), last.load(Ordering::Relaxed))
@@ -80,9 +81,10 @@ impl Outcome {
                 number(&account.runtimes.stood_still),
             ),
             format!(
-                "rotations unanswered: {}; new logins where a window allows it: {}; rotations of each \
+                "rotations unanswered: {}; new logins without need: {}, where a window allows it: {}; rotations of each \
                  server: {}; entries audited: {entries}; lines of log searched: {}",
                 seen[1].lost_answers,
+                logins,
                 lost.logins[1..].iter().sum::<usize>(),
                 rotations.join(", "),
                 log.lines() + processes.lines,
@@ -101,7 +103,8 @@ impl Outcome {
             world.refresh_requests(),
             count(End::Cancelled) + processes.cancelled,
         );
-        let happened = [ok, retried, elsewhere.entries, processes.ok, stops, failovers, runtimes];
+        let happened =
+            [ok, retried, elsewhere.entries, processes.ok, stops, failovers, runtimes, logins];
         let is_good = !happened.contains(&0) && lost_tokens + double_spent + leaked + mixed == 0;
         Ok(Outcome { details, last_line, is_good })
     }

@@ -154,6 +154,17 @@ impl User {
         }
     }
 
+    /// What a person does who comes back to a login that is good. Requests wait meanwhile, and refreshes are
+    /// under way.
+    pub(crate) async fn log_in_anew(&self) {
+        let Some(person) = &self.person else { return };
+        let _one_at_a_time = person.logins.lock().await;
+        let tokens = person.server.issue_tokens_to(&self.name, &RequestMode::ALL);
+        if let Err(error) = self.credentials.log_in(tokens).await {
+            eprintln!("a new login failed: {error}");
+        }
+    }
+
     /// How often a person had to log in again.
     pub(crate) async fn logins(&self) -> usize {
         match &self.person {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tower_teamup_auth::Error;
 use tower_teamup_auth::store::{FileStore, MemoryStore};
 use tower_teamup_auth::testing::FakeTeamUp;
@@ -131,15 +132,21 @@ impl World {
     /// what their store holds; and how many had to log in again.
     pub(crate) async fn count_the_lost(&self) -> Lost {
         let mut lost = Lost::default();
+        // All at once: each may take its time.
+        let recovered = join_all(self.users().map(|user| async move {
+            let outcome = user.recovers().await;
+            // A last answer or write may have been lost: then this is the time to notice.
+            if !outcome.as_ref().is_err_and(Error::is_login_required) {
+                return outcome;
+            }
+            user.log_in_again().await;
+            user.recovers().await
+        }));
+        for (user, outcome) in self.users().zip(recovered.await) {
+            lost.credentials += count(user, outcome, "in memory");
+        }
         for (site, logins) in self.sites().into_iter().zip(&mut lost.logins) {
             for user in &site.users {
-                let mut outcome = user.recovers().await;
-                // A last answer or write may have been lost: then this is the time to notice.
-                if outcome.as_ref().is_err_and(Error::is_login_required) {
-                    user.log_in_again().await;
-                    outcome = user.recovers().await;
-                }
-                lost.credentials += count(user, outcome, "in memory");
                 *logins += user.logins().await;
             }
         }
