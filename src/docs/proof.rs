@@ -61,15 +61,50 @@
 //! one thread with a paused clock, over a store and an endpoint that fail as a seed says. It checks:
 //!
 //! - P1: a token is spent twice, or rotated twice within a minute, only with a cause that has a name;
-//! - P2: in the end every host is served, or a login is required, and its loss has a name;
+//! - P2: in the end every host is served, or a login is required, and its loss has a name; no host gives up a
+//!   refresh request whose answer would come;
 //! - P5: no error shows a token;
 //! - P10: no call fails while its host has a good token of the login that is current;
 //! - P11: no call is sent for two logins, and none for a login that its host has left;
 //! - P12: after `Ok` of a shutdown the store has what the host has rotated.
 //!
 //! Named causes are counted and printed. A seed that fails stays in `tests/simulation/seeds.txt`. A host
-//! that is frozen stops at its next input or output, not between two polls. [`fleet`](super::fleet) has
-//! the figures.
+//! that is frozen stops at its next input or output, not between two polls.
+//!
+//! `scripts/simulate 2000 200`: 2,003 histories of 200 hosts, 5,801 refreshes, 99,547,368 calls, no violation.
+//! One history takes 0.4 s on one core. Of 28 refused refreshes, 25 came after a lost answer and 2 after a host
+//! stood still for longer than its lease. One login was ended by a token that was spent twice.
+//! [`fleet`](super::fleet) has the figures of smaller fleets.
+//!
+//! # Random histories against a model
+//!
+//! `MODEL_HISTORIES=10000 cargo test -p tests --test model -- --nocapture` runs the shipped layer and
+//! credentials against a reference model: 10,000 histories, 298,724 steps, 207,193 requests, 39,670 refresh
+//! requests, no violation. 1,178 spent tokens were sent after an unknown outcome. With the tests, 1,000
+//! histories run.
+//!
+//! # The soak
+//!
+//! `cargo run --release -p examples --example soak -- --seconds 60` drives 21 credentials and 336 callers over real
+//! TCP. Three more processes share a login. Four servers fail at random:
+//!
+//! | server | what happens | a spent token may come again after |
+//! | --- | --- | --- |
+//! | steady | people log in anew; processes are stopped and continued | nothing |
+//! | lossy | answers with a rotated token are lost | `lost_answer` |
+//! | failover | the store goes away and loses its last writes and leases | `lost_write`, `lost_lease` |
+//! | runtimes | runtimes end or stand still while others wait | `runtime_ended` |
+//!
+//! The servers' journals judge. What comes again within a window is counted by its name; the rest is
+//! `double_spent`. A login that no window explains is `lost`. A retry with the token of another login is `mixed`.
+//!
+//! | 60 s, optimized, on a busy machine with two cores | |
+//! | --- | ---: |
+//! | requests, retried | 552,354, 16,924 |
+//! | refresh requests, rotations | 3,506, 3,365 |
+//! | processes stopped and continued, failovers, runtimes that ended | 59, 34, 442 |
+//! | `lost_answer`, `lost_write`, `lost_lease`, `runtime_ended` | 37, 2, 0, 19 |
+//! | `lost`, `double_spent`, `leaked`, `mixed` | 0, 0, 0, 0 |
 //!
 //! # Interleavings
 //!
@@ -104,16 +139,70 @@
 //! | run | states | transitions | lost workers | violations |
 //! | --- | --- | --- | --- | --- |
 //! | with the tests: two events, 2,000 walks | 5,296 | 56,167 | 1,042 | 0 |
-//! | `scripts/explore`: three events, 5,000 walks | 127,530 | 304,410 | 7,620 | 0 |
+//! | `scripts/explore`: three events, 5,000 walks | 136,311 | 313,576 | 7,612 | 0 |
 //! | `scripts/explore 4 100000`, 62 s on one core with `opt-level = 2` | 3,933,676 | 8,574,090 | 254,534 | 0 |
 //!
 //! | three processes | states | distinct | violations |
 //! | --- | --- | --- | --- |
 //! | no fault, with the tests | 6,787 | 2,633 | 0 |
-//! | one fault, in `scripts/explore` | 263,201 | 94,290 | 0 |
+//! | one fault, in `scripts/explore` | 274,301 | 98,769 | 0 |
 //! | `scripts/explore 3 5000 2`, 97 s with `opt-level = 2` | 5,761,075 | 1,968,533 | 0 |
 //!
-//! # Faults put in on purpose
+//! # Faults put in on purpose, by rule
+//!
+//! Each fault is built in behind a switch of a copy, and these are run: the unit tests of the state machine, the
+//! exploration (two events, 2,000 walks), the three processes without faults, and the simulation (30 seeds
+//! of 40 hosts). The model (300 histories) is asked about those that the others leave.
+//!
+//! | rule | fault | noticed by |
+//! | --- | --- | --- |
+//! | one fact, one place | a generation that has ended is refreshed again | 1 test, simulation |
+//! | one fact, one place | who asks for a generation under way gets a refresh of its own | 3 tests |
+//! | recorded first | what was minted is not dirty | 40 tests, exploration, three processes, simulation |
+//! | recorded first | the spent token stays in the record | 10 tests, exploration, three processes, simulation |
+//! | a worker may die | a worker that was replaced is heard | 1 test |
+//! | a login takes effect at once | those who wait are not told | 7 tests, exploration |
+//! | a login takes effect at once | the answer of a login that is gone is taken | 2 tests |
+//! | a login takes effect at once | a retry is sent for another login | model, soak |
+//! | shutdown | `Ok` while a record is unsaved | 1 test, exploration |
+//! | shutdown | no attempt to save | 4 tests |
+//! | shutdown | a refresh starts afterwards | 1 test, exploration |
+//! | failures are per mode | a failure counts for both modes | 1 test |
+//! | backoff | there is no pause | 6 tests |
+//! | backoff | the pause does not grow | 1 test |
+//! | the lease | a refresh without it | 68 tests, exploration, three processes, simulation |
+//! | the lease | one that has run out is used | 4 tests, exploration |
+//! | the lease | one that is lost counts as held | 1 test |
+//! | the lease | it is given back while a record is unsaved | 1 test, exploration |
+//! | the lease | it is given back after the waiters are woken | 1 test |
+//! | waiting is reading | the store is not read | 1 test |
+//! | waiting is reading | what is read is not adopted | 6 tests, exploration, simulation |
+//! | re-read under the lease | none | 10 tests, exploration |
+//! | re-read | none after an unknown outcome | 4 tests |
+//! | re-read | none after a rejection | 8 tests |
+//! | a spent token is not sent again | further tries without a limit of one | 1 test |
+//! | a spent token is not sent again | spent tokens are forgotten | 5 tests, exploration |
+//! | save before publish | published first | 3 tests, exploration |
+//! | save before publish | a refresh while a record is unsaved | simulation; the others do not end |
+//! | an access token that arrived is used | one without a refresh token is dropped | 1 test, exploration |
+//! | an answer is not thrown away | a limit of 2 s on a refresh request | simulation, in 60 seeds |
+//! | what ends a login | any page rejects | model |
+//! | revisions grow | a refresh adds nothing | 6 tests, exploration, three processes, simulation |
+//! | revisions grow | a login has revision 1 | 6 tests, exploration, simulation |
+//! | adopt | no higher revision | 14 tests, exploration, three processes, simulation |
+//! | adopt | a lower revision | 1 test |
+//! | adopt | a spent token | 5 tests, exploration |
+//! | adopt | no rescue after a rejection | 2 tests |
+//! | adopt | own valid access tokens are dropped | 3 tests |
+//! | save | a higher login is overwritten | 3 tests |
+//! | sign out | a tombstone is not seen | 2 tests, exploration, simulation |
+//! | sign out | an unsaved one is undone | 3 tests, exploration |
+//!
+//! Nobody of these notices three further faults: a lease that is not renewed beside a request, a save that does
+//! not name what it replaces, and a second check of the login that the first one makes needless. The tests of
+//! the stores were not asked.
+//!
+//! # More faults put in on purpose
 //!
 //! Each rule was broken in a copy, and the unit tests, the exploration (three events, 3,000 walks) and,
 //! for some, the three processes (one fault) were run. The last seven rows were tried with two events, 2,000
@@ -197,8 +286,8 @@
 //!
 //! Publishing before the save went unnoticed by the exploration at first: it got a check of its own for it.
 //!
-//! The model does not notice two further faults in 300 histories: a limit of 2 s on a refresh request, and a
-//! seed that is taken although it was seen. Other tests have not been asked.
+//! The model does not notice two further faults in 300 histories: a limit of 2 s on a refresh request, which the
+//! simulation notices since it asks who gave a request up, and a seed that is taken although it was seen.
 //!
 //! Faults of the shell around the machine, in 1,000 drawn interleavings of each of the six tests:
 //!

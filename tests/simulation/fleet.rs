@@ -108,6 +108,7 @@ impl Fleet {
             let Some(running) = &*slot else { return };
             let (before, (login, tokens)) = self.world.with(|state| {
                 let now = state.now;
+                state.oracle.login_changes_at(host);
                 (state.oracle.logged_in, state.api.log_in(now))
             });
             let result = running.credentials.log_in(tokens).await;
@@ -180,6 +181,7 @@ impl Fleet {
             Incident::SignOut { host } => {
                 if let Some(running) = &*self.hosts[host].lock().await {
                     let before = world.with(|state| {
+                        state.oracle.login_changes_at(host);
                         state.oracle.signed_out(state.api.alive.len() - 1);
                         state.oracle.logged_in
                     });

@@ -69,6 +69,8 @@ pub(crate) struct Oracle {
     /// The login that each host last sent a request with.
     acting: Vec<Option<usize>>,
     lives: Vec<u32>,
+    /// How often somebody has begun to log in or to sign out at each host: that ends a refresh request.
+    login_changes: Vec<u32>,
 }
 
 impl Oracle {
@@ -78,6 +80,7 @@ impl Oracle {
             serving: vec![None; hosts],
             acting: vec![None; hosts],
             lives: vec![0; hosts],
+            login_changes: vec![0; hosts],
             ..Oracle::default()
         }
     }
@@ -136,6 +139,15 @@ impl Oracle {
         self.signed_out_below = newest + 1;
     }
 
+    /// Somebody begins to log in or to sign out at a host.
+    pub(crate) fn login_changes_at(&mut self, host: usize) {
+        self.login_changes[host] += 1;
+    }
+
+    pub(crate) fn login_changes(&self, host: usize) -> u32 {
+        self.login_changes[host]
+    }
+
     // What the servers see.
 
     pub(crate) fn refresh_sent(&mut self, life: Life, token: Spendable, now: u64) {
@@ -144,6 +156,20 @@ impl Oracle {
 
     pub(crate) fn answer_lost(&mut self, life: Life, token: Spendable) {
         self.lost_answers.insert((life, token));
+    }
+
+    /// The client has dropped a refresh request whose answer would have come.
+    pub(crate) fn given_up(&mut self, life: Life, token: Spendable, login_changes: u32, now: u64) {
+        // The history is over where there are no hosts any more.
+        let (Some(number), Some(changes)) =
+            (self.lives.get(life.host), self.login_changes.get(life.host))
+        else {
+            return;
+        };
+        let is_explained = life.number != *number || login_changes != *changes;
+        self.must(is_explained, || {
+            format!("P2: {life:?} gave up the refresh request of {token:?} at {now}")
+        });
     }
 
     /// Was the host unable to keep its lease, or did Redis lose it, at any moment since `since`?

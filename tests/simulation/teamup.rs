@@ -216,7 +216,9 @@ impl TeamUp {
         world.with(|state| state.oracle.refresh_sent(*life, token, state.now));
         // The server works in a task of its own: it goes on if the client hangs up.
         let server = self.clone();
-        let mut unanswered = Unanswered { server: self, token, is_answered: false };
+        let login_changes = world.with(|state| state.oracle.login_changes(life.host));
+        let mut unanswered =
+            Unanswered { server: self, token, login_changes, is_answered: false, is_lost: false };
         let work = tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(there)).await;
             server.decide(token, fault)
@@ -225,6 +227,7 @@ impl TeamUp {
         let slow = if fault == Fault::Slow { world.draw(8_000..15_000) } else { 0 };
         world.pass(*life, back + slow).await;
         if matches!(fault, Fault::LostBefore | Fault::LostAfter) {
+            unanswered.is_lost = true;
             return Err(io::Error::from(io::ErrorKind::ConnectionReset).into());
         }
         unanswered.is_answered = true;
@@ -285,14 +288,23 @@ impl TeamUp {
 struct Unanswered<'a> {
     server: &'a TeamUp,
     token: Spendable,
+    /// How often the login had changed at the host when the request was sent.
+    login_changes: u32,
     is_answered: bool,
+    /// The connection has failed.
+    is_lost: bool,
 }
 
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         if !self.is_answered {
             let TeamUp { world, life } = self.server;
-            world.with(|state| state.oracle.answer_lost(*life, self.token));
+            world.with(|state| {
+                state.oracle.answer_lost(*life, self.token);
+                if !self.is_lost {
+                    state.oracle.given_up(*life, self.token, self.login_changes, state.now);
+                }
+            });
         }
     }
 }
