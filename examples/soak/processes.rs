@@ -75,7 +75,7 @@ impl Processes {
             let lines = BufReader::new(child.stdout.take().context("its output is piped")?).lines();
             let pid = pid.context("it runs")?;
             let mut process = Process { child, pid, lines };
-            let line = process.line("is ready").await?;
+            let line = process.says("is ready").await?;
             ensure!(line == "ready", "a process says `{line}` instead of `ready`");
             processes.push(process);
         }
@@ -112,7 +112,7 @@ impl Processes {
         }
         let mut report = Report::default();
         for process in &mut self.0 {
-            report.add(&process.line("tells what it has done").await?)?;
+            report.add(&process.says("tells what it has done").await?)?;
             let ended = tokio::time::timeout(PATIENCE, process.child.wait()).await;
             let status = ended.context("a process does not end after its last line")??;
             ensure!(status.success(), "a process ended with {status}");
@@ -122,7 +122,7 @@ impl Processes {
 }
 
 impl Process {
-    async fn line(&mut self, what: &str) -> anyhow::Result<String> {
+    async fn says(&mut self, what: &str) -> anyhow::Result<String> {
         match tokio::time::timeout(PATIENCE, self.lines.next_line()).await {
             Ok(line) => line?.with_context(|| format!("a process ended before it {what}")),
             Err(_elapsed) => bail!("waited {PATIENCE:?} until a process {what}"),

@@ -173,6 +173,7 @@
 //! | the lease | a refresh without it | 68 tests, exploration, three processes, simulation |
 //! | the lease | one that has run out is used | 4 tests, exploration |
 //! | the lease | one that is lost counts as held | 1 test |
+//! | the lease | it is not renewed beside a request | simulation, in 150 seeds |
 //! | the lease | it is given back while a record is unsaved | 1 test, exploration |
 //! | the lease | it is given back after the waiters are woken | 1 test |
 //! | waiting is reading | the store is not read | 1 test |
@@ -198,9 +199,8 @@
 //! | sign out | a tombstone is not seen | 2 tests, exploration, simulation |
 //! | sign out | an unsaved one is undone | 3 tests, exploration |
 //!
-//! Nobody of these notices three further faults: a lease that is not renewed beside a request, a save that does
-//! not name what it replaces, and a second check of the login that the first one makes needless. The tests of
-//! the stores were not asked.
+//! Nobody of these notices two further faults: a save that does not name what it replaces, and a second check
+//! of the login that the first one makes needless. The tests of the stores were not asked.
 //!
 //! # More faults put in on purpose
 //!
