@@ -106,7 +106,7 @@
 //! | `lost_answer`, `lost_write`, `lost_lease`, `runtime_ended` | 41, 1, 1, 27 |
 //! | `lost`, `double_spent`, `leaked`, `mixed` | 0, 0, 0, 0 |
 //!
-//! With two faults put in on purpose it fails within 20 s: a spent token that stays in the record
+//! It notices two faults put in on purpose within 20 s: a spent token that stays in the record
 //! (`double_spent`), and a retry that is sent for another login (`mixed`).
 //!
 //! # Interleavings
