@@ -24,8 +24,8 @@
 //! nothing has ended, and a login for which there is no window.
 //!
 //! The last line is the servers' account: `mixed` counts requests of one user with the token of another.
-//! It needs signals, and so a Unix. Exits 0 only if `lost`, `double_spent`, `leaked` and `mixed` are 0, every task has ended, and each thing
-//! that should go wrong did.
+//! It needs signals, and so a Unix. Exits 0 only if `lost`, `double_spent`, `leaked` and `mixed` are 0, every
+//! task has ended, and each thing that should go wrong did.
 
 mod account;
 mod audit;
