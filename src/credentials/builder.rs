@@ -191,7 +191,9 @@ impl CredentialsBuilder {
     ///
     /// Hand in a client of its own rather than the client of the API, for what is a good limit there
     /// can cost the login here: a response that a time-out cuts off, or that waits behind 401s on a
-    /// full HTTP/2 connection, may hold the only copy of the rotated refresh token.
+    /// full HTTP/2 connection, may hold the only copy of the rotated refresh token. A client's connections
+    /// end with the runtime that made them: one that is used in several runtimes keeps no idle
+    /// connections, or a response under way on one can be lost when another runtime ends.
     #[must_use]
     pub fn refresh_client<Kind>(mut self, client: impl RefreshClient<Kind>) -> Self {
         self.refresh_by = Some(RefreshBy::Client(Transport::over(client.into_service())));
