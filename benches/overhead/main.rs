@@ -31,6 +31,7 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["--workload", workload, calls] => child::run(workload, parse(calls)),
+        ["--storm", storm, rounds] => storm::run(storm, parse(rounds)),
         ["--client", kind, server, calls] => loopback::run_client(kind, server, parse(calls)),
         _ => {
             repeatable();

@@ -61,6 +61,20 @@ pub(crate) fn storm() -> Storm {
     }
 }
 
+/// Runs one kind of storm several times, for whoever profiles it.
+pub(crate) fn run(storm: &str, rounds: u32) {
+    for _ in 0..rounds {
+        let time = match storm {
+            "retries" => in_a_runtime(retries_alone()),
+            "by_the_first" => in_a_runtime(storm_without_layer(RefreshRun::ByTheFirst)),
+            "in_a_task" => in_a_runtime(storm_without_layer(RefreshRun::InATask)),
+            "layered" => in_a_runtime(one_storm()).0,
+            other => panic!("no storm is called {other}"),
+        };
+        println!("{storm} {:.2} ms", time.as_secs_f64() * 1000.0);
+    }
+}
+
 /// The same tasks, woken by the same signal: each sends one request through the bare service.
 async fn retries_alone() -> Duration {
     let (open, gate) = watch::channel(false);

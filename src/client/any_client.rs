@@ -120,7 +120,7 @@ impl CurrentToken {
     /// The refresh runs in a task of its own; dropping the future leaves it running.
     pub async fn report_refused(self) -> Result<CurrentToken, Error> {
         let CurrentToken { credentials, generation, .. } = self;
-        let wait = token_choice::after_401(&credentials, generation, None);
+        let wait = token_choice::after_401(&credentials, generation, || None);
         let outcome = match wait {
             Some(wait) => wait.await,
             None => Err(Error::route_refused()),

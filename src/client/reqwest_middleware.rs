@@ -13,7 +13,7 @@ use reqwest_middleware::{Error, Middleware, Next};
 use super::redirects::{Recorded, Redirects, note_redirects};
 use super::reqwest::into_http;
 use crate::body::{RepeatableBody, ReplayBody};
-use crate::credentials::{Credentials, Generation, RouteKey};
+use crate::credentials::{Credentials, Generation, PendingRefresh, RouteKey};
 use crate::middleware::ResponseBody;
 use crate::middleware::decision::{
     Decision, HeaderPlan, Judgement, RequestView, classify, judge_response, may_be_carried_out,
@@ -21,7 +21,6 @@ use crate::middleware::decision::{
 use crate::middleware::saved_body::SaveBody;
 use crate::middleware::slow_path::note_retry;
 use crate::middleware::token_choice::{self, NoRetry, RetryToken};
-use crate::middleware::wait::LimitedWait;
 use crate::token::Deadline;
 
 /// Adds a token to every request that goes to the API, and retries it once on 401: what
@@ -227,7 +226,7 @@ impl Middleware for AuthMiddleware {
             }
             return Ok(response);
         }
-        let Some(wait) = token_choice::after_401(&credentials, generation, Some(route)) else {
+        let Some(wait) = token_choice::after_401(&credentials, generation, || Some(route)) else {
             response.extensions_mut().insert(crate::Error::route_refused());
             return Ok(response);
         };
@@ -279,7 +278,8 @@ async fn authorize(
     };
     loop {
         let is_early = next.is_early;
-        let outcome = next.begin().at_most(deadline.map(|deadline| deadline.remaining())).await;
+        let left = deadline.map_or(Duration::MAX, |deadline| deadline.remaining());
+        let outcome = next.begin().at_most(left).await;
         limit(request, deadline);
         let snapshot = credentials.snapshot();
         token_choice::check_login(&snapshot, login)?;
@@ -356,7 +356,7 @@ impl Retry<'_> {
     /// Returns the 401 where there is no retry, with the reason in its extensions.
     async fn prepare(
         mut self,
-        wait: LimitedWait,
+        wait: PendingRefresh,
         response: Response,
         method: &Method,
     ) -> Result<(Request, bool), Box<Response>> {
@@ -365,8 +365,8 @@ impl Retry<'_> {
         } else if self.copy.as_ref().is_ok_and(|copy| !copy.is_complete()) {
             self.copy = Err(NoRetry::Body);
         }
-        let left = self.deadline.map(|deadline| deadline.remaining());
-        let longest = self.credentials.settings().wait_timeout.min(left.unwrap_or(Duration::MAX));
+        let left = self.deadline.map_or(Duration::MAX, |deadline| deadline.remaining());
+        let longest = self.credentials.settings().wait_timeout.min(left);
         let mut wait = pin!(wait.at_most(left));
         let bodies = self.credentials.saved_bodies();
         let save = |response| SaveBody::new(into_http(response), bodies, longest);

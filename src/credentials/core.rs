@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::byte_budget::ByteBudget;
 use super::failure::{self, Cause};
@@ -18,6 +18,7 @@ use super::state::{
 };
 use super::store_client::StoreClient;
 use super::sync::{AtomicU64, Mutex, MutexGuard};
+use super::waiters::{Waiter, Waiters};
 use super::watched::Watched;
 use crate::error::Error;
 use crate::headers::RequestMode;
@@ -63,18 +64,17 @@ pub(crate) enum Renewer {
 struct Locked {
     state: State,
     /// One for each ticket that somebody waits for.
-    waiters: BTreeMap<Ticket, watch::Sender<Option<Ending>>>,
+    waiters: BTreeMap<Ticket, Arc<Waiters>>,
     /// `Some` while an attempt to save has failed and none has succeeded.
     unsaved_since: Option<Moment>,
 }
 
 /// What an operation leads to.
-#[derive(Debug)]
 pub(crate) enum Submitted {
     Settled(Ending),
     /// `started`: this call has begun it.
     Waits {
-        ending: watch::Receiver<Option<Ending>>,
+        waiter: Waiter,
         started: bool,
     },
 }
@@ -110,15 +110,18 @@ impl Core {
         let submitted = match enqueued {
             Enqueued::Settled(ending) => Submitted::Settled(ending),
             Enqueued::Waits { ticket, started } => {
-                let waiters = locked.waiters.entry(ticket);
-                let ending = waiters.or_insert_with(|| watch::channel(None).0).subscribe();
-                Submitted::Waits { ending, started }
+                let waiter = locked.waiters.entry(ticket).or_default().join();
+                Submitted::Waits { waiter, started }
             }
         };
+        let is_news = effects.changed || effects.publish;
         let after = self.publish(&mut locked, effects);
         drop(locked);
-        // A worker that pauses, or whose request is of a login that is gone, looks again.
-        self.came.notify_one();
+        // A worker that pauses, or whose request is of a login that is gone, looks again. One more who
+        // waits for what is queued already is nothing to look for.
+        if is_news || !matches!(submitted, Submitted::Waits { started: false, .. }) {
+            self.came.notify_one();
+        }
         self.tell(after);
         submitted
     }
@@ -176,7 +179,7 @@ impl Core {
     fn tell(&self, after: After) {
         let After { wake, happened, changed, unsaved } = after;
         for (waiters, ending) in wake {
-            let _ = catch_unwind(AssertUnwindSafe(|| waiters.send_replace(Some(ending))));
+            waiters.end(ending);
         }
         for happened in happened {
             let _ = catch_unwind(AssertUnwindSafe(|| report::emit(&happened, &self.settings)));
@@ -229,9 +232,7 @@ impl Core {
         let waiting: Vec<_> = locked.waiters.values().cloned().collect();
         drop(locked);
         self.tell(after);
-        for waiters in waiting {
-            let _ = catch_unwind(AssertUnwindSafe(|| waiters.send_modify(|_| {})));
-        }
+        waiting.iter().for_each(|waiters| waiters.wake_all());
     }
 
     /// Does only the worker know of this credential, with nothing to do but to keep it warm?
@@ -257,7 +258,7 @@ impl Core {
 
 /// What is left to do when the mutex is free again.
 struct After {
-    wake: Vec<(watch::Sender<Option<Ending>>, Ending)>,
+    wake: Vec<(Arc<Waiters>, Ending)>,
     happened: Vec<Happened<Cause>>,
     changed: bool,
     unsaved: Option<Unsaved>,

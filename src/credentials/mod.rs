@@ -7,7 +7,7 @@
 //! | `worker` | runs what the state asks for |
 //! | `store_client` | the store, with a time limit on every call |
 //! | `source_client` | the source of an M2M token, with a time limit on every read |
-//! | `pending` | one caller's wait |
+//! | `pending`, `waiters` | one caller's wait, with its limit; all who wait for one operation |
 //! | `snapshot` | what a request sees, in one lock-free load |
 //! | `generation`, `deadlines`, `backoff` | which token, until when, and when to try again |
 //! | `refused_routes`, `byte_budget` | what requests that were answered 401 share |
@@ -37,14 +37,12 @@ pub mod status;
 mod store_client;
 mod submit;
 mod sync;
+mod waiters;
 mod watched;
 mod worker;
 
 use std::fmt;
 use std::sync::{Arc, Weak};
-
-use tokio::runtime::Handle;
-use tokio::time::timeout;
 
 use self::core::{Core, Submitted};
 pub use builder::CredentialsBuilder;
@@ -331,14 +329,7 @@ impl Credentials {
     pub async fn refresh(&self, mode: RequestMode) -> Result<(), Error> {
         let generation = self.snapshot().mode(mode).generation;
         let refresh = self.request_refresh(generation, Reason::Requested);
-        // Without a runtime there is no timer; the refresh itself says that it needs one.
-        if refresh.is_settled() || Handle::try_current().is_err() {
-            refresh.await?;
-        } else {
-            timeout(self.core.settings.wait_timeout, refresh)
-                .await
-                .unwrap_or_else(|_elapsed| Err(Error::timed_out()))?;
-        }
+        refresh.at_most(self.core.settings.wait_timeout).await?;
         match &self.snapshot().mode(mode).token {
             Some(_) => Ok(()),
             None => Err(self.lack_of(mode)),

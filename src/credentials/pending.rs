@@ -1,17 +1,22 @@
-//! The wait of one caller for a refresh.
+//! The wait of one caller for a refresh, with its limit.
+//!
+//! The limit ends the waiting alone. The refresh goes on, for everybody else who waits and for the next
+//! request.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
 
 use super::core::{Core, Ending, Submitted};
-use super::sync::{Handle, sleep};
+use super::sync::{Handle, Sleep, sleep, sleep_until};
+use super::waiters::Waiter;
 use crate::error::Error;
 use crate::headers::RequestMode;
 
@@ -22,87 +27,122 @@ const LOOK: Duration = Duration::from_secs(1);
 /// not timed: a process that stood still has seen one at most.
 const MISSED: u32 = 2;
 
-/// Resolves when a refresh is done. Dropping it changes nothing for anybody else.
-pub(crate) struct PendingRefresh(Kind);
+pin_project! {
+    /// Resolves when a refresh is done, or with "timed out" when the limit is reached first. Sees to it
+    /// that a worker is at the refresh. Dropping it changes nothing for anybody else.
+    pub(crate) struct PendingRefresh {
+        core: Arc<Core>,
+        mode: RequestMode,
+        wait: Wait,
+        // The worker's polls, as the last look saw them.
+        seen: u64,
+        missed: u32,
+        // The longest wait. `None` for one without a limit, and once the timer has started.
+        longest: Option<Duration>,
+        limit: Option<Instant>,
+        // Until the next look or the limit, whichever is first: one timer for both, since a timer is the
+        // dearest part of a wait. `None` before the first poll, and without a runtime.
+        #[pin]
+        timer: Option<Sleep>,
+    }
+}
 
-enum Kind {
-    Settled(Option<Result<(), Error>>),
-    Waiting(Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>),
+enum Wait {
+    /// The operation has ended already.
+    Settled(Option<Ending>),
+    Waits(Waiter),
 }
 
 impl PendingRefresh {
+    /// Waits as long as it takes.
     pub(crate) fn new(core: &Arc<Core>, submitted: Submitted, mode: RequestMode) -> Self {
-        PendingRefresh(match submitted {
-            Submitted::Settled(ending) => {
-                Kind::Settled(Some(ending.map_err(|failure| core.error(&failure, mode))))
-            }
-            Submitted::Waits { ending, .. } => {
-                Kind::Waiting(Box::pin(wait(Arc::clone(core), ending, mode)))
-            }
-        })
-    }
-
-    pub(crate) fn is_settled(&self) -> bool {
-        matches!(self.0, Kind::Settled(_))
-    }
-}
-
-/// Waits for the end of an operation, and sees to it that a worker is at it.
-async fn wait(
-    core: Arc<Core>,
-    mut ending: watch::Receiver<Option<Ending>>,
-    mode: RequestMode,
-) -> Result<(), Error> {
-    let mut seen = core.heartbeat.load(Ordering::Relaxed);
-    let mut missed = 0_u32;
-    loop {
-        let ended = ending.borrow_and_update().clone();
-        if let Some(ended) = ended {
-            return ended.map_err(|failure| core.error(&failure, mode));
-        }
-        core.ensure_worker()?;
-        tokio::select! {
-            biased;
-            changed = ending.changed() => if changed.is_err() {
-                return Err(Error::interrupted());
-            },
-            () = a_while() => {
-                let beats = core.heartbeat.load(Ordering::Relaxed);
-                missed = if beats == seen { missed.saturating_add(1) } else { 0 };
-                seen = beats;
-                if missed >= MISSED {
-                    missed = 0;
-                    core.replace_worker();
-                }
-            }
+        let wait = match submitted {
+            Submitted::Settled(ending) => Wait::Settled(Some(ending)),
+            Submitted::Waits { waiter, .. } => Wait::Waits(waiter),
+        };
+        let seen = core.heartbeat.load(Ordering::Relaxed);
+        let core = Arc::clone(core);
+        PendingRefresh {
+            core,
+            mode,
+            wait,
+            seen,
+            missed: 0,
+            longest: None,
+            limit: None,
+            timer: None,
         }
     }
-}
 
-/// A look's time. Where no runtime polls there are no timers, and the end of the operation alone wakes.
-async fn a_while() {
-    match Handle::try_current() {
-        Ok(_) => sleep(LOOK).await,
-        Err(_) => std::future::pending().await,
+    /// Waits for `longest` at most, which runs from the first poll. Of several limits the lowest counts.
+    pub(crate) fn at_most(mut self, longest: Duration) -> Self {
+        self.longest = Some(self.longest.map_or(longest, |before| before.min(longest)));
+        self
     }
 }
 
 impl Future for PendingRefresh {
     type Output = Result<(), Error>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            Kind::Settled(ending) => Poll::Ready(ending.take().expect("polled after it was ready")),
-            Kind::Waiting(wait) => wait.as_mut().poll(cx),
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let ended = match this.wait {
+            Wait::Settled(ending) => Poll::Ready(ending.take().expect("polled after it was ready")),
+            Wait::Waits(waiter) => waiter.poll(cx),
+        };
+        if let Poll::Ready(ended) = ended {
+            this.timer.set(None);
+            return Poll::Ready(ended.map_err(|failure| this.core.error(&failure, *this.mode)));
         }
+        this.core.ensure_worker()?;
+        loop {
+            if this.timer.is_none() {
+                // Where no runtime polls there are no timers, and the end of the operation alone wakes.
+                if Handle::try_current().is_err() {
+                    return Poll::Pending;
+                }
+                this.timer.set(Some(next_timer(this.longest, this.limit)));
+            }
+            let Some(mut timer) = this.timer.as_mut().as_pin_mut() else { return Poll::Pending };
+            ready!(timer.as_mut().poll(cx));
+            if this.limit.is_some_and(|limit| timer.deadline() >= limit) {
+                return Poll::Ready(Err(Error::timed_out()));
+            }
+            let beats = this.core.heartbeat.load(Ordering::Relaxed);
+            *this.missed = if beats == *this.seen { this.missed.saturating_add(1) } else { 0 };
+            *this.seen = beats;
+            if *this.missed >= MISSED {
+                *this.missed = 0;
+                this.core.replace_worker();
+            }
+            this.timer.set(None);
+        }
+    }
+}
+
+/// Until the next look, counted from now, or until the limit. The time is read off the timer, since the
+/// clock is not read here.
+fn next_timer(longest: &mut Option<Duration>, limit: &mut Option<Instant>) -> Sleep {
+    let look = sleep(LOOK);
+    if let Some(longest) = longest.take() {
+        let limit_after = |look: Instant| {
+            look.checked_add(longest.saturating_sub(LOOK))?
+                .checked_sub(LOOK.saturating_sub(longest))
+        };
+        // None is so far away that no clock shows it.
+        *limit = limit_after(look.deadline());
+    }
+    match *limit {
+        Some(limit) if limit <= look.deadline() => sleep_until(limit),
+        _ => look,
     }
 }
 
 impl fmt::Debug for PendingRefresh {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Kind::Settled(_) => "PendingRefresh::Settled",
-            Kind::Waiting(_) => "PendingRefresh::Waiting",
+        f.write_str(match self.wait {
+            Wait::Settled(_) => "PendingRefresh::Settled",
+            Wait::Waits(_) => "PendingRefresh::Waits",
         })
     }
 }

@@ -13,7 +13,7 @@ pub(crate) use {
     tokio::{
         runtime::Handle,
         spawn,
-        time::{sleep, sleep as pause, timeout},
+        time::{Sleep, sleep, sleep as pause, sleep_until, timeout},
     },
 };
 
@@ -32,8 +32,10 @@ mod under_shuttle {
     use shuttle::sync::atomic::AtomicBool;
     pub(crate) use shuttle::sync::atomic::AtomicU64;
 
-    use crate::token::Clock;
     pub(crate) use shuttle::sync::{Mutex, MutexGuard};
+    use tokio::time::Instant;
+
+    use crate::token::Clock;
 
     /// A cell whose load and store are one step each: arc-swap itself is not looked into.
     #[derive(Debug)]
@@ -103,14 +105,37 @@ mod under_shuttle {
     }
 
     /// Whoever looks again and again: each look may come at any moment, or never.
-    pub(crate) async fn sleep(_: Duration) {
-        let left = SLEEPS_LEFT.load(Ordering::SeqCst);
-        SLEEPS_LEFT.store(left.saturating_sub(1), Ordering::SeqCst);
-        if left == 0 {
-            std::future::pending::<()>().await;
+    pub(crate) fn sleep(_: Duration) -> Sleep {
+        Sleep(Box::pin(async {
+            let left = SLEEPS_LEFT.load(Ordering::SeqCst);
+            SLEEPS_LEFT.store(left.saturating_sub(1), Ordering::SeqCst);
+            if left == 0 {
+                std::future::pending::<()>().await;
+            }
+            for _ in 0..thread_rng().gen_range(1..6) {
+                shuttle::future::yield_now().await;
+            }
+        }))
+    }
+
+    pub(crate) fn sleep_until(_: Instant) -> Sleep {
+        unreachable!("no wait has a limit here")
+    }
+
+    /// What [`sleep`] returns.
+    pub(crate) struct Sleep(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+    impl Sleep {
+        pub(crate) fn deadline(&self) -> Instant {
+            unreachable!("no wait has a limit here")
         }
-        for _ in 0..thread_rng().gen_range(1..6) {
-            shuttle::future::yield_now().await;
+    }
+
+    impl Future for Sleep {
+        type Output = ();
+
+        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+            self.0.as_mut().poll(cx)
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::backup::RequestBackup;
 use super::decision::{HeaderPlan, Target};
-use crate::credentials::{Credentials, Generation};
+use crate::credentials::{Credentials, Generation, RouteKey};
 use crate::origin::{Allowed, Origins};
 
 /// What all clones of one service share.
@@ -67,6 +67,12 @@ impl<S, B> RetryContext<S, B> {
             .credentials()
             .or(self.shared.credentials.as_ref())
             .expect("a request is authorized by credentials")
+    }
+
+    /// Which of the API's routes the request goes to, if it can be retried.
+    pub(crate) fn route(&self) -> Option<RouteKey> {
+        let provider_id = self.credentials().settings().provider_id;
+        self.backup.route(self.generation.mode(), provider_id)
     }
 }
 

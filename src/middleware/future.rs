@@ -175,8 +175,7 @@ fn forget_route<S, B, R>(context: &RetryContext<S, B>, response: &Response<R>) {
 
 #[cold]
 fn accept_route<S, B>(context: &RetryContext<S, B>, credentials: &Credentials) {
-    let provider_id = credentials.settings().provider_id;
-    if let Some(route) = context.backup.route(context.generation.mode(), provider_id) {
+    if let Some(route) = context.route() {
         credentials.refused_routes().accept(route);
     }
 }

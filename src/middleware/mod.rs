@@ -8,7 +8,6 @@
 //! | `backup` | what is kept of a request so that it can be retried |
 //! | `context` | what a request carries until it is answered |
 //! | `slow_path` | waits for tokens, and retries |
-//! | `wait` | one caller's wait for a refresh, with its limit |
 //! | `saved_body`, `response_body` | what is kept of a 401 while its request waits; the body of every response |
 //! | `local_snapshot` | the private copies of a service that is called often |
 //! | `challenge` | what a 401 says of the token |
@@ -25,7 +24,6 @@ pub(crate) mod saved_body;
 mod service;
 pub(crate) mod slow_path;
 pub(crate) mod token_choice;
-pub(crate) mod wait;
 
 pub use future::ResponseFuture;
 pub use layer::AuthLayer;

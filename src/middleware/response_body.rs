@@ -43,8 +43,8 @@ pin_project! {
     #[project = StateProj]
     enum State<B> {
         Inner { #[pin] body: B },
-        // Boxed: it is rare, and must not make every response larger.
-        Saved { saved: Box<SavedBody> },
+        // Boxed: it is rare, and must not make every response larger. `None` is an empty one.
+        Saved { saved: Option<Box<SavedBody>> },
     }
 }
 
@@ -55,7 +55,8 @@ impl<B> ResponseBody<B> {
     }
 
     pub(crate) fn saved(saved: SavedBody) -> Self {
-        ResponseBody { state: State::Saved { saved: Box::new(saved) } }
+        let saved = (!saved.is_end_stream()).then(|| Box::new(saved));
+        ResponseBody { state: State::Saved { saved } }
     }
 
     /// The inner service's body; `None` for a 401 of which only a part could be kept.
@@ -96,21 +97,25 @@ where
             StateProj::Inner { body } => {
                 body.poll_frame(cx).map_ok(|frame| frame.map_data(Into::into)).map_err(Into::into)
             }
-            StateProj::Saved { saved } => Poll::Ready(saved.next_frame()),
+            StateProj::Saved { saved } => {
+                Poll::Ready(saved.as_mut().and_then(|saved| saved.next_frame()))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.state {
             State::Inner { body } => body.is_end_stream(),
-            State::Saved { saved } => saved.is_end_stream(),
+            State::Saved { saved } => saved.as_ref().is_none_or(|saved| saved.is_end_stream()),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.state {
             State::Inner { body } => body.size_hint(),
-            State::Saved { saved } => saved.size_hint(),
+            State::Saved { saved } => {
+                saved.as_ref().map_or(SizeHint::with_exact(0), |saved| saved.size_hint())
+            }
         }
     }
 }

@@ -13,8 +13,8 @@
 //! body of its 401 was saved and dropped.
 
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::{Request, Response, Version};
@@ -23,15 +23,15 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::backup::RequestBackup;
-use super::context::{PendingRequest, RetryContext, Shared};
-use super::decision::{HeaderPlan, Judgement, Overrides, judge_response, may_be_carried_out};
+use super::context::{PendingRequest, RetryContext};
+use super::decision::{Judgement, Overrides, append_headers, judge_response, may_be_carried_out};
 use super::response_body::ResponseBody;
 use super::saved_body::SaveBody;
 use super::token_choice::{self, NoRetry, RetryToken, TokenWait};
-use super::wait::LimitedWait;
 use crate::body::RepeatableBody;
-use crate::credentials::{Credentials, Generation, RouteKey};
+use crate::credentials::{Credentials, PendingRefresh, ReadyToken, RouteKey, Snapshot};
 use crate::error::{BoxError, Error};
+use crate::headers::RequestMode;
 
 pin_project! {
     /// Boxed, so that a request on the fast path carries no more than a pointer for it.
@@ -40,7 +40,7 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        wait: LimitedWait,
+        wait: PendingRefresh,
         #[pin]
         stage: Stage<S, B, R>,
     }
@@ -62,34 +62,31 @@ pin_project! {
         /// The retry waits for its token. The 401 is the answer if none comes.
         AwaitRefresh { response: Option<Response<ResponseBody<R>>>, retry: Option<Retry<S, B>> },
         /// What is left of a small 401 is read, so that an HTTP/1.1 connection returns to its pool.
-        Drain { #[pin] body: SaveBody<R>, request: Option<Request<B>>, retry: Option<SentRetry<S>> },
+        Drain { #[pin] body: SaveBody<R>, request: Option<Request<B>>, retry: Option<SentRetry<S, B>> },
         /// A service of the request's own is readied for the first send, and then called.
         ReadyFirst { service: S, request: Option<Request<B>>, context: Option<RetryContext<S, B>> },
         /// The same for the retry.
-        ReadyRetry { service: S, request: Option<Request<B>>, retry: Option<SentRetry<S>> },
+        ReadyRetry { service: S, request: Option<Request<B>>, retry: Option<SentRetry<S, B>> },
         /// The retry was sent. Its answer is the caller's.
-        Retried { #[pin] future: S::Future, retry: Option<SentRetry<S>> },
+        Retried { #[pin] future: S::Future, retry: Option<SentRetry<S, B>> },
     }
 }
 
-/// A request that was answered 401, and what is known for its retry.
+/// A request that was answered 401. Of many that wait, each holds no more than its backup: the request is
+/// rebuilt when it is sent again.
 struct Retry<S, B> {
-    shared: Arc<Shared<S>>,
-    credentials: Credentials,
-    /// That of the token that was answered 401.
-    generation: Generation,
-    request: Result<(Request<B>, HeaderPlan), NoRetry>,
-    route: Option<RouteKey>,
+    context: RetryContext<S, B>,
+    /// Why there is no retry, whatever the refresh brings.
+    no_retry: Option<NoRetry>,
     /// It waited for the new token. Otherwise that was there already, for another request.
     has_waited: bool,
 }
 
 /// What a retry leaves behind when it is sent.
-struct SentRetry<S> {
-    shared: Arc<Shared<S>>,
-    credentials: Credentials,
-    /// `Some` where a further 401 says that the route refuses fresh tokens.
-    route: Option<RouteKey>,
+struct SentRetry<S, B> {
+    context: RetryContext<S, B>,
+    /// A further 401 says that the route refuses fresh tokens.
+    tells_of_route: bool,
 }
 
 /// How the slow path ends.
@@ -135,37 +132,23 @@ where
         // Asked now and not later: a body that has to be recorded while it is sent, and is not complete
         // when the 401 comes, is not sent again, even if it is complete when the token is there.
         context.backup.forget_incomplete_body();
-        let credentials = context.credentials().clone();
-        let generation = context.generation;
-        let settings = credentials.settings();
-        let route = context.backup.route(generation.mode(), settings.provider_id);
-        let Some(wait) = token_choice::after_401(&credentials, generation, route) else {
+        let route = || context.route();
+        let Some(wait) = token_choice::after_401(context.credentials(), context.generation, route)
+        else {
             response.extensions_mut().insert(Error::route_refused());
             return Err(Box::new(response));
         };
-        let request = retry_request(&mut context.backup, &credentials, &response);
-        let shared = context.shared;
-        let retry = Retry { shared, credentials, generation, request, route, has_waited: false };
+        let no_retry = match context.backup.method() {
+            Some(method) if may_be_carried_out(method, response.extensions()) => {
+                Some(NoRetry::CarriedOut)
+            }
+            Some(_) => None,
+            None => Some(NoRetry::Body),
+        };
+        let retry = Retry { context, no_retry, has_waited: false };
         let stage = Stage::Unauthorized { response: Some(response), retry: Some(retry) };
         Ok(SlowPath { wait, stage })
     }
-}
-
-/// The request of the retry, as far as it can be known before its token is there.
-fn retry_request<B: RepeatableBody, R>(
-    backup: &mut RequestBackup<B>,
-    credentials: &Credentials,
-    response: &Response<R>,
-) -> Result<(Request<B>, HeaderPlan), NoRetry> {
-    let method = backup.method().ok_or(NoRetry::Body)?;
-    if may_be_carried_out(method, response.extensions()) {
-        return Err(NoRetry::CarriedOut);
-    }
-    let request = backup.rebuild(&credentials.settings().origins).ok_or(NoRetry::Body)?;
-    // Its headers and extensions are those of the first send, and so is what they say.
-    let overrides = Overrides::of(request.extensions());
-    let plan = overrides.resolve(credentials, request.headers()).map_err(|_| NoRetry::Body)?;
-    Ok((request, plan))
 }
 
 impl<S, B, R> SlowPath<S, B, R>
@@ -179,6 +162,8 @@ where
     #[cold]
     pub(super) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Transition<S, B, R>> {
         let mut this = self.project();
+        // The wait was polled in this call, and wakes this task.
+        let mut is_waited_for = false;
         loop {
             let next = match this.stage.as_mut().project() {
                 StageProj::AwaitToken { request, pending, is_early } => {
@@ -207,6 +192,7 @@ where
                             }
                         },
                         Poll::Pending => {
+                            is_waited_for = true;
                             retry.has_waited = true;
                             Stage::SaveBody { save: retry.save(response), retry: Some(retry) }
                         }
@@ -217,6 +203,9 @@ where
                     Stage::AwaitRefresh { response: Some(response), retry: Some(taken(retry)) }
                 }
                 StageProj::AwaitRefresh { response, retry } => {
+                    if mem::take(&mut is_waited_for) {
+                        return Poll::Pending;
+                    }
                     let outcome = ready!(this.wait.as_mut().poll(cx));
                     let (response, retry) = (taken(response), taken(retry));
                     match retry.authorize(outcome) {
@@ -276,7 +265,7 @@ where
 {
     Ready(Stage<S, B, R>),
     /// It was an early one, and the token has expired meanwhile.
-    Wait(LimitedWait, Stage<S, B, R>),
+    Wait(PendingRefresh, Stage<S, B, R>),
     Failed(Error),
 }
 
@@ -325,24 +314,60 @@ where
 
 impl<S, B> Retry<S, B> {
     fn save<R: Body>(&self, response: Response<R>) -> SaveBody<R> {
-        let longest = self.credentials.settings().wait_timeout;
-        SaveBody::new(response, self.credentials.saved_bodies(), longest)
+        save(response, self.context.credentials())
     }
 
     /// The request with a new token on it, or why there is no retry.
-    fn authorize(self, outcome: Result<(), Error>) -> Result<(Request<B>, SentRetry<S>), Error> {
-        let Retry { shared, credentials, generation, request, route, has_waited } = self;
+    fn authorize(
+        mut self,
+        outcome: Result<(), Error>,
+    ) -> Result<(Request<B>, SentRetry<S, B>), Error> {
+        let credentials = self.context.credentials().clone();
         let snapshot = credentials.snapshot();
-        let (RetryToken { token, is_minted }, (mut request, plan)) =
+        let request = match (&outcome, self.no_retry) {
+            (Ok(()), None) => {
+                let origins = &credentials.settings().origins;
+                self.context.backup.rebuild(origins).ok_or(NoRetry::Body)
+            }
+            // After a refresh that failed, its error is what counts.
+            (_, no_retry) => Err(no_retry.unwrap_or(NoRetry::Body)),
+        };
+        let generation = self.context.generation;
+        let (RetryToken { token, is_minted }, mut request) =
             token_choice::for_retry(&credentials, &snapshot, generation, outcome, request)?;
-        plan.apply(token, request.headers_mut());
-        drop(snapshot);
-        let route = route.filter(|_| has_waited && is_minted);
-        Ok((request, SentRetry { shared, credentials, route }))
+        authorize(&mut request, &credentials, &snapshot, token, generation.mode())?;
+        let tells_of_route = self.has_waited && is_minted;
+        Ok((request, SentRetry { context: self.context, tells_of_route }))
     }
 }
 
-fn drain<S, B, R>(response: Response<R>, request: Request<B>, retry: SentRetry<S>) -> Stage<S, B, R>
+/// Sets the headers of a request that was rebuilt. Its own headers and extensions are those of the first
+/// send, and so is what they say.
+fn authorize<B>(
+    request: &mut Request<B>,
+    credentials: &Credentials,
+    snapshot: &Snapshot,
+    token: &ReadyToken,
+    mode: RequestMode,
+) -> Result<(), Error> {
+    let has_no_own = request.extensions().is_empty()
+        && append_headers(token, mode, snapshot.provider_id(), request.headers_mut());
+    if !has_no_own {
+        let overrides = Overrides::of(request.extensions());
+        overrides.resolve(credentials, request.headers())?.apply(token, request.headers_mut());
+    }
+    Ok(())
+}
+
+fn save<R: Body>(response: Response<R>, credentials: &Credentials) -> SaveBody<R> {
+    SaveBody::new(response, credentials.saved_bodies(), credentials.settings().wait_timeout)
+}
+
+fn drain<S, B, R>(
+    response: Response<R>,
+    request: Request<B>,
+    retry: SentRetry<S, B>,
+) -> Stage<S, B, R>
 where
     S: Service<Request<B>> + Clone,
     R: Body,
@@ -351,24 +376,31 @@ where
     if response.version() == Version::HTTP_2 {
         return ready_retry(request, retry);
     }
-    let longest = retry.credentials.settings().wait_timeout;
-    let body = SaveBody::new(response, retry.credentials.saved_bodies(), longest);
+    let body = save(response, retry.context.credentials());
     Stage::Drain { body, request: Some(request), retry: Some(retry) }
 }
 
-fn ready_retry<S, B, R>(request: Request<B>, retry: SentRetry<S>) -> Stage<S, B, R>
+fn ready_retry<S, B, R>(request: Request<B>, retry: SentRetry<S, B>) -> Stage<S, B, R>
 where
     S: Service<Request<B>> + Clone,
 {
-    Stage::ReadyRetry { service: retry.shared.fresh(), request: Some(request), retry: Some(retry) }
+    Stage::ReadyRetry {
+        service: retry.context.shared.fresh(),
+        request: Some(request),
+        retry: Some(retry),
+    }
 }
 
-impl<S> SentRetry<S> {
+impl<S, B> SentRetry<S, B> {
     /// A token that was minted for the route and is answered 401 all the same was not what was wrong.
     fn note_answer<R>(self, response: &mut Response<R>) {
         let judgement =
             judge_response(response.status(), response.headers(), response.extensions());
-        if note_retry(&self.credentials, self.route, judgement) {
+        let credentials = self.context.credentials();
+        let is_of_use = self.tells_of_route
+            && (judgement == Judgement::Refresh || !credentials.refused_routes().is_empty());
+        let route = if is_of_use { self.context.route() } else { None };
+        if note_retry(credentials, route, judgement) {
             response.extensions_mut().insert(Error::route_refused());
         }
     }

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use super::wait::LimitedWait;
 use crate::credentials::{
     Credentials, Freshness, Generation, ModeTokens, PendingRefresh, ReadyToken, Reason, RouteKey,
     RouteVerdict, Snapshot,
@@ -60,8 +59,8 @@ fn wait_for_token(credentials: &Credentials, slot: &ModeTokens) -> TokenWait {
 }
 
 impl TokenWait {
-    pub(crate) fn begin(self) -> LimitedWait {
-        LimitedWait::new(self.refresh, self.longest)
+    pub(crate) fn begin(self) -> PendingRefresh {
+        self.refresh.at_most(self.longest)
     }
 }
 
@@ -98,26 +97,28 @@ pub(crate) fn check_login(snapshot: &Snapshot, generation: Generation) -> Result
 pub(crate) fn after_401(
     credentials: &Credentials,
     generation: Generation,
-    route: Option<RouteKey>,
-) -> Option<LimitedWait> {
+    route: impl FnOnce() -> Option<RouteKey>,
+) -> Option<PendingRefresh> {
     let reason = match verdict(credentials, generation, route) {
         RouteVerdict::Refused => return None,
         RouteVerdict::NotRemembered => Reason::Unauthorized,
         RouteVerdict::PauseIsOver => Reason::RefusedRoute,
     };
     let refresh = credentials.request_refresh(generation, reason);
-    Some(LimitedWait::new(refresh, credentials.settings().wait_timeout))
+    Some(refresh.at_most(credentials.settings().wait_timeout))
 }
 
 fn verdict(
     credentials: &Credentials,
     generation: Generation,
-    route: Option<RouteKey>,
+    route: impl FnOnce() -> Option<RouteKey>,
 ) -> RouteVerdict {
     let routes = credentials.refused_routes();
-    let Some(route) = route.filter(|_| !routes.is_empty()) else {
+    // A key costs more than the rest of this, and is of no use where no route is remembered.
+    if routes.is_empty() {
         return RouteVerdict::NotRemembered;
-    };
+    }
+    let Some(route) = route() else { return RouteVerdict::NotRemembered };
     // A token that was replaced meanwhile is tried all the same: that costs no refresh.
     if credentials.snapshot().mode(generation.mode()).generation != generation {
         return RouteVerdict::NotRemembered;

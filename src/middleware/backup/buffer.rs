@@ -3,9 +3,9 @@
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
-/// What stands before a written header, in one word: how long its value is, how long its name is
+/// What stands before a written header takes one word: how long its value is, how long its name is
 /// (at most 64 KiB, says `http`), and whether the value is sensitive.
-struct FieldPrefix(u64);
+const PREFIX: usize = size_of::<u64>();
 
 /// So many bytes are written at most: what is longer is dearer to copy than to share.
 pub(super) const MOST_BYTES: usize = 4096;
@@ -13,29 +13,7 @@ pub(super) const MOST_BYTES: usize = 4096;
 /// How many bytes [`Writer::write_header`] takes for all of `headers`.
 #[cold]
 pub(super) fn written_len(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| FieldPrefix::SIZE + name.as_str().len() + value.len()).sum()
-}
-
-impl FieldPrefix {
-    const SIZE: usize = size_of::<u64>();
-
-    #[inline]
-    fn new(name_len: usize, value_len: usize, sensitive: bool) -> Self {
-        // No memory holds a value of 2^47 bytes.
-        FieldPrefix((value_len as u64) << 17 | (name_len as u64) << 1 | u64::from(sensitive))
-    }
-
-    fn name_len(&self) -> usize {
-        (self.0 >> 1) as u16 as usize
-    }
-
-    fn value_len(&self) -> usize {
-        (self.0 >> 17) as usize
-    }
-
-    fn is_sensitive(&self) -> bool {
-        self.0 & 1 != 0
-    }
+    headers.iter().map(|(name, value)| PREFIX + name.as_str().len() + value.len()).sum()
 }
 
 /// Memory that is written from its beginning, again and again, and given back only as a whole.
@@ -137,8 +115,10 @@ impl<'a> Writer<'a> {
     #[inline(always)]
     pub(super) fn write_header(&mut self, name: &HeaderName, value: &HeaderValue) -> Option<()> {
         let (name, text) = (name.as_str().as_bytes(), value.as_bytes());
-        let FieldPrefix(word) = FieldPrefix::new(name.len(), text.len(), value.is_sensitive());
-        self.take(FieldPrefix::SIZE)?.copy_from_slice(&word.to_le_bytes());
+        // No memory holds a value of 2^47 bytes.
+        let lengths = (text.len() as u64) << 17 | (name.len() as u64) << 1;
+        let prefix = lengths | u64::from(value.is_sensitive());
+        self.take(PREFIX)?.copy_from_slice(&prefix.to_le_bytes());
         self.write(name)?;
         self.write(text)
     }
@@ -170,11 +150,11 @@ fn copy_ends<const N: usize>(room: &mut [u8], text: &[u8]) -> Option<()> {
 pub(super) fn fields(mut bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8], bool)> {
     std::iter::from_fn(move || {
         let (prefix, rest) = bytes.split_first_chunk()?;
-        let prefix = FieldPrefix(u64::from_le_bytes(*prefix));
-        let (name, rest) = rest.split_at_checked(prefix.name_len())?;
-        let (value, rest) = rest.split_at_checked(prefix.value_len())?;
+        let prefix = u64::from_le_bytes(*prefix);
+        let (name, rest) = rest.split_at_checked((prefix >> 1) as u16 as usize)?;
+        let (value, rest) = rest.split_at_checked((prefix >> 17) as usize)?;
         bytes = rest;
-        Some((name, value, prefix.is_sensitive()))
+        Some((name, value, prefix & 1 != 0))
     })
 }
 

@@ -2,8 +2,7 @@
 //!
 //! The memory is reused: each thread keeps the wiped buffers of its earlier requests in a pool.
 
-use std::cell::Cell;
-use std::mem;
+use std::cell::RefCell;
 
 use http::header::{HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -26,19 +25,14 @@ pub(super) struct HeadRecording(
 );
 
 struct HeadBuffer {
-    /// While it is in the pool: the rest of the pool, and how many that are.
-    below: Option<Box<HeadBuffer>>,
-    depth: usize,
-    method: Method,
+    /// `None` where no head is recorded.
+    method: Option<Method>,
     version: Version,
     origin: Allowed,
     /// Path and query, then each header; nothing where the head is shared.
     text: ByteBuffer,
     path_len: usize,
-    is_recorded: bool,
-    extras: Extras,
-    /// Whether there is anything in `extras`.
-    has_extras: bool,
+    extras: Option<Extras>,
 }
 
 /// What only few requests have.
@@ -57,8 +51,8 @@ pub(super) struct Extras {
 }
 
 thread_local! {
-    /// The first buffer of this thread's pool; each holds the next.
-    static POOL: Cell<Option<Box<HeadBuffer>>> = const { Cell::new(None) };
+    #[expect(clippy::vec_box, reason = "a buffer moves from here into a request as it is")]
+    static POOL: RefCell<Vec<Box<HeadBuffer>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl HeadRecording {
@@ -78,70 +72,72 @@ impl HeadRecording {
     /// Records what a request brought beside its head.
     pub(super) fn add(&mut self, add: impl FnOnce(&mut Extras)) {
         let buffer = self.0.get_or_insert_with(HeadBuffer::from_pool);
-        buffer.has_extras = true;
-        add(&mut buffer.extras);
+        add(buffer.extras.get_or_insert_default());
     }
 
     /// The credentials that the request brought, if it brought any.
     pub(super) fn credentials(&self) -> Option<&Credentials> {
-        self.0.as_ref()?.extras.credentials.as_ref()
-    }
-
-    fn recorded(&self) -> Option<&HeadBuffer> {
-        self.0.as_deref().filter(|buffer| buffer.is_recorded)
+        self.0.as_ref()?.extras.as_ref()?.credentials.as_ref()
     }
 
     /// The method, if the head is recorded.
     pub(super) fn method(&self) -> Option<&Method> {
-        Some(&self.recorded()?.method)
+        self.0.as_ref()?.method.as_ref()
     }
 
     /// Which of the API's routes the request goes to, if the head is recorded.
     pub(super) fn route(&self, mode: RequestMode, default: Option<ProviderId>) -> Option<RouteKey> {
-        let buffer = self.recorded()?;
+        let buffer = self.0.as_deref()?;
         let (path, headers) = buffer.text.written().split_at(buffer.path_len);
-        let path = match &buffer.extras.uri {
-            Some(uri) => uri.path().as_bytes(),
-            None => path,
-        };
-        let shared = buffer.extras.shared.iter();
+        let none = Extras::default();
+        let extras = buffer.extras.as_ref().unwrap_or(&none);
+        let path = extras.uri.as_ref().map_or(path, |uri| uri.path().as_bytes());
+        let shared = extras.shared.iter();
         let shared = shared.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
         let mut all = fields(headers).map(|(name, value, _)| (name, value)).chain(shared);
         let provider_id = match all.find(|(name, _)| *name == PROVIDER_ID.as_str().as_bytes()) {
             Some((_, own)) => provider_id_of(own),
-            None => buffer.extras.overrides.provider_id.or(default),
+            None => extras.overrides.provider_id.or(default),
         };
-        Some(RouteKey::of(&buffer.method, buffer.origin, path, mode, provider_id))
+        Some(RouteKey::of(buffer.method.as_ref()?, buffer.origin, path, mode, provider_id))
     }
 
     /// The request again, with another body; `None` if its head is not recorded.
-    pub(super) fn rebuild<B>(&mut self, body: B, origins: &Origins) -> Option<Request<B>> {
-        let buffer = self.0.as_deref_mut().filter(|buffer| buffer.is_recorded)?;
-        let Extras { credentials, overrides, extensions, uri, shared } =
-            mem::take(&mut buffer.extras);
+    pub(super) fn rebuild<B>(&self, body: B, origins: &Origins) -> Option<Request<B>> {
+        let buffer = self.0.as_deref()?;
         let (path, headers) = buffer.text.written().split_at(buffer.path_len);
         let mut request = Request::new(body);
-        *request.method_mut() = buffer.method.clone();
+        *request.method_mut() = buffer.method.clone()?;
         *request.version_mut() = buffer.version;
-        *request.uri_mut() = match uri {
-            Some(uri) => uri,
-            None => origins.uri(buffer.origin, path)?,
-        };
         for (name, value, is_sensitive) in fields(headers) {
             let mut value = HeaderValue::from_bytes(value).ok()?;
             value.set_sensitive(is_sensitive);
             request.headers_mut().try_append(HeaderName::from_bytes(name).ok()?, value).ok()?;
         }
-        for (name, value) in shared {
-            request.headers_mut().try_append(name, value).ok()?;
-        }
-        *request.extensions_mut() = extensions;
-        if request.extensions().is_empty() {
-            put(request.extensions_mut(), credentials);
-            put(request.extensions_mut(), overrides.mode);
-            put(request.extensions_mut(), overrides.provider_id);
-        }
+        let uri = match &buffer.extras {
+            Some(extras) => extras.put_on(&mut request)?,
+            None => None,
+        };
+        *request.uri_mut() = uri.map_or_else(|| origins.uri(buffer.origin, path), Some)?;
         Some(request)
+    }
+}
+
+impl Extras {
+    /// Returns the URI, if that is among them. `None` where there is no room for the headers.
+    #[cold]
+    fn put_on<B>(&self, request: &mut Request<B>) -> Option<Option<Uri>> {
+        for (name, value) in &self.shared {
+            request.headers_mut().try_append(name, value.clone()).ok()?;
+        }
+        let extensions = request.extensions_mut();
+        *extensions = self.extensions.clone();
+        if extensions.is_empty() {
+            put(extensions, self.credentials.clone());
+            put(extensions, self.overrides.mode);
+            put(extensions, self.overrides.provider_id);
+        }
+        Some(self.uri.clone())
     }
 }
 
@@ -154,28 +150,20 @@ fn put<T: Clone + Send + Sync + 'static>(extensions: &mut Extensions, value: Opt
 impl HeadBuffer {
     fn empty() -> Self {
         HeadBuffer {
-            below: None,
-            depth: 0,
-            method: Method::GET,
+            method: None,
             version: Version::HTTP_11,
             origin: Allowed::BASE,
             text: ByteBuffer::default(),
             path_len: 0,
-            is_recorded: false,
-            extras: Extras::default(),
-            has_extras: false,
+            extras: None,
         }
     }
 
     /// One of the pool, or a new one.
     #[inline(always)]
     fn from_pool() -> Box<Self> {
-        let first = POOL.try_with(|pool| {
-            let mut buffer = pool.take()?;
-            pool.set(buffer.below.take());
-            Some(buffer)
-        });
-        first.ok().flatten().unwrap_or_else(|| Box::new(HeadBuffer::empty()))
+        let pooled = POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
+        pooled.unwrap_or_else(|| Box::new(HeadBuffer::empty()))
     }
 
     /// Records the head of a request.
@@ -190,11 +178,10 @@ impl HeadBuffer {
                 headers.iter().try_for_each(|(name, value)| writer.write_header(name, value))
             },
         );
-        self.method = request.method().clone();
+        self.method = Some(request.method().clone());
         self.version = request.version();
         self.origin = origin;
         self.path_len = path.len();
-        self.is_recorded = true;
         if !is_written {
             self.share(request);
         }
@@ -204,12 +191,12 @@ impl HeadBuffer {
     #[cold]
     fn share<B>(&mut self, request: &Request<B>) {
         self.path_len = 0;
-        self.has_extras = true;
-        self.extras.uri = Some(request.uri().clone());
-        let headers = request.headers();
-        self.extras.shared.reserve_exact(headers.len());
-        let all = headers.iter().map(|(name, value)| (name.clone(), value.clone()));
-        self.extras.shared.extend(all);
+        let all = request.headers().iter().map(|(name, value)| (name.clone(), value.clone()));
+        self.extras = Some(Extras {
+            uri: Some(request.uri().clone()),
+            shared: all.collect(),
+            ..Extras::default()
+        });
     }
 
     /// Leaves nothing of one request for the next: a cookie or another secret of the caller's may have
@@ -217,10 +204,8 @@ impl HeadBuffer {
     #[inline]
     fn wipe(&mut self) {
         self.text.wipe();
-        self.is_recorded = false;
-        if mem::take(&mut self.has_extras) {
-            self.extras = Extras::default();
-        }
+        self.method = None;
+        self.extras = None;
     }
 }
 
@@ -237,12 +222,9 @@ fn return_to_pool(mut buffer: Box<HeadBuffer>) {
     buffer.wipe();
     // On a thread that is ending there is no pool any more, and the buffer is freed.
     let _ = POOL.try_with(|pool| {
-        buffer.below = pool.take();
-        buffer.depth = buffer.below.as_ref().map_or(0, |below| below.depth + 1);
-        if buffer.depth < POOLED {
-            pool.set(Some(buffer));
-        } else {
-            pool.set(buffer.below.take());
+        let mut pool = pool.borrow_mut();
+        if pool.len() < POOLED {
+            pool.push(buffer);
         }
     });
 }
@@ -275,7 +257,7 @@ mod tests {
 
         let buffer = HeadBuffer::from_pool();
         assert!(buffer.text.is_wiped());
-        assert!(buffer.extras.uri.is_none() && !buffer.has_extras && !buffer.is_recorded);
+        assert!(buffer.extras.is_none() && buffer.method.is_none());
     }
 
     #[test]
@@ -288,10 +270,7 @@ mod tests {
     #[test]
     fn a_buffer_is_reused_unless_the_pool_is_full() {
         fn pooled_buffers() -> usize {
-            let first = POOL.take();
-            let count = first.as_ref().map_or(0, |buffer| buffer.depth + 1);
-            POOL.set(first);
-            count
+            POOL.with_borrow(Vec::len)
         }
         let on_a_thread_of_its_own = || {
             for bytes in [0, MOST_BYTES - 1024, MOST_BYTES] {
