@@ -20,8 +20,8 @@ use crate::origin::{Allowed, Origins};
 pub(crate) struct RequestBackup<B> {
     /// `Some` where the body can be sent again, as far as was known before it was sent.
     body: Option<B>,
-    /// Empty unless there is a `body`, or the request brought its own credentials.
-    head: HeadRecording,
+    /// `None` unless there is a `body`, or the request brought its own credentials.
+    head: Option<Box<HeadRecording>>,
 }
 
 impl<B: RepeatableBody> RequestBackup<B> {
@@ -30,11 +30,11 @@ impl<B: RepeatableBody> RequestBackup<B> {
     #[inline(always)]
     pub(crate) fn of(request: &mut Request<B>, origin: Allowed) -> Self {
         let body = request.body_mut().try_clone();
-        let head = if body.is_some() {
-            HeadRecording::of(request, origin)
-        } else {
-            HeadRecording::empty()
-        };
+        let head = body.is_some().then(|| {
+            let mut head = HeadRecording::empty();
+            head.write(request, origin);
+            head
+        });
         RequestBackup { body, head }
     }
 
@@ -52,20 +52,20 @@ impl<B: RepeatableBody> RequestBackup<B> {
         if extensions.is_empty() && !origin.is_rewritten || !can_retry && !with_credentials {
             return backup;
         }
-        backup.head.add(|extras| {
-            if with_credentials {
-                extras.credentials = extension::<Credentials>(extensions).cloned();
+        let head = backup.head.get_or_insert_with(HeadRecording::empty);
+        let extras = head.extras.get_or_insert_default();
+        if with_credentials {
+            extras.credentials = extension::<Credentials>(extensions).cloned();
+        }
+        if can_retry {
+            extras.overrides = Overrides::of(extensions);
+            if has_others(extensions, with_credentials, extras.overrides) {
+                extras.extensions = extensions.clone();
             }
-            if can_retry {
-                extras.overrides = Overrides::of(extensions);
-                if has_others(extensions, with_credentials, extras.overrides) {
-                    extras.extensions = extensions.clone();
-                }
-                if origin.is_rewritten {
-                    extras.uri = Some(request.uri().clone());
-                }
+            if origin.is_rewritten {
+                extras.uri = Some(request.uri().clone());
             }
-        });
+        }
         backup
     }
 
@@ -85,12 +85,12 @@ fn has_others(extensions: &Extensions, has_credentials: bool, overrides: Overrid
 impl<B> RequestBackup<B> {
     /// The credentials that the request brought, if it brought any.
     pub(crate) fn credentials(&self) -> Option<&Credentials> {
-        self.head.credentials()
+        self.head.as_ref()?.extras.as_ref()?.credentials.as_ref()
     }
 
     /// The method, if the request can be retried.
     pub(crate) fn method(&self) -> Option<&Method> {
-        self.head.method()
+        self.head.as_ref()?.method.as_ref()
     }
 
     /// Which of the API's routes the request goes to, if it can be retried. `provider_id` is that of
@@ -100,13 +100,22 @@ impl<B> RequestBackup<B> {
         mode: RequestMode,
         provider_id: Option<ProviderId>,
     ) -> Option<RouteKey> {
-        self.head.route(mode, provider_id)
+        self.head.as_ref()?.route(mode, provider_id)
     }
 
     /// The request again, for the one retry; `None` if it can't be sent again.
     pub(crate) fn rebuild(&mut self, origins: &Origins) -> Option<Request<B>> {
         let body = self.body.take()?;
-        self.head.rebuild(body, origins)
+        self.head.as_ref()?.rebuild(body, origins)
+    }
+}
+
+impl<B> Drop for RequestBackup<B> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(head) = self.head.take() {
+            head.return_to_pool();
+        }
     }
 }
 
