@@ -5,7 +5,11 @@ use std::process::Command;
 /// Instructions of one call of what `arguments` name, to which the number of calls is added: the
 /// difference between a short run and a long one, so that start-up costs nothing.
 pub(crate) fn per_call(arguments: &[&str]) -> f64 {
-    let (few, many) = (200, 1200);
+    per_round(arguments, 200, 1200)
+}
+
+/// The same for what is so long that a few rounds will do.
+pub(crate) fn per_round(arguments: &[&str], few: u32, many: u32) -> f64 {
     let difference = counted(arguments, many) - counted(arguments, few);
     difference as f64 / f64::from(many - few)
 }

@@ -99,6 +99,9 @@ fn noisy() {
     let (bare, layered) = loopback::instructions();
     print("loopback_instructions_bare", bare.round(), f64::NAN, "instructions");
     print("loopback_overhead", 100.0 * (layered - bare) / bare, 4.0, "percent");
+    let [layered, without_layer] = storm::instructions();
+    print("storm_instructions", layered.round(), f64::NAN, "instructions");
+    print("storm_instructions_without_layer", without_layer.round(), f64::NAN, "instructions");
     let storm = storm::storm();
     print("storm_refresh_requests", storm.refresh_requests as f64, 1.0, "requests");
     print("storm_milliseconds", storm.milliseconds, f64::NAN, "milliseconds");

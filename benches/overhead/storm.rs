@@ -19,6 +19,7 @@ use tower_layer::Layer;
 use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
 use tower_teamup_auth::{AuthLayer, REQUEST_MODE};
 
+use crate::callgrind;
 use crate::rounds::best_of;
 use crate::setup::{credentials_with, in_a_runtime};
 use crate::stopwatch::Stopwatch;
@@ -61,7 +62,15 @@ pub(crate) fn storm() -> Storm {
     }
 }
 
-/// Runs one kind of storm several times, for whoever profiles it.
+/// Instructions of one request of a storm, beyond those of one that is sent through the bare service when a
+/// signal comes: with the layer, and without it where the refresh has a task of its own.
+pub(crate) fn instructions() -> [f64; 2] {
+    let of = |storm| callgrind::per_round(&["--storm", storm], 1, 2) / REQUESTS as f64;
+    let retries = of("retries");
+    ["layered", "in_a_task"].map(|storm| of(storm) - retries)
+}
+
+/// Runs one kind of storm several times, for whoever counts or profiles it.
 pub(crate) fn run(storm: &str, rounds: u32) {
     for _ in 0..rounds {
         let time = match storm {
@@ -71,7 +80,7 @@ pub(crate) fn run(storm: &str, rounds: u32) {
             "layered" => in_a_runtime(one_storm()).0,
             other => panic!("no storm is called {other}"),
         };
-        println!("{storm} {:.2} ms", time.as_secs_f64() * 1000.0);
+        println!("{storm}: {:.2} ms", time.as_secs_f64() * 1000.0);
     }
 }
 

@@ -112,3 +112,88 @@ impl Drop for Waiter {
         drop(own);
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Counted {
+        wakes: AtomicUsize,
+        panics: bool,
+    }
+
+    impl Wake for Counted {
+        fn wake(self: Arc<Self>) {
+            self.wakes.fetch_add(1, Ordering::Relaxed);
+            assert!(!self.panics, "a waker of somebody else's");
+        }
+    }
+
+    fn poll(waiter: &mut Waiter, waker: &Arc<Counted>) -> Poll<Ending> {
+        waiter.poll(&Context::from_waker(&Waker::from(Arc::clone(waker))))
+    }
+
+    fn wakes(waker: &Counted) -> usize {
+        waker.wakes.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn p2_a_waker_that_panics_keeps_nobody_from_being_woken() {
+        let all = Arc::new(Waiters::default());
+        let wakers = [true, false].map(|panics| Arc::new(Counted { panics, ..Counted::default() }));
+        let mut waiters = [all.join(), all.join()];
+        for (waiter, waker) in waiters.iter_mut().zip(&wakers) {
+            assert!(poll(waiter, waker).is_pending());
+        }
+        all.wake_all();
+        assert_eq!(wakers.each_ref().map(|waker| wakes(waker)), [1, 1]);
+        for (waiter, waker) in waiters.iter_mut().zip(&wakers) {
+            assert!(poll(waiter, waker).is_pending());
+        }
+        all.end(Ok(()));
+        assert_eq!(wakers.each_ref().map(|waker| wakes(waker)), [2, 2]);
+        for (waiter, waker) in waiters.iter_mut().zip(&wakers) {
+            assert!(matches!(poll(waiter, waker), Poll::Ready(Ok(()))));
+        }
+    }
+
+    #[test]
+    fn who_joins_after_the_end_is_told_at_once() {
+        let all = Arc::new(Waiters::default());
+        all.end(Ok(()));
+        assert!(poll(&mut all.join(), &Arc::default()).is_ready());
+    }
+
+    #[test]
+    fn the_waker_of_the_last_poll_counts() {
+        let all = Arc::new(Waiters::default());
+        let (first, second) = (Arc::default(), Arc::default());
+        let mut waiter = all.join();
+        for waker in [&first, &second, &second] {
+            assert!(poll(&mut waiter, waker).is_pending());
+        }
+        assert_eq!((Arc::strong_count(&first), Arc::strong_count(&second)), (1, 2));
+        all.end(Ok(()));
+        assert_eq!((wakes(&first), wakes(&second)), (0, 1));
+    }
+
+    #[test]
+    fn who_leaves_leaves_nothing_behind() {
+        let all = Arc::new(Waiters::default());
+        let (leaves, stays) = (Arc::default(), Arc::default());
+        let mut waits = all.join();
+        assert!(poll(&mut waits, &stays).is_pending());
+        for _ in 0..100 {
+            let mut waiter = all.join();
+            assert!(poll(&mut waiter, &leaves).is_pending());
+        }
+        assert_eq!(Arc::strong_count(&leaves), 1);
+        assert_eq!(all.list().wakers.len(), 2);
+        all.end(Ok(()));
+        assert_eq!((wakes(&leaves), wakes(&stays)), (0, 1));
+    }
+}

@@ -13,20 +13,20 @@
 //!
 //! | request | instructions (goal) | heap (goal) |
 //! | --- | ---: | ---: |
-//! | GET, one long-lived service | 1,474 (1,250) | 0 (0) |
-//! | GET, `clone().oneshot(..)` each time | 1,586 (1,400) | 0 (0) |
-//! | POST | 2,230 (1,950) | 1 (1) |
-//! | GET with a body that is sent once | 1,037 (800) | 0 (0) |
-//! | GET, the credential has a provider id | 1,767 (1,450) | 0 (0) |
-//! | GET, credentials in the extensions | 2,055 (1,800) | 0 (1) |
-//! | GET, `RequestMode` in the extensions | 1,988 (2,000) | 0 (1) |
-//! | GET, `ProviderId` in the extensions | 2,747 (2,000) | 2 (1) |
-//! | URI and headers over 4 KiB | 2,770 (a clone of it) | 2 (1) |
+//! | GET, one long-lived service | 1,470 (1,250) | 0 (0) |
+//! | GET, `clone().oneshot(..)` each time | 1,609 (1,400) | 0 (0) |
+//! | POST | 2,217 (1,950) | 1 (1) |
+//! | GET with a body that is sent once | 1,033 (800) | 0 (0) |
+//! | GET, the credential has a provider id | 1,762 (1,450) | 0 (0) |
+//! | GET, credentials in the extensions | 2,042 (1,800) | 0 (1) |
+//! | GET, `RequestMode` in the extensions | 1,975 (2,000) | 0 (1) |
+//! | GET, `ProviderId` in the extensions | 2,734 (2,000) | 2 (1) |
+//! | URI and headers over 4 KiB | 2,748 (a clone of it) | 2 (1) |
 //!
 //! | in memory | bytes | goal |
 //! | --- | ---: | ---: |
 //! | the response future, over the inner one | 72 | 64 |
-//! | a request in flight, over the inner one | 576 | 1,024 |
+//! | a request in flight, over the inner one | 560 | 1,024 |
 //! | an idle credential, beside its tokens | 1,522 | 1,024 |
 //!
 //! An idle credential has no task and no timer. `tests/idle_credentials.rs` holds it to 1,700 bytes with
@@ -35,7 +35,7 @@
 //! # Why goals are missed
 //!
 //! The first version took 1,336 instructions for the GET, 1,442 through a clone, 2,061 for the POST and 939
-//! for the body sent once. Every one of these rows grew by 8 to 11 % with what a request asks for now:
+//! for the body sent once. Every one of these rows grew by 8 to 12 % with what a request asks for now:
 //!
 //! - the login that it was classified with, so that a retry never uses the tokens of another (P11);
 //! - the routes that refuse fresh tokens, so that one of them does not use up the limit of others (P3);
@@ -56,8 +56,8 @@
 //! | `Auth::call`: classification, snapshot, clock | 298 | 346 | 268 |
 //! | the response future is polled | 106 | 106 | 102 |
 //! | copies of requests and futures (`memcpy`) | 69 | 97 | 58 |
-//! | the rest: drops, a reference to the body's bytes, the retry's allocation | 168 | 385 | 150 |
-//! | all | 1,474 | 2,230 | 1,037 |
+//! | the rest: drops, a reference to the body's bytes, the retry's allocation | 164 | 372 | 146 |
+//! | all | 1,470 | 2,217 | 1,033 |
 //!
 //! The first row is the price of `HeaderMap::append`, which hashes the header's name. The goal of the GET
 //! leaves 417 instructions for all that is neither that row nor the recording, which now take 641.
@@ -79,6 +79,12 @@
 //! - A timer that marks a token as expired: one timer for each idle credential.
 //! - No check of the origin: P4.
 //! - `unsafe` code in the recording.
+//! - Copying a large head too, instead of sharing its text: one allocation less, and 14 % dearer by the
+//!   clock for 8 KiB. Cloning its `HeaderMap`: one allocation and 8 % more.
+//! - One memory for the recording instead of 256 bytes of its own and more where they do not suffice: a
+//!   second allocation for each request beyond the 64 that are pooled.
+//! - A recording without the copy of short texts that calls no `memcpy`: 45 instructions more for the GET,
+//!   93 for the POST.
 //!
 //! # Token stores
 //!
@@ -156,22 +162,49 @@
 //!
 //! # Storms and threads
 //!
-//! Medians of two runs on two cores. The first version's figures are those of its own last run.
+//! One run on two cores that other work shared. The first version's figures are those of its own last run.
 //!
 //! | measured | value (goal) | first version |
 //! | --- | ---: | ---: |
-//! | instructions of the client's process for a request over loopback, HTTP/1.1, hyper-util | +6.1 % and +6.0 % (4) | +5.5 % |
+//! | instructions of the client's process for a request over loopback, HTTP/1.1, hyper-util | +6.0 % (4) | +5.5 % |
 //! | 10,000 requests in flight, all answered 401, a refresh of 5 ms: refresh requests | 1 (1) | 1 |
-//! | the same: time, over 10,000 retries through the bare service and the 5 ms | 4.4 and 4.9 (1.8) | 2.5 |
-//! | the same, a program without the layer, the refresh in a task of its own | 1.9 and 2.3 | 2.2 |
-//! | the same, a program without the layer, the refresh run by the first caller | 1.5 and 1.8 | 1.75 |
-//! | 10,000 requests in flight from one thread, each | 338 and 247 ns (200) | 455 ns |
+//! | the same: time, over 10,000 retries through the bare service and the 5 ms | 2.5 (1.8) | 2.5 |
+//! | the same, a program without the layer, the refresh in a task of its own | 2.3 | 2.2 |
+//! | the same, a program without the layer, the refresh run by the first caller | 2.1 | 1.75 |
+//! | 10,000 requests in flight from one thread, each | 241 ns (200) | 455 ns |
 //! | overhead with two threads, over that with one: a long-lived service | 1.04 and 0.94 (1.1) | 1.01 |
 //! | the same, `clone().oneshot(..)` each time | 2.7 and 2.2 (1.1) | 1.3 to 4.9 |
 //!
-//! In a storm each request reads the body of its 401 before it waits, and is checked against its login
-//! and its route before the retry. A clone for each request counts references to one shared service, over
-//! which two threads contend; a service for each thread does not.
+//! By instructions, each beyond a request that a signal sends through the bare service:
+//!
+//! | a request of the storm | instructions |
+//! | --- | ---: |
+//! | through the layer | 14,484 |
+//! | a program without the layer, the refresh in a task of its own | 7,014 |
+//! | through the layer, before it was made smaller | 23,393 |
+//!
+//! What the layer takes after the 401, by function:
+//!
+//! | part | instructions |
+//! | --- | ---: |
+//! | the request is rebuilt: its URI is parsed, its headers are read back | 3,360 |
+//! | the token is set on it, and the login checked | 1,100 |
+//! | the service below is called for the retry | 1,270 |
+//! | the wait: one waker in a list, one timer for its limit and for the looks at the worker | 1,130 |
+//! | the refresh is asked for, and the request joins those who wait | 1,000 |
+//! | the rest: the 401's body, the box of the slow path, moves, drops, the first response | 4,200 |
+//! | all | 12,100 |
+//!
+//! The program without the layer clones each request before it is sent, where the storm does not count it.
+//! The layer pays for the copy only when a 401 comes. On a runtime of one thread the refresh begins after
+//! all tasks that were woken before it, as in that program; so the 5 ms come after the work of the 401s.
+//!
+//! A clone for each request counts references to one shared service, over which two threads contend; a
+//! service for each thread does not. A request through a clone changes shared counts six times: two for the
+//! clone of the service, two for what its retry would need, two for the token's header value. The first
+//! four are in one cache line, the others in a second one. A service that is kept changes the last four
+//! alone, and after 16 calls in lines of its own. Private copies for each thread would need a table of all
+//! services in each thread, and were not made.
 //!
 //! # Beside others
 //!

@@ -226,7 +226,8 @@ mod tests {
             let all: Vec<_> = (0..2 * POOLED).map(|_| recorded(&request())).collect();
             all.into_iter().for_each(HeadRecording::return_to_pool);
             assert_eq!(pooled(), POOLED);
-            [recorded(&request()), recorded(&request())].map(HeadRecording::return_to_pool);
+            let two = vec![recorded(&request()), recorded(&request())];
+            two.into_iter().for_each(HeadRecording::return_to_pool);
             assert_eq!(pooled(), POOLED);
         };
         std::thread::spawn(on_a_thread_of_its_own).join().unwrap();
