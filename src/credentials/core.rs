@@ -18,7 +18,7 @@ use super::state::{
 };
 use super::store_client::StoreClient;
 use super::sync::{AtomicU64, Mutex, MutexGuard};
-use super::waiters::{Waiter, Waiters};
+use super::waiters::{Ending, Waiter, Waiters};
 use super::watched::Watched;
 use crate::error::Error;
 use crate::headers::RequestMode;
@@ -26,9 +26,6 @@ use crate::observe;
 use crate::refresh::{DynRefresh, RefreshError};
 use crate::store::DynLease;
 use crate::token::Moment;
-
-/// How an operation has ended; every waiter receives the same.
-pub(crate) type Ending = Result<(), Failure<Cause>>;
 
 pub(crate) type ChangeHook = Box<dyn Fn(&Core) + Send + Sync>;
 

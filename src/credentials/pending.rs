@@ -14,9 +14,9 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use super::core::{Core, Ending, Submitted};
+use super::core::{Core, Submitted};
 use super::sync::{Handle, Sleep, sleep, sleep_until};
-use super::waiters::Waiter;
+use super::waiters::{Ending, Waiter};
 use crate::error::Error;
 use crate::headers::RequestMode;
 
@@ -125,12 +125,11 @@ impl Future for PendingRefresh {
 fn next_timer(longest: &mut Option<Duration>, limit: &mut Option<Instant>) -> Sleep {
     let look = sleep(LOOK);
     if let Some(longest) = longest.take() {
-        let limit_after = |look: Instant| {
-            look.checked_add(longest.saturating_sub(LOOK))?
-                .checked_sub(LOOK.saturating_sub(longest))
-        };
         // None is so far away that no clock shows it.
-        *limit = limit_after(look.deadline());
+        *limit = look
+            .deadline()
+            .checked_add(longest.saturating_sub(LOOK))
+            .and_then(|limit| limit.checked_sub(LOOK.saturating_sub(longest)));
     }
     match *limit {
         Some(limit) if limit <= look.deadline() => sleep_until(limit),

@@ -8,8 +8,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::core::Ending;
+use super::failure::Cause;
+use super::state::Failure;
 use super::sync::{Mutex, MutexGuard};
+
+/// How an operation has ended; every waiter receives the same.
+pub(super) type Ending = Result<(), Failure<Cause>>;
 
 /// No waker is cloned, woken or dropped under the mutex: each is other people's code.
 #[derive(Default)]
@@ -93,8 +97,9 @@ impl Waiter {
 impl List {
     fn new_place(&mut self) -> usize {
         self.free.pop().unwrap_or_else(|| {
+            let place = self.wakers.len();
             self.wakers.push(None);
-            self.wakers.len() - 1
+            place
         })
     }
 }

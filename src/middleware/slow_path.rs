@@ -172,7 +172,7 @@ where
                     match first_send(outcome, request, pending, *is_early) {
                         FirstSend::Ready(stage) => stage,
                         FirstSend::Wait(again, stage) => {
-                            this.wait.set(again);
+                            this.wait.set(*again);
                             stage
                         }
                         FirstSend::Failed(error) => return answer(Err(error.into())),
@@ -265,7 +265,7 @@ where
 {
     Ready(Stage<S, B, R>),
     /// It was an early one, and the token has expired meanwhile.
-    Wait(PendingRefresh, Stage<S, B, R>),
+    Wait(Box<PendingRefresh>, Stage<S, B, R>),
     Failed(Error),
 }
 
@@ -291,7 +291,7 @@ where
                 drop(snapshot);
                 let (request, pending, is_early) = (Some(request), Some(pending), wait.is_early);
                 let stage = Stage::AwaitToken { request, pending, is_early };
-                return FirstSend::Wait(wait.begin(), stage);
+                return FirstSend::Wait(Box::new(wait.begin()), stage);
             }
         }
     } else {

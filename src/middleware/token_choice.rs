@@ -14,7 +14,8 @@ use crate::observe::{Event, emit};
 
 /// What a first send waits for.
 pub(crate) struct TokenWait {
-    refresh: PendingRefresh,
+    /// Boxed: this is the rare side of a `Result`, and holds a timer.
+    refresh: Box<PendingRefresh>,
     longest: Duration,
     /// The old token is still valid, and will do if the wait takes too long.
     pub(crate) is_early: bool,
@@ -35,7 +36,7 @@ pub(crate) fn before_first_send<'a>(
             };
             let settings = credentials.settings();
             let longest = settings.early_wait.min(settings.wait_timeout);
-            Err(TokenWait { refresh, longest, is_early: true })
+            Err(TokenWait { refresh: Box::new(refresh), longest, is_early: true })
         }
         Freshness::Expired => Err(wait_for_token(credentials, slot)),
     }
@@ -55,6 +56,7 @@ pub(crate) fn after_early_wait<'a>(
 
 fn wait_for_token(credentials: &Credentials, slot: &ModeTokens) -> TokenWait {
     let refresh = credentials.request_refresh(slot.generation, Reason::Expired);
+    let refresh = Box::new(refresh);
     TokenWait { refresh, longest: credentials.settings().wait_timeout, is_early: false }
 }
 

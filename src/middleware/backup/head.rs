@@ -110,7 +110,7 @@ impl HeadRecording {
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone()?;
         *request.version_mut() = self.version;
-        let uri = self.extras.as_ref().and_then(|extras| extras.put_on(&mut request));
+        let uri = self.extras.as_ref().and_then(|extras| extras.restore(&mut request));
         for (name, value, is_sensitive) in fields(headers) {
             let mut value = HeaderValue::from_bytes(value).ok()?;
             value.set_sensitive(is_sensitive);
@@ -143,7 +143,7 @@ impl Extras {
 
     /// Sets headers and extensions, and returns the URI.
     #[cold]
-    fn put_on<B>(&self, request: &mut Request<B>) -> Option<Uri> {
+    fn restore<B>(&self, request: &mut Request<B>) -> Option<Uri> {
         // There is room: they are of one map.
         for (name, value) in &self.headers {
             request.headers_mut().append(name, value.clone());
