@@ -23,8 +23,8 @@ pub(crate) struct Origin {
     authority: Box<str>,
 }
 
-/// Names one of the origins that a credential may go to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Names one of the origins that a credential may go to; by default the base.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Allowed {
     /// 0 for the base, then the further ones.
     pub(crate) index: u32,

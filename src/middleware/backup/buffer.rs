@@ -1,7 +1,6 @@
 //! Header fields and other text, written one after the other into memory that is reused.
 
-use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// What stands before a written header takes one word: how long its value is, how long its name is
 /// (at most 64 KiB, says `http`), and whether the value is sensitive.

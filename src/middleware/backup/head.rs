@@ -4,9 +4,7 @@
 
 use std::cell::RefCell;
 
-use http::header::{HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
-use http::{Extensions, Method, Request, Uri, Version};
+use http::{Extensions, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 use super::super::decision::{Overrides, provider_id_of};
 use super::buffer::{ByteBuffer, fields, written_len};
@@ -18,6 +16,7 @@ use crate::origin::{Allowed, Origins};
 const POOLED: usize = 64;
 
 /// The head of one request, as far as a retry needs it.
+#[derive(Default)]
 pub(super) struct HeadRecording {
     /// `None` where no head is recorded.
     pub(super) method: Option<Method>,
@@ -54,39 +53,32 @@ impl HeadRecording {
     #[inline(always)]
     pub(super) fn empty() -> Box<Self> {
         let pooled = POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
-        pooled.unwrap_or_else(|| {
-            Box::new(HeadRecording {
-                method: None,
-                version: Version::HTTP_11,
-                origin: Allowed::BASE,
-                text: ByteBuffer::default(),
-                path_len: 0,
-                extras: None,
-            })
-        })
+        pooled.unwrap_or_default()
     }
 
-    /// Records the head of a request.
+    /// Of the head of a request.
     #[inline]
-    pub(super) fn write<B>(&mut self, request: &Request<B>, origin: Allowed) {
-        let path = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+    pub(super) fn of<B>(request: &Request<B>, origin: Allowed) -> Box<Self> {
+        let mut head = HeadRecording::empty();
+        let path = request.uri().path_and_query().map_or("", |path| path.as_str());
         let headers = request.headers();
-        let is_written = self.text.fill(
+        let is_written = head.text.fill(
             || path.len() + written_len(headers),
             |writer| {
                 writer.write(path.as_bytes())?;
                 headers.iter().try_for_each(|(name, value)| writer.write_header(name, value))
             },
         );
-        self.method = Some(request.method().clone());
-        self.version = request.version();
-        self.origin = origin;
-        self.path_len = if is_written { path.len() } else { 0 };
+        head.method = Some(request.method().clone());
+        head.version = request.version();
+        head.origin = origin;
+        head.path_len = if is_written { path.len() } else { 0 };
         if !is_written {
             let all = headers.iter().map(|(name, value)| (name.clone(), value.clone()));
             let (uri, headers) = (Some(request.uri().clone()), all.collect());
-            self.extras = Some(Extras { uri, headers, ..Extras::default() });
+            head.extras = Some(Extras { uri, headers, ..Extras::default() });
         }
+        head
     }
 
     /// Which of the API's routes the request goes to, if its head is recorded.
@@ -171,9 +163,7 @@ mod tests {
     use super::*;
 
     fn recorded(request: &Request<()>) -> Box<HeadRecording> {
-        let mut head = HeadRecording::empty();
-        head.write(request, Allowed::BASE);
-        head
+        HeadRecording::of(request, Allowed::BASE)
     }
 
     fn request() -> Request<()> {

@@ -7,7 +7,7 @@
 mod buffer;
 mod head;
 
-use http::{Extensions, Method, Request};
+use http::{Method, Request};
 
 use self::head::HeadRecording;
 use super::decision::{Overrides, extension};
@@ -30,36 +30,31 @@ impl<B: RepeatableBody> RequestBackup<B> {
     #[inline(always)]
     pub(crate) fn of(request: &mut Request<B>, origin: Allowed) -> Self {
         let body = request.body_mut().try_clone();
-        let head = body.is_some().then(|| {
-            let mut head = HeadRecording::empty();
-            head.write(request, origin);
-            head
-        });
+        let head = body.is_some().then(|| HeadRecording::of(request, origin));
         RequestBackup { body, head }
     }
 
-    /// The same for any request. `with_credentials`: also keeps those in its extensions, which it is
+    /// The same for any request. `by_own`: also keeps the credentials in its extensions, which it is
     /// authorized by.
     #[inline]
-    pub(crate) fn of_any(
-        request: &mut Request<B>,
-        origin: Allowed,
-        with_credentials: bool,
-    ) -> Self {
+    pub(crate) fn of_any(request: &mut Request<B>, origin: Allowed, by_own: bool) -> Self {
         let mut backup = RequestBackup::of(request, origin);
         let extensions = request.extensions();
         let can_retry = backup.body.is_some();
-        if extensions.is_empty() && !origin.is_rewritten || !can_retry && !with_credentials {
+        if extensions.is_empty() && !origin.is_rewritten || !can_retry && !by_own {
             return backup;
         }
         let head = backup.head.get_or_insert_with(HeadRecording::empty);
         let extras = head.extras.get_or_insert_default();
-        if with_credentials {
+        if by_own {
             extras.credentials = extension::<Credentials>(extensions).cloned();
         }
         if can_retry {
             extras.overrides = Overrides::of(extensions);
-            if has_others(extensions, with_credentials, extras.overrides) {
+            // Are there others beside those of this crate?
+            let Overrides { mode, provider_id } = extras.overrides;
+            let own = [by_own, mode.is_some(), provider_id.is_some()];
+            if extensions.len() > own.map(usize::from).iter().sum() {
                 extras.extensions = extensions.clone();
             }
             if origin.is_rewritten {
@@ -76,12 +71,6 @@ impl<B: RepeatableBody> RequestBackup<B> {
     }
 }
 
-/// Are there extensions beside those of this crate?
-fn has_others(extensions: &Extensions, has_credentials: bool, overrides: Overrides) -> bool {
-    let own = [has_credentials, overrides.mode.is_some(), overrides.provider_id.is_some()];
-    extensions.len() > own.iter().filter(|is_there| **is_there).count()
-}
-
 impl<B> RequestBackup<B> {
     /// The credentials that the request brought, if it brought any.
     pub(crate) fn credentials(&self) -> Option<&Credentials> {
@@ -93,14 +82,10 @@ impl<B> RequestBackup<B> {
         self.head.as_ref()?.method.as_ref()
     }
 
-    /// Which of the API's routes the request goes to, if it can be retried. `provider_id` is that of
-    /// the credentials.
-    pub(crate) fn route(
-        &self,
-        mode: RequestMode,
-        provider_id: Option<ProviderId>,
-    ) -> Option<RouteKey> {
-        self.head.as_ref()?.route(mode, provider_id)
+    /// Which of the API's routes the request goes to, if it can be retried. `default` is the provider id
+    /// of the credentials.
+    pub(crate) fn route(&self, mode: RequestMode, default: Option<ProviderId>) -> Option<RouteKey> {
+        self.head.as_ref()?.route(mode, default)
     }
 
     /// The request again, for the one retry; `None` if it can't be sent again.
