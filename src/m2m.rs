@@ -66,7 +66,7 @@ const FILE_LIMIT: u64 = 64 * 1024;
 ///     Ok(format!("token-of-{name}"))
 /// }
 ///
-/// # tokio_test::block_on(async {
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 /// let credentials = Credentials::m2m_from(|| async {
 ///     let text = ask_the_secret_manager("teamup").await?;
 ///     Ok(AccessToken::new(text)?)

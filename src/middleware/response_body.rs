@@ -143,30 +143,29 @@ mod tests {
 
     use http::HeaderMap;
     use http_body_util::{BodyExt, Full, StreamBody};
-    use tokio_test::block_on;
 
     use super::*;
 
-    #[test]
-    fn the_inner_body_passes_frame_by_frame_with_its_size_and_its_end() {
+    #[tokio::test]
+    async fn the_inner_body_passes_frame_by_frame_with_its_size_and_its_end() {
         let body = ResponseBody::inner(Full::new(Bytes::from_static(b"text")));
         assert_eq!(body.size_hint().exact(), Some(4));
         assert!(
             !body.is_end_stream() && ResponseBody::inner(Full::<Bytes>::default()).is_end_stream()
         );
         assert_eq!(body.get_ref().unwrap().size_hint().exact(), Some(4));
-        assert_eq!(block_on(body.collect()).unwrap().to_bytes(), "text");
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "text");
 
         let mut trailers = HeaderMap::new();
         trailers.insert("x-trailer", "1".parse().unwrap());
         let frames = [Ok(Frame::data(Bytes::from("a"))), Ok(Frame::trailers(trailers.clone()))];
         let frames = frames.into_iter().chain([Err(io::Error::other("broken"))]);
         let mut body = ResponseBody::inner(StreamBody::new(futures_util::stream::iter(frames)));
-        assert_eq!(block_on(body.frame()).unwrap().unwrap().into_data().unwrap(), "a");
-        assert_eq!(block_on(body.frame()).unwrap().unwrap().into_trailers().unwrap(), trailers);
-        let error = block_on(body.frame()).unwrap().unwrap_err();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "a");
+        assert_eq!(body.frame().await.unwrap().unwrap().into_trailers().unwrap(), trailers);
+        let error = body.frame().await.unwrap().unwrap_err();
         assert_eq!(error.downcast_ref::<io::Error>().unwrap().to_string(), "broken");
-        assert!(block_on(body.frame()).is_none());
+        assert!(body.frame().await.is_none());
     }
 
     #[test]

@@ -217,7 +217,7 @@ fn keep<D: Buf>(
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, heavy_tests))]
 mod tests {
     use std::io;
 
