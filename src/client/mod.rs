@@ -78,9 +78,16 @@ pub(crate) fn was_never_sent(error: &(dyn StdError + 'static)) -> bool {
             ::reqwest_middleware::Error::Middleware(_) => false,
         };
     }
-    iter::successors(Some(error), |&error| error.source()).any(|error| {
+    chain(error).any(|error| {
         was_not_connected(error) || is_connect_error(error) || is_early_reqwest_error(error)
     })
+}
+
+/// An error, and what lies behind it.
+fn chain<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    iter::successors(Some(error), |&error| error.source())
 }
 
 /// The two kinds that only connecting brings about. "Unreachable" is none of them: a connection
@@ -127,7 +134,7 @@ pub(crate) fn name_client_limit(error: BoxError) -> BoxError {
 /// `read_timeout`.
 #[cfg(feature = "reqwest")]
 fn is_reqwest_timeout(error: &(dyn StdError + 'static)) -> bool {
-    iter::successors(Some(error), |&error| error.source())
+    chain(error)
         .filter_map(|error| error.downcast_ref::<::reqwest::Error>())
         .any(|error| error.is_timeout() && !error.is_connect())
 }

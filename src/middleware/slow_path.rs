@@ -172,7 +172,7 @@ where
                     match first_send(outcome, request, pending, *is_early) {
                         FirstSend::Ready(stage) => stage,
                         FirstSend::Wait(again, stage) => {
-                            this.wait.set(*again);
+                            this.wait.set(again.begin());
                             stage
                         }
                         FirstSend::Failed(error) => return answer(Err(error.into())),
@@ -194,7 +194,8 @@ where
                         Poll::Pending => {
                             is_waited_for = true;
                             retry.has_waited = true;
-                            Stage::SaveBody { save: retry.save(response), retry: Some(retry) }
+                            let save = save(response, retry.context.credentials());
+                            Stage::SaveBody { save, retry: Some(retry) }
                         }
                     }
                 }
@@ -265,7 +266,7 @@ where
 {
     Ready(Stage<S, B, R>),
     /// It was an early one, and the token has expired meanwhile.
-    Wait(Box<PendingRefresh>, Stage<S, B, R>),
+    Wait(TokenWait, Stage<S, B, R>),
     Failed(Error),
 }
 
@@ -291,7 +292,7 @@ where
                 drop(snapshot);
                 let (request, pending, is_early) = (Some(request), Some(pending), wait.is_early);
                 let stage = Stage::AwaitToken { request, pending, is_early };
-                return FirstSend::Wait(Box::new(wait.begin()), stage);
+                return FirstSend::Wait(wait, stage);
             }
         }
     } else {
@@ -313,10 +314,6 @@ where
 }
 
 impl<S, B> Retry<S, B> {
-    fn save<R: Body>(&self, response: Response<R>) -> SaveBody<R> {
-        save(response, self.context.credentials())
-    }
-
     /// The request with a new token on it, or why there is no retry.
     fn authorize(
         mut self,
