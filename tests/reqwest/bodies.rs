@@ -32,6 +32,12 @@ fn stream_of(size: usize) -> Body {
     Body::wrap_stream(stream::iter(chunks))
 }
 
+/// A beginning, and no end.
+fn endless() -> Body {
+    let beginning = stream::iter([Ok::<_, Infallible>("first of many")]);
+    Body::wrap_stream(futures_util::StreamExt::chain(beginning, stream::pending()))
+}
+
 /// Size and digest of each body that arrived at `/uploads`.
 fn arrived(server: &FakeTeamUp) -> Vec<(u64, String)> {
     let journal = server.journal();
@@ -98,11 +104,7 @@ async fn p9_a_stream_whose_end_never_comes_is_given_up_with_its_401() {
         let server = FakeTeamUp::builder().refuse_before_body(true).start().await;
         let api = kind.api(&server, server.issue_tokens(&[MODE])).await;
         server.expire_access_tokens();
-        let endless = futures_util::StreamExt::chain(
-            stream::iter([Ok::<_, Infallible>("first of many")]),
-            stream::pending(),
-        );
-        let response = api.send(upload(&server, Body::wrap_stream(endless))).await.unwrap();
+        let response = api.send(upload(&server, endless())).await.unwrap();
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{kind:?}");
         assert_eq!(server.api_requests(), 1, "{kind:?}");
     }
@@ -198,11 +200,7 @@ async fn p9_a_stream_that_the_middleware_records_and_that_is_not_whole_is_sent_o
     let auth = AuthMiddleware::new(credentials).records_redirects().replay_bodies(30_000);
     let api = ClientBuilder::new(client).with(auth).build();
     server.expire_access_tokens();
-    let endless = futures_util::StreamExt::chain(
-        stream::iter([Ok::<_, Infallible>("first of many")]),
-        stream::pending(),
-    );
-    let request = upload(&server, Body::wrap_stream(endless));
+    let request = upload(&server, endless());
     let response = api.execute(request.try_into().unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert!(reason(&response).is_some_and(Error::is_retryable_by_caller));
