@@ -112,7 +112,7 @@
 //! | feature | adds | MSRV |
 //! | --- | --- | --- |
 //! | `hyper` | a client over hyper-util and rustls; the client for refresh requests | |
-//! | `hyper-plain` | the same client for plain HTTP alone: loopback, a sidecar that does the TLS | |
+//! | `hyper-plain` | the same client for plain HTTP/1.1: loopback, a sidecar that does the TLS | |
 //! | `reqwest` | `ReqwestService` | |
 //! | `reqwest-middleware` | `AuthMiddleware` | |
 //! | `login` | OAuth code flow with PKCE, password login with two-factor | |
@@ -127,6 +127,7 @@
 //! | `multipart` | the refresh request as `multipart/form-data` | |
 //! | `xml` | XML responses of the refresh endpoint | 1.86 |
 //! | `testing` | `FakeTeamUp`, a test suite for stores | 1.86 |
+//! | `testing-http2` | `FakeTeamUp` speaks HTTP/2, too | 1.86 |
 //! | `full` | all of them | 1.94 |
 //!
 //! # Examples

@@ -29,7 +29,7 @@ pub type HyperClient<B = Full<bytes::Bytes>> = Client<HyperConnector, B>;
 ///
 /// It trusts the certificates that the system trusts, goes through the proxy that the environment
 /// names, and gives up connecting after ten seconds. With the feature `hyper-plain` alone it sends
-/// plain http, to loopback or to a sidecar that does the TLS.
+/// plain HTTP/1.1, to loopback or to a sidecar that does the TLS.
 ///
 /// ```
 /// use tower::ServiceBuilder;

@@ -13,7 +13,7 @@
 //! With the feature `hyper` the crate brings a client for refresh requests, so a program hands over
 //! the client of the API alone.
 //!
-//! The feature `hyper-plain` has the same clients without TLS, for loopback or a sidecar that does the
+//! The feature `hyper-plain` has the same clients for HTTP/1.1 without TLS: loopback, or a sidecar that does the
 //! TLS. A base URL that is https is then an error at build, which names the feature `hyper`.
 //!
 //! ```

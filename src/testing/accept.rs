@@ -6,23 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::connection::{Connection, Limits, stops};
+use super::protocols::protocols;
 use super::serve::serve;
-use super::settings::Transport;
 use super::shared::Shared;
-
-/// HTTP/2 streams of one connection that may be open at a time.
-const MAX_STREAMS: u32 = 1000;
-
-/// Requests of one HTTP/2 connection that a client may give up before the server takes it for an
-/// attack; a test drops many callers at once.
-const MAX_RESETS: usize = 100_000;
 
 /// Says that the server has stopped, also where its runtime is gone before it was told to.
 struct Running(Arc<Shared>);
@@ -77,7 +69,7 @@ async fn run(
     // `stop` is dropped last: `shutdown` waits for it.
 }
 
-/// Speaks HTTP/1.1 or, where the client begins with its preface, HTTP/2 over one connection.
+/// Speaks HTTP over one connection.
 async fn serve_connection(shared: Arc<Shared>, stream: TcpStream, connection: Connection) {
     // Without it small answers would wait for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
@@ -108,23 +100,4 @@ async fn serve_connection(shared: Arc<Shared>, stream: TcpStream, connection: Co
             () = connection.closing() => conversation.as_mut().graceful_shutdown(),
         }
     }
-}
-
-fn protocols(transport: &Transport) -> auto::Builder<TokioExecutor> {
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    let mut http2 = http.http2();
-    http2
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_pending_accept_reset_streams(MAX_RESETS)
-        .max_local_error_reset_streams(MAX_RESETS);
-    if let Some(bytes) = transport.http2_stream_window {
-        http2.initial_stream_window_size(bytes);
-    }
-    if let Some(bytes) = transport.http2_connection_window {
-        http2.initial_connection_window_size(bytes);
-    }
-    if transport.http2_adaptive_window {
-        http2.adaptive_window(true);
-    }
-    http
 }

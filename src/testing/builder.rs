@@ -303,21 +303,27 @@ impl FakeTeamUpBuilder {
 
     /// How much of a request's body a client may send on one HTTP/2 stream before the server reads
     /// it, in bytes: its `SETTINGS_INITIAL_WINDOW_SIZE` (RFC 9113 section 6.5.2).
+    #[cfg(feature = "testing-http2")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "testing-http2")))]
     pub fn http2_stream_window(mut self, bytes: u32) -> Self {
-        self.settings.transport.http2_stream_window = Some(bytes);
+        self.settings.transport.http2.stream = Some(bytes);
         self
     }
 
     /// The same for all streams of a connection together, in bytes.
+    #[cfg(feature = "testing-http2")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "testing-http2")))]
     pub fn http2_connection_window(mut self, bytes: u32) -> Self {
-        self.settings.transport.http2_connection_window = Some(bytes);
+        self.settings.transport.http2.connection = Some(bytes);
         self
     }
 
     /// Whether hyper adapts both windows to the connection's bandwidth; it then overrides the
     /// fixed sizes. Off by default.
+    #[cfg(feature = "testing-http2")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "testing-http2")))]
     pub fn http2_adaptive_window(mut self, adapts: bool) -> Self {
-        self.settings.transport.http2_adaptive_window = adapts;
+        self.settings.transport.http2.adaptive = adapts;
         self
     }
 }

@@ -1,9 +1,9 @@
 //! A TeamUp-like server on loopback, for tests: this crate's and yours.
 //!
-//! [`FakeTeamUp`] is a real HTTP server on 127.0.0.1, over HTTP/1.1 and HTTP/2, that does what
-//! TeamUp's documentation says of the refresh endpoint and of authorization. Tokens expire, are
-//! bound to a mode and rotate; a spent refresh token revokes its whole login when it is sent again;
-//! errors have TeamUp's codes and bodies. A test can break the server on purpose, hold requests at
+//! [`FakeTeamUp`] is a real HTTP server on 127.0.0.1 that does what TeamUp's documentation says of
+//! the refresh endpoint and of authorization. It speaks HTTP/1.1, and HTTP/2 with the feature
+//! `testing-http2`. Tokens expire, are bound to a mode and rotate; a spent refresh token revokes its
+//! whole login when it is sent again; errors have TeamUp's codes and bodies. A test can break the server on purpose, hold requests at
 //! the worst moment, and ask afterwards what it saw.
 //!
 //! ```
@@ -143,6 +143,7 @@ mod journal;
 mod limit;
 pub mod login;
 mod open_entry;
+mod protocols;
 mod receive;
 mod route;
 mod routes;

@@ -92,9 +92,17 @@ pub(super) struct Transport {
     pub(super) close_after_answer: bool,
     /// A request is given up when its client hangs up.
     pub(super) abort_on_disconnect: bool,
-    pub(super) http2_stream_window: Option<u32>,
-    pub(super) http2_connection_window: Option<u32>,
-    pub(super) http2_adaptive_window: bool,
+    #[cfg(feature = "testing-http2")]
+    pub(super) http2: Http2Windows,
+}
+
+/// How much a client may send before the server reads it, in bytes; hyper's own sizes by default.
+#[cfg(feature = "testing-http2")]
+#[derive(Clone, Debug, Default)]
+pub(super) struct Http2Windows {
+    pub(super) stream: Option<u32>,
+    pub(super) connection: Option<u32>,
+    pub(super) adaptive: bool,
 }
 
 impl Default for Settings {
