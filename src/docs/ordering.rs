@@ -30,24 +30,31 @@
 //! run there as it stands here. `auth` stands for `AuthLayer::new(credentials)`, `builder` for
 //! `ServiceBuilder::new()`, and `api` for `builder.layer(auth).service(client)`.
 //!
-//! | neighbour | place | example | reason |
-//! | --- | --- | --- | --- |
-//! | `FollowRedirect` (tower-http) | outside | `builder.layer(FollowRedirectLayer::new()).layer(auth)` | [below](#redirects) |
-//! | | inside | `builder.layer(auth).layer(FollowRedirectLayer::new())` | needs the feature `follow-redirect` |
-//! | `Trace` | outside | `builder.layer(TraceLayer::new_for_http()).layer(auth)` | one span for each call |
-//! | | inside | `builder.layer(auth).layer(TraceLayer::new_for_http())` | one span for each send |
-//! | `Timeout` | either | `builder.timeout(limit).layer(auth)` | see [`timeouts`](super::timeouts) |
-//! | `Retry` | outside | `builder.retry(policy).layer(auth)` | each attempt takes the newest token |
-//! | `Hedge` | outside | `Hedge::new(api, policy, 100, 0.9, period)` | attempts share a refresh |
-//! | `SetRequestHeader` | either | `builder.layer(auth).layer(set_header)` | inside, it also sees the retry |
-//! | `Decompression` | outside | `builder.layer(DecompressionLayer::new()).layer(auth)` | the layer reads no body but a small 401's |
-//! | `ReplayBodyLayer` | directly outside | `builder.layer(ReplayBodyLayer::new()).layer(auth)` | it wraps a stream before the layer asks for a copy |
-//! | `SendOnceLayer` | directly outside | `builder.layer(SendOnceLayer::new()).layer(auth)` | `axum::body::Body`, tonic's bodies |
-//! | `ConcurrencyLimit` | inside | `builder.layer(auth).concurrency_limit(64)` | waiting requests hold no permit |
-//! | `RateLimit` | inside, behind `Buffer` | `builder.layer(auth).buffer(8).rate_limit(10, second)` | it can't be cloned |
-//! | `LoadShed` | inside | `builder.layer(auth).load_shed().concurrency_limit(64)` | its `Overloaded` reaches the caller as it is |
-//! | `Buffer` | inside | `builder.layer(auth).buffer(8).service(client)` | for a client that can't be cloned |
-//! | `BoxCloneSyncService` | outside | `builder.layer(BoxCloneSyncService::layer()).layer(auth)` | it names the type of a stack |
+//! Outside of the layer:
+//!
+//! | neighbour | example | reason |
+//! | --- | --- | --- |
+//! | `FollowRedirect` (tower-http) | `builder.layer(FollowRedirectLayer::new()).layer(auth)` | [below](#redirects) |
+//! | `Trace` | `builder.layer(TraceLayer::new_for_http()).layer(auth)` | one span for each call |
+//! | `Timeout` | `builder.timeout(limit).layer(auth)` | inside it works too, see [`timeouts`](super::timeouts) |
+//! | `Retry` | `builder.retry(policy).layer(auth)` | each attempt takes the newest token |
+//! | `Hedge` | `Hedge::new(api, policy, 100, 0.9, period)` | attempts share a refresh |
+//! | `Decompression` | `builder.layer(DecompressionLayer::new()).layer(auth)` | the layer reads no body but a small 401's |
+//! | `ReplayBodyLayer` | `builder.layer(ReplayBodyLayer::new()).layer(auth)` | directly outside: it wraps a stream before the layer asks for a copy |
+//! | `SendOnceLayer` | `builder.layer(SendOnceLayer::new()).layer(auth)` | directly outside, for `axum::body::Body` and tonic's bodies |
+//! | `BoxCloneSyncService` | `builder.layer(BoxCloneSyncService::layer()).layer(auth)` | names the type of a stack |
+//!
+//! Inside:
+//!
+//! | neighbour | example | reason |
+//! | --- | --- | --- |
+//! | `FollowRedirect` | `builder.layer(auth).layer(FollowRedirectLayer::new())` | needs the feature `follow-redirect` |
+//! | `Trace` | `builder.layer(auth).layer(TraceLayer::new_for_http())` | one span for each send |
+//! | `SetRequestHeader` | `builder.layer(auth).layer(set_header)` | it also sees the retry; outside it works too |
+//! | `ConcurrencyLimit` | `builder.layer(auth).concurrency_limit(64)` | waiting requests hold no permit |
+//! | `RateLimit` | `builder.layer(auth).buffer(8).rate_limit(10, second)` | behind `Buffer`: it can't be cloned |
+//! | `LoadShed` | `builder.layer(auth).load_shed().concurrency_limit(64)` | its `Overloaded` reaches the caller as it is |
+//! | `Buffer` | `builder.layer(auth).buffer(8).service(client)` | for a client that can't be cloned |
 //!
 //! Any other order works too: the guarantees on tokens, retries and bodies hold in every one of them.
 //! A `SetRequestHeader` outside that sets `Authorization` makes the request authorize itself, and the
