@@ -1,11 +1,18 @@
 //! What `Credentials::status` and its subscribers are told.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use http::StatusCode;
 use tokio_test::{assert_pending, assert_ready, task};
 use tower_teamup_auth::status::{Status, Token};
 use tower_teamup_auth::{Credentials, RequestMode, TokenSet};
+use tracing::subscriber::NoSubscriber;
+use tracing::{Dispatch, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::Server;
@@ -302,4 +309,50 @@ async fn p5_no_state_shows_a_secret() {
         shown += &format!("{state} {state:?} {state:#?} {changes:?} {:?}", changes.next().await);
     }
     assert!(shown.contains("failing since") && !shown.contains(SECRET), "{shown}");
+}
+
+/// A subscriber of events that asks for the credential's status at each of them.
+#[derive(Clone, Default)]
+struct Asking {
+    of: Arc<OnceLock<Credentials>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl<S: Subscriber> Layer<S> for Asking {
+    fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, S>) {
+        if let Some(credentials) = self.of.get() {
+            credentials.status();
+            self.asked.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+#[test]
+fn p2_subscriber_of_events_that_asks_for_the_status_stops_nothing() {
+    let asking = Asking::default();
+    let (asked, of) = (Arc::clone(&asking.asked), Arc::clone(&asking.of));
+    let (ended, has_ended) = mpsc::channel();
+    // A thread of its own: what would wait for itself here could not be given up.
+    thread::spawn(move || {
+        let _second = Dispatch::new(NoSubscriber::new());
+        let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(asking));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let answered = runtime.block_on(async {
+            let server = Server::new();
+            let store = Store::with_tokens(server.expired_tokens());
+            let credentials = builder(&server).store(store.clone()).build().await.unwrap();
+            of.set(credentials.clone()).unwrap();
+            store.faults(Op::Save, [Fault::Fails]);
+            let answered = status(&client(&credentials, &server)).await;
+            credentials.flush().await.unwrap();
+            credentials.sign_out().await.unwrap();
+            credentials.shutdown().await.unwrap();
+            answered
+        });
+        ended.send(answered).unwrap();
+    });
+    let answered =
+        has_ended.recv_timeout(Duration::from_secs(60)).expect("nothing waits for itself");
+    assert_eq!(answered, StatusCode::OK);
+    assert!(asked.load(Ordering::SeqCst) > 3);
 }
