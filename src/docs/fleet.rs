@@ -76,7 +76,7 @@
 //! | ---: | ---: | ---: | ---: | ---: | ---: |
 //! | 2 | 1,003 | 2,851 | 11 | 552,580 | 4,228 |
 //! | 20 | 1,003 | 2,906 | 5 | 5,025,221 | 29,165 |
-//! | 200 | 2,003 | 5,801 | 28 | 99,547,368 | 679,890 |
+//! | 200 | 2,003 | 5,802 | 25 | 99,543,356 | 675,870 |
 //!
 //! A history has about three refreshes, however many hosts there are. Calls without a token are those
 //! after a sign-out, until somebody logs in again, and those of an outage that outlasts the token. A refresh
