@@ -143,13 +143,13 @@
 //! | --- | --- | --- | --- | --- |
 //! | with the tests: two events, 2,000 walks | 5,296 | 56,167 | 1,042 | 0 |
 //! | `scripts/explore`: three events, 5,000 walks | 136,311 | 313,576 | 7,612 | 0 |
-//! | `scripts/explore 4 100000`, of an earlier state of the code, 62 s on one core with `opt-level = 2` | 3,933,676 | 8,574,090 | 254,534 | 0 |
+//! | `scripts/explore 4 100000`, 64 s of one core with `opt-level = 2` | 4,439,998 | 9,229,201 | 265,746 | 0 |
 //!
 //! | three processes | states | distinct | violations |
 //! | --- | --- | --- | --- |
 //! | no fault, with the tests | 6,787 | 2,633 | 0 |
 //! | one fault, in `scripts/explore` | 274,301 | 98,769 | 0 |
-//! | `scripts/explore 3 5000 2`, 97 s with `opt-level = 2` | 5,761,075 | 1,968,533 | 0 |
+//! | `scripts/explore 3 5000 2`, 85 s on a busy machine with `opt-level = 2` | 6,266,406 | 2,160,673 | 0 |
 //!
 //! # Faults put in on purpose, by rule
 //!
