@@ -20,7 +20,8 @@ fn main() -> ExitCode {
         Ok(api) => api,
         Err(error) => {
             eprintln!("{}: {error}", file.display());
-            return ExitCode::from(2);
+            let is_unknown = matches!(error, public_api::Error::SerdeJsonError(_));
+            return if is_unknown { ExitCode::from(2) } else { ExitCode::FAILURE };
         }
     };
     for item in api.items() {
