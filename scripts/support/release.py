@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-LIBRARY = "tower-teamup-auth"
+LIBRARY, COMMAND = "tower-teamup-auth", "teamup-auth"
 final = sys.argv[1:] == ["--final"]
 if sys.argv[1:] and not final:
     sys.exit(__doc__)
@@ -23,7 +23,8 @@ def output(*command):
 
 
 metadata = json.loads(output("cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"))
-published = {package["name"]: package for package in metadata["packages"] if package["publish"] is None}
+publishable = {package["name"]: package for package in metadata["packages"] if package["publish"] is None}
+published = {name: publishable[name] for name in (LIBRARY, COMMAND)}
 version = published[LIBRARY]["version"]
 
 
@@ -38,6 +39,8 @@ def check_versions():
     named = 0
     pattern = re.compile(rf'{LIBRARY} = (?:"|\{{[^}}]*\bversion = ")(\d[\d.]*)"')
     for file in output("git", "ls-files", "-co", "--exclude-standard", "*.md", "*.rs", "*.toml").splitlines():
+        if not Path(file).exists():
+            continue
         for number, line in enumerate(Path(file).read_text().splitlines(), 1):
             if found := pattern.search(line):
                 named += 1
@@ -72,6 +75,11 @@ def check_changelog():
     notes.append(f"CHANGELOG.md: {len(entries)} entries for {version}, {len(unreleased)} unreleased")
 
 
+def check_packages():
+    for name in sorted(publishable.keys() - published.keys()):
+        errors.append(f"{name} would be published too; its manifest does not say publish = false")
+
+
 def check_licences():
     licences = {package["license"] for package in published.values()}
     if len(licences) != 1:
@@ -83,6 +91,7 @@ def check_licences():
     notes.append(f"{' and '.join(sorted(published))}: {' '.join(map(str, licences))}")
 
 
+check_packages()
 check_versions()
 check_changelog()
 check_licences()
