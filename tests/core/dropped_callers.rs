@@ -219,3 +219,49 @@ fn p2_runtime_dropped_while_the_pair_is_saved_loses_neither_the_pair_nor_the_wri
     assert_eq!((server.granted(), server.double_spent()), (1, 0));
     assert_eq!(store.refresh_token(), server.live_refresh_token());
 }
+
+fn paused() -> Runtime {
+    Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
+/// Starts a worker on a runtime that is not polled any more after `turns`. It lives, so nothing says that
+/// the worker is gone.
+fn frozen(server: &Server, turns: impl Future<Output = ()>) -> (Runtime, Credentials, Store) {
+    let frozen = paused();
+    let (credentials, store) = frozen.block_on(async {
+        let (credentials, store) = stored(server, server.expired_tokens()).await;
+        assert!(polled(send(&client(&credentials, server), get("/first")), 1).await.is_none());
+        turns.await;
+        (credentials, store)
+    });
+    (frozen, credentials, store)
+}
+
+#[test]
+fn p2_worker_that_nobody_polls_is_replaced_by_those_who_wait() {
+    let server = Server::new();
+    let (frozen, credentials, store) = frozen(&server, async {});
+    assert_eq!(store.count(Op::Acquire), 0, "the worker was polled");
+    let runtime = paused();
+    assert_eq!(runtime.block_on(status(&client(&credentials, &server))), StatusCode::OK);
+    drop(frozen);
+    runtime.block_on(nothing_is_lost(&server, &credentials, &store));
+}
+
+#[test]
+fn p2_worker_that_nobody_polls_is_not_replaced_while_its_refresh_request_is_under_way() {
+    let server = Server::new();
+    server.refresh_requests().hold();
+    let (frozen, credentials, store) = frozen(&server, server.refresh_requests().arrived(1));
+    let runtime = paused();
+    let answer = runtime.block_on(send(&client(&credentials, &server), get("/second")));
+    assert!(failure(answer).is_timeout());
+    assert_eq!(server.seen_refresh_requests().len(), 1);
+
+    // The program comes back to it, and the answer is there.
+    server.refresh_requests().open();
+    let is_saved = || store.refresh_token() == server.live_refresh_token();
+    frozen.block_on(until(|| server.granted() == 1 && is_saved()));
+    drop(frozen);
+    runtime.block_on(nothing_is_lost(&server, &credentials, &store));
+}

@@ -317,3 +317,29 @@ async fn set_tokens_and_sign_out_go_on_when_their_caller_is_gone() {
     assert!(polled(credentials.sign_out(), 1).await.is_none());
     until(|| store.record().unwrap().is_signed_out()).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn f1_a_locked_record_is_replaced_by_a_login_or_a_sign_out_that_says_so_and_by_no_other() {
+    let server = Server::new();
+    let store = Store::with_tokens(server.expired_tokens());
+    let credentials = builder(&server).store(store.clone()).build().await.unwrap();
+    store.faults(Op::Load, [Fault::Locked; 1000]);
+    let error = credentials.log_in(server.log_in_again("first")).await.unwrap_err();
+    assert!(error.is_unsaved(), "{error}");
+    let error = credentials.sign_out().await.unwrap_err();
+    assert!(error.is_unsaved(), "{error}");
+    assert_eq!(store.count(Op::Save), 0);
+
+    credentials.log_in_overwriting(server.log_in_again("second")).await.unwrap();
+    assert_eq!(store.refresh_token(), server.live_refresh_token());
+    credentials.sign_out_overwriting().await.unwrap();
+    assert!(store.record().unwrap().is_signed_out());
+
+    // A store that is away for a moment may hold anything, and is waited for.
+    let saves = store.count(Op::Save);
+    store.mend();
+    store.faults(Op::Load, [Fault::Fails; 1000]);
+    let error = credentials.log_in_overwriting(server.log_in_again("third")).await.unwrap_err();
+    assert!(error.is_unsaved(), "{error}");
+    assert_eq!(store.count(Op::Save), saves);
+}

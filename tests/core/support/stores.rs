@@ -50,6 +50,8 @@ pub(crate) enum Fault {
     /// It is done as it should be, for a change.
     None,
     Fails,
+    /// The record is of a newer format.
+    Locked,
     /// It takes so long, and is done then.
     Slow(Duration),
     /// It never ends.
@@ -184,6 +186,7 @@ async fn suffer(fault: Fault) -> Result<(), StoreError> {
     match fault {
         Fault::None => Ok(()),
         Fault::Fails => Err(StoreError::unavailable("the disk", "is full")),
+        Fault::Locked => Err(StoreError::locked("it has format version 9")),
         Fault::Slow(time) => {
             tokio::time::sleep(time).await;
             Ok(())
