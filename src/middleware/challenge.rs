@@ -47,7 +47,7 @@ struct Challenges {
 }
 
 impl Challenges {
-    /// Reads one element of the list, and the comma after it. `None` where it is malformed.
+    /// Reads one element of the list, and the comma after it. `None` where it is a token68 or malformed.
     fn read_element(&mut self, reader: &mut Reader<'_>) -> Option<()> {
         reader.skip_spaces();
         if reader.ends_element() {
@@ -61,7 +61,8 @@ impl Challenges {
             return self.read_parameter(reader);
         }
         *reader = after_name;
-        // A scheme; with nothing after it, with a token68, or with its first parameter.
+        // A scheme; with nothing after it or with its first parameter. Neither a token68 nor what follows
+        // it is a parameter: it is skipped, as what is malformed.
         *self =
             Challenges { is_bearer: name.eq_ignore_ascii_case(b"bearer"), ..Default::default() };
         let spaces = reader.skip_spaces();
@@ -72,13 +73,11 @@ impl Challenges {
             return None;
         }
         let after_scheme = *reader;
-        if self.read_parameter(reader).is_some() {
-            return Some(());
+        let parameter = self.read_parameter(reader);
+        if parameter.is_none() {
+            *reader = after_scheme;
         }
-        *reader = after_scheme;
-        reader.token68()?;
-        reader.skip_spaces();
-        reader.ends_element().then_some(())
+        parameter
     }
 
     fn read_parameter(&mut self, reader: &mut Reader<'_>) -> Option<()> {
@@ -146,13 +145,6 @@ impl<'a> Reader<'a> {
 
     fn token(&mut self) -> Option<&'a [u8]> {
         Some(self.take_while(is_tchar)).filter(|token| !token.is_empty())
-    }
-
-    fn token68(&mut self) -> Option<()> {
-        let is_char = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-        let text = self.take_while(is_char);
-        self.take_while(|byte| byte == b'=');
-        (!text.is_empty()).then_some(())
     }
 
     /// What stands after the name of a parameter, its comma included: `BWS "=" BWS value`.
@@ -248,6 +240,8 @@ mod tests {
             &[b"Bearer error insufficient_scope"],
             &[b"Bearer error=insufficient_scope=="],
             &[b"=,=\"\\"],
+            &[b"Bearer dXNlcg==, error=insufficient_scope"],
+            &[br#"Digest "in quotes, Bearer error=insufficient_scope, too""#],
         ] {
             assert!(!says_so(fields), "{fields:?}");
         }
