@@ -353,6 +353,22 @@ mod tests {
     }
 
     #[test]
+    fn p6_trailers_are_kept_up_to_16_kib_and_count_with_the_rest() {
+        for (bytes, is_kept) in [(MOST_BYTES, true), (MOST_BYTES + 1, false)] {
+            let mut trailers = HeaderMap::new();
+            let value = vec![b'v'; bytes - "x-trailer".len()];
+            trailers.insert("x-trailer", value.try_into().unwrap());
+            let (frames, response) = channel();
+            frames.send(Ok(Frame::trailers(trailers))).unwrap();
+            drop(frames);
+            let total = ByteBudget::default();
+            let saved = saved(response, &total);
+            assert_eq!((saved.trailers.is_some(), saved.end.is_none()), (is_kept, is_kept));
+            assert_eq!(total.reserved(), if is_kept { bytes } else { 0 });
+        }
+    }
+
+    #[test]
     fn a_body_that_trickles_is_not_waited_for_where_there_is_no_timer() {
         let (_frames, response) = channel();
         assert!(read(saved(response, &ByteBudget::default())).1.is_err());

@@ -12,9 +12,9 @@ use http::{HeaderValue, Method, Request, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
 use http_body_util::{BodyExt, Either, Empty, Full};
-use tower::{BoxError, ServiceExt};
+use tower::{BoxError, Layer, ServiceExt};
 use tower_teamup_auth::body::{RepeatableBody, SendOnce};
-use tower_teamup_auth::{Error, PROVIDER_ID, REQUEST_MODE};
+use tower_teamup_auth::{AuthLayer, Error, PROVIDER_ID, REQUEST_MODE};
 
 use crate::support::server::{Call, Seen, Server};
 use crate::support::*;
@@ -67,6 +67,19 @@ async fn p9_body_that_cant_be_sent_again_is_sent_once_and_the_next_request_finds
     }
     assert_eq!(trace.count("request not retried"), 5);
     assert_eq!(trace.count("request retried"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p9_body_that_cant_be_sent_again_is_sent_once_by_credentials_that_its_request_brought() {
+    let server = Server::new();
+    let client = AuthLayer::per_request().layer(checked(&server));
+    let credentials = good(&server).await;
+    server.expire_everything();
+    let mut request = post(SendOnce::new(Full::<Bytes>::from(TEXT)));
+    request.extensions_mut().insert(credentials);
+    let response = client.oneshot(request).await.unwrap();
+    assert!(Error::find(&response).is_some_and(Error::is_retryable_by_caller));
+    assert_eq!((server.seen_calls().len(), server.granted()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

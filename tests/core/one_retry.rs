@@ -74,6 +74,35 @@ async fn b5_any_other_answer_clears_a_route_that_refused_fresh_tokens() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn b5_a_retry_with_any_other_answer_clears_its_route_too() {
+    let server = Server::new();
+    server.next_calls([REFUSED, REFUSED]);
+    let client = client(&good(&server).await, &server);
+    send(&client, get("/reports/7")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    server.next_calls([REFUSED]);
+    assert_eq!(send(&client, get("/reports/7")).await.unwrap().status(), StatusCode::OK);
+    // Its next pause has begun, and counts no more.
+    server.expire_everything();
+    assert_eq!(send(&client, get("/reports/7")).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(server.granted(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn b5_a_401_that_is_not_about_the_token_leaves_its_route_remembered() {
+    const CHALLENGE: &[(&str, &str)] =
+        &[("www-authenticate", "Bearer error=\"insufficient_scope\"")];
+    let server = Server::new();
+    server.next_calls([REFUSED, REFUSED, Call::Answered(401, CHALLENGE), REFUSED]);
+    let client = client(&good(&server).await, &server);
+    for _ in 0..2 {
+        send(&client, get("/reports/7")).await.unwrap();
+    }
+    assert!(reason(&send(&client, get("/reports/7")).await).is_route_refused());
+    assert_eq!((server.granted(), server.seen_calls().len()), (1, 4));
+}
+
+#[tokio::test(start_paused = true)]
 async fn p3_the_limit_refuses_the_fifth_refresh_within_30_s_and_ends() {
     let trace = Heard::start();
     let server = Server::new();

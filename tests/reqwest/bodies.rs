@@ -11,7 +11,7 @@ use tower::{ServiceBuilder, ServiceExt};
 use tower_teamup_auth::body::{ReplayBodyLayer, SendOnce};
 use tower_teamup_auth::client::{AuthMiddleware, ReqwestService};
 use tower_teamup_auth::testing::{CALLER, FakeTeamUp, Fault};
-use tower_teamup_auth::{AuthLayer, Error};
+use tower_teamup_auth::{AuthLayer, Error, PROVIDER_ID};
 
 use crate::support::{Kind, MODE, Protocol, credentials, get, reason};
 
@@ -126,6 +126,21 @@ async fn p3_one_retry_at_most() {
                 (1 + call, 1),
                 "{kind:?}"
             );
+        }
+    }
+}
+
+#[tokio::test]
+async fn b5_a_route_that_one_provider_is_refused_is_still_refreshed_for_the_next() {
+    for kind in Kind::BOTH {
+        let server = FakeTeamUp::start().await;
+        let api = kind.api(&server, server.issue_tokens(&[MODE])).await;
+        server.fail_every_api(Fault::unauthorized());
+        for (provider, sent) in [(7, (2, 1)), (7, (3, 1)), (8, (5, 2)), (8, (6, 2))] {
+            let mut request = get(&server, "one");
+            request.headers_mut().insert(PROVIDER_ID, provider.into());
+            api.send(request).await.unwrap();
+            assert_eq!((server.api_requests(), server.refresh_requests()), sent, "{kind:?}");
         }
     }
 }
