@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
 use tokio::task::JoinSet;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::limit::ConcurrencyLimit;
 use tower::load_shed::error::Overloaded;
-use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt};
+use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_teamup_auth::refresh::HttpService;
 use tower_teamup_auth::{Auth, AuthLayer, Credentials, Error};
 use tower_test::mock::{self, Mock};
 
 use crate::readiness::{Checked, Counts};
+use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::{Call, Server};
 use crate::support::*;
 
@@ -324,4 +326,30 @@ async fn breaches_of(careless: bool) -> Vec<&'static str> {
 async fn p6_the_checking_service_notices_both_breaches() {
     assert_eq!(breaches_of(true).await, ["called without its own poll_ready"]);
     assert_eq!(breaches_of(false).await, ["readiness was reserved and held over a refresh"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p6_all_waiting_requests_of_one_credential_together_keep_4_mib() {
+    const BODY: usize = 16 * 1024;
+    const ROOM: usize = 4 * 1024 * 1024 / BODY;
+    let server = Server::new();
+    server.refresh_requests().hold();
+    server.every_answer(RefreshAnswer::Refused);
+    let api = service_fn(|_: Request<Body>| async {
+        Ok::<_, BoxError>(answer(401).map(|_| Body::from(vec![b'x'; BODY])))
+    });
+    let client = AuthLayer::new(good(&server).await).layer(api);
+    let mut calls = JoinSet::new();
+    for _ in 0..ROOM + 3 {
+        calls.spawn(client.clone().oneshot(get("/events")));
+    }
+    server.refresh_requests().arrived(1).await;
+    run_pending_tasks().await;
+    server.refresh_requests().open();
+    let mut whole = 0;
+    for response in calls.join_all().await {
+        let body = response.unwrap().into_body().collect().await;
+        whole += usize::from(body.is_ok_and(|body| body.to_bytes().len() == BODY));
+    }
+    assert_eq!(whole, ROOM);
 }

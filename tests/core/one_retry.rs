@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tower_teamup_auth::store::MemoryStore;
-use tower_teamup_auth::{Error, RequestMode};
+use tower_teamup_auth::{Error, PROVIDER_ID, RequestMode};
 
 use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::{Call, Server};
@@ -86,6 +86,21 @@ async fn b5_a_retry_with_any_other_answer_clears_its_route_too() {
     server.expire_everything();
     assert_eq!(send(&client, get("/reports/7")).await.unwrap().status(), StatusCode::OK);
     assert_eq!(server.granted(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn b5_the_provider_of_a_long_request_is_a_part_of_its_route() {
+    let server = Server::new();
+    server.every_call(REFUSED);
+    let client = client(&good(&server).await, &server);
+    for (provider, granted) in [(7, 1), (7, 1), (8, 2), (8, 2)] {
+        let mut request = get("/reports");
+        request.headers_mut().insert(PROVIDER_ID, provider.into());
+        let long = "x".repeat(5000).try_into().unwrap();
+        request.headers_mut().insert("x-too-long-to-copy", long);
+        send(&client, request).await.unwrap();
+        assert_eq!(server.granted(), granted, "provider {provider}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

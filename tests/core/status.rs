@@ -356,3 +356,19 @@ fn p2_subscriber_of_events_that_asks_for_the_status_stops_nothing() {
     assert_eq!(answered, StatusCode::OK);
     assert!(asked.load(Ordering::SeqCst) > 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn states_are_equal_while_a_failure_is_the_same_and_differ_after_the_next() {
+    let server = Server::new();
+    server.every_answer(RefreshAnswer::Refused);
+    let credentials = expired(&server).await;
+    let mut before = None;
+    for _ in 0..2 {
+        credentials.refresh(RequestMode::Provider).await.unwrap_err();
+        let failed = credentials.status();
+        assert_eq!(failed, credentials.status());
+        assert!(failed.failure().is_some());
+        assert_ne!(before.replace(failed.clone()), Some(failed));
+        tokio::time::sleep(Duration::from_secs(600)).await;
+    }
+}

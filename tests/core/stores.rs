@@ -1,18 +1,20 @@
 //! The transaction and its store: adoption, conflicts, a lost lease, a slow store.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use tokio::task::JoinSet;
 use tower_teamup_auth::refresh::{Refresh, RefreshError, RefreshRequest, RefreshResponse};
-use tower_teamup_auth::store::{LoginId, MemoryStore, RecordContent, StoredRecord, TokenStore};
+use tower_teamup_auth::store::{
+    Attempt, Expected, LoginId, MemoryStore, RecordContent, StoreError, StoredRecord, TokenStore,
+};
 use tower_teamup_auth::{Credentials, Error, RequestMode, TokenSet};
 
 use crate::support::refresh_answers::RefreshAnswer;
 use crate::support::server::Server;
-use crate::support::stores::{Fault, Op, Store};
+use crate::support::stores::{Fault, Lease, Op, Store};
 use crate::support::*;
 use crate::witness::Heard;
 
@@ -364,4 +366,79 @@ async fn store_that_fails_before_the_refresh_request_spends_nothing_and_leaves_a
         assert_eq!(status(&client).await, StatusCode::OK);
         assert_eq!(server.seen_refresh_requests().len(), 0);
     }
+}
+
+/// A store whose leases last for ten seconds.
+#[derive(Clone)]
+struct ShortLeases {
+    store: Store,
+    clock: Stopwatch,
+    /// When the latest lease runs out.
+    end: Arc<Mutex<Duration>>,
+}
+
+impl ShortLeases {
+    fn begin(&self, lease: Lease) -> (Lease, Duration) {
+        let end = self.clock.elapsed() + Duration::from_secs(10);
+        *locked(&self.end) = end;
+        (lease, end)
+    }
+}
+
+impl TokenStore for ShortLeases {
+    type Lease = (Lease, Duration);
+
+    async fn load(&self) -> Result<Option<StoredRecord>, StoreError> {
+        self.store.load().await
+    }
+
+    async fn try_acquire(&self) -> Result<Attempt<Self::Lease>, StoreError> {
+        let attempt = self.store.try_acquire().await?;
+        Ok(attempt.lease.map_or_else(Attempt::busy, |lease| Attempt::granted(self.begin(lease))))
+    }
+
+    async fn renew(&self, (lease, _): &Self::Lease) -> Result<Self::Lease, StoreError> {
+        Ok(self.begin(lease.clone()))
+    }
+
+    async fn release(&self, (lease, _): Self::Lease) -> Result<(), StoreError> {
+        self.store.release(lease).await
+    }
+
+    fn time_left(&self, (_, end): &Self::Lease) -> Option<Duration> {
+        Some(end.saturating_sub(self.clock.elapsed()))
+    }
+
+    async fn save(
+        &self,
+        (lease, _): &Self::Lease,
+        expected: Expected,
+        record: &StoredRecord,
+    ) -> Result<(), StoreError> {
+        self.store.save(lease, expected, record).await
+    }
+
+    async fn delete(&self, (lease, _): &Self::Lease) -> Result<(), StoreError> {
+        self.store.delete(lease).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p1_lease_is_renewed_while_a_refresh_request_takes_longer_than_it_lasts() {
+    let server = Server::new();
+    let kept = Store::with_tokens(server.expired_tokens());
+    let end = Arc::default();
+    let store = ShortLeases { store: kept.clone(), clock: Stopwatch::start(), end };
+    let credentials = builder(&server).store(store.clone()).build().await.unwrap();
+    server.refresh_requests().hold();
+    let client = client(&credentials, &server);
+    let call = tokio::spawn(async move { status(&client).await });
+    server.refresh_requests().arrived(1).await;
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(store.clock.elapsed() < *locked(&store.end), "nobody holds the lease");
+    }
+    server.refresh_requests().open();
+    assert_eq!(call.await.unwrap(), StatusCode::OK);
+    assert_eq!(kept.refresh_token(), server.live_refresh_token());
 }

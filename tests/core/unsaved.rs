@@ -230,6 +230,18 @@ async fn p12_shutdown_saves_at_once_what_is_dirty() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn p12_flush_saves_at_once_what_is_dirty() {
+    let server = Server::new();
+    let (credentials, store) = unsaved(&server, 1).await;
+    // Its worker pauses until the next attempt.
+    run_pending_tasks().await;
+    let stopwatch = Stopwatch::start();
+    credentials.flush().await.unwrap();
+    assert_eq!(stopwatch.elapsed(), Duration::ZERO);
+    assert_eq!(store.refresh_token(), server.live_refresh_token());
+}
+
+#[tokio::test(start_paused = true)]
 async fn p2_nobody_else_gets_the_lease_before_the_record_is_saved() {
     let server = Server::new();
     let (_credentials, store) = unsaved(&server, 4).await;
