@@ -164,7 +164,6 @@ where
             // Somebody wrote an older token of this login, or that it was refused: ours is newer.
             Some(_) if spent || ours.is_signed_out() => Winner::Ours,
             None if spent && newer_or_equal => Winner::Ours,
-            None if spent => Winner::Neither,
             _ if is_rescue => Winner::Theirs,
             Some(_) if newer_or_equal => Winner::Theirs,
             Some(_) => Winner::Ours,
@@ -312,9 +311,7 @@ where
                 *record = record
                     .with_content(content)
                     .at_revision(revision.unwrap_or(StoredRecord::MAX_REVISION));
-                if !self.spent.contains(&fingerprint) {
-                    self.note_spent(fingerprint);
-                }
+                self.note_spent(fingerprint);
                 if self.config.has_store {
                     self.dirty = Some(Dirty::new(tick.now, false));
                 }

@@ -31,6 +31,9 @@ fn p11_clean_credential_adopts_a_record_of_a_higher_revision_and_no_other() {
     assert!(!adopted(2, 4, RecordContent::Tokens(tokens("s1"))));
     assert!(!adopted(1, 4, RecordContent::SignedOut));
     assert!(!adopted(1, 4, RecordContent::Rejected(tokens("r4"))));
+    // Nor one of the same: the two would adopt each other's in turn.
+    assert!(!adopted(1, 5, RecordContent::Tokens(tokens("r6"))));
+    assert!(!adopted(2, 5, RecordContent::Tokens(tokens("s1"))));
 }
 
 #[test]
@@ -223,4 +226,75 @@ fn p1_rejected_record_that_is_read_again_is_no_news() {
     d.load(found(&theirs));
     d.idle();
     assert!(!d.happened.iter().any(|event| matches!(event, Happened::Adopted { .. })));
+}
+
+#[test]
+fn b4_another_login_of_a_lower_revision_rescues_one_that_was_rejected() {
+    let mut d = TestCredential::new(Some(record(1, 9, RecordContent::Rejected(tokens("r1")))));
+    waits(&d.ask(PROVIDER, Reason::Expired));
+    d.load(found(&record(2, 3, RecordContent::Tokens(tokens("s1")))));
+    assert_eq!(d.refresh_text(), "s1");
+}
+
+#[test]
+fn b4_a_sign_out_of_a_lower_revision_rescues_nothing() {
+    let rejected = RecordContent::Rejected(tokens_with("r1", "a1", START));
+    let mut d = TestCredential::new(Some(record(1, 9, rejected)));
+    waits(&d.ask(CUSTOMER, Reason::Expired));
+    d.load(found(&record(1, 3, RecordContent::SignedOut)));
+    assert_eq!(d.access_text(PROVIDER), Some("a1"));
+}
+
+/// What a credential holds whose `r1` was rejected just now, and the record that it has saved.
+fn rejected() -> (TestCredential, StoredRecord) {
+    let mut d = TestCredential::logged_in();
+    let stored = d.record().clone();
+    d.refresh(PROVIDER);
+    d.acquire(found(&stored));
+    d.send("r1", PROVIDER);
+    d.fail(FailureClass::Rejected);
+    d.load(found(&stored));
+    let saved = d.save_and_release();
+    d.advance(Duration::from_secs(3600));
+    (d, saved)
+}
+
+#[test]
+fn p2_a_token_that_was_rejected_is_not_taken_back_at_a_higher_revision() {
+    let (mut d, saved) = rejected();
+    let theirs = record(1, saved.revision() + 1, RecordContent::Tokens(tokens("r1")));
+    waits(&d.ask(CUSTOMER, Reason::Expired));
+    d.load(found(&theirs));
+    assert!(matches!(d.record().content(), RecordContent::Rejected(_)));
+}
+
+#[test]
+fn p1_a_rejection_of_another_process_is_adopted_and_its_own_is_no_news() {
+    for (more, adopted) in [(0, false), (1, true)] {
+        let (mut d, saved) = rejected();
+        let revision = saved.revision() + more;
+        let theirs = record(1, revision, RecordContent::Rejected(tokens_with("r1", "a9", d.now)));
+        waits(&d.ask(CUSTOMER, Reason::Expired));
+        d.load(found(&theirs));
+        d.idle();
+        assert_eq!(d.record().revision(), revision);
+        assert_eq!(d.access_text(PROVIDER).is_some(), adopted);
+    }
+}
+
+#[test]
+fn c2_a_login_with_a_token_that_was_spent_before_makes_it_good_again() {
+    let mut d = TestCredential::logged_in();
+    d.refresh_to(PROVIDER, "r2", "a2");
+    let ticket = d.log_in(2, "r1");
+    let before = record(1, 2, RecordContent::Tokens(tokens("r2")));
+    d.acquire(found(&before));
+    let saved = d.save_and_release();
+    d.is_ok(ticket);
+    // Another process has a token for it.
+    let content = RecordContent::Tokens(tokens_with("r1", "a9", d.now));
+    let theirs = record(2, saved.revision() + 1, content);
+    d.refresh(CUSTOMER);
+    d.acquire(found(&theirs));
+    assert_eq!(d.access_text(PROVIDER), Some("a9"));
 }
