@@ -429,7 +429,7 @@ async fn p1_lease_is_renewed_while_a_refresh_request_takes_longer_than_it_lasts(
     let kept = Store::with_tokens(server.expired_tokens());
     let end = Arc::default();
     let store = ShortLeases { store: kept.clone(), clock: Stopwatch::start(), end };
-    let credentials = builder(&server).store(store.clone()).build().await.unwrap();
+    let credentials = builder(&server).store(Arc::new(store.clone())).build().await.unwrap();
     server.refresh_requests().hold();
     let client = client(&credentials, &server);
     let call = tokio::spawn(async move { status(&client).await });
@@ -441,4 +441,18 @@ async fn p1_lease_is_renewed_while_a_refresh_request_takes_longer_than_it_lasts(
     server.refresh_requests().open();
     assert_eq!(call.await.unwrap(), StatusCode::OK);
     assert_eq!(kept.refresh_token(), server.live_refresh_token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn p4_the_record_of_another_api_is_refused_and_left_as_it_is() {
+    let server = Server::new();
+    let store = Store::with_tokens(server.expired_tokens());
+    let credentials = stored(&server, &store).await;
+    credentials.log_in(server.log_in_again("new")).await.unwrap();
+    let (saves, record) = (store.count(Op::Save), store.record());
+    let elsewhere = builder(&server).base_url("https://other.test/api/v2").store(store.clone());
+    let error = elsewhere.build().await.unwrap_err();
+    let cause = std::error::Error::source(&error).expect("the cause").to_string();
+    assert!(error.is_store() && cause.contains("belongs to the API at"), "{error}: {cause}");
+    assert_eq!((store.count(Op::Save), store.record()), (saves, record));
 }

@@ -242,6 +242,18 @@ async fn p12_flush_saves_at_once_what_is_dirty() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn p2_what_is_dirty_is_saved_after_the_last_handle_of_a_credential_that_is_kept_warm() {
+    let server = Server::new();
+    let store = Store::with_tokens(server.expired_tokens());
+    let credentials = builder(&server).store(store.clone()).keep_warm().build().await.unwrap();
+    store.faults(Op::Save, [Fault::Fails; 3]);
+    credentials.refresh(Provider).await.unwrap();
+    drop(credentials);
+    assert_ne!(store.refresh_token(), server.live_refresh_token());
+    until(|| store.refresh_token() == server.live_refresh_token()).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn p2_nobody_else_gets_the_lease_before_the_record_is_saved() {
     let server = Server::new();
     let (_credentials, store) = unsaved(&server, 4).await;

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::fs;
 
-use tower_teamup_auth::store::{Expected, TokenStore as _};
-use tower_teamup_auth::store::{FileFamily, FileStore};
+use tower_teamup_auth::store::{Expected, ListKeys, TokenStore as _};
+use tower_teamup_auth::store::{FileFamily, FileStore, StoreError};
 
 use crate::support::{Folder, acquire, mode_of, record};
 
@@ -100,6 +100,22 @@ async fn keys_are_listed_as_long_as_there_is_a_record() {
     assert!(family.list().await.unwrap().is_empty());
     // A person who is erased leaves no name behind.
     assert_eq!(folder.names(), ["tokens.json"]);
+}
+
+#[tokio::test]
+async fn any_family_lists_its_keys_and_says_where_it_can_not() {
+    async fn list(family: &impl ListKeys) -> Result<Vec<String>, StoreError> {
+        family.list().await
+    }
+    let folder = Folder::new();
+    let family = FileStore::family(folder.path().join("users"));
+    assert_eq!(list(&family).await.unwrap(), [""; 0], "there is no folder yet");
+    save(&family, "one", "r1").await;
+    assert_eq!(list(&family).await.unwrap(), ["one"]);
+
+    let file = folder.write("no-folder", b"");
+    let error = list(&FileStore::family(&file)).await.unwrap_err();
+    assert!(error.is_unavailable() && error.to_string().contains("no-folder"), "{error}");
 }
 
 #[tokio::test]
