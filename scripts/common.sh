@@ -14,6 +14,8 @@ declare -A tool_version=(
     [cargo-deny]=0.20.2
     [cargo-fuzz]=0.13.2
     [cargo-hack]=0.6.46
+    [cargo-mutants]=27.1.0
+    [cargo-nextest]=0.9.143
     [cargo-semver-checks]=0.51.0
 )
 
