@@ -337,12 +337,13 @@
 //! | folder | mutants | noticed | by a time limit | not built | not noticed |
 //! | --- | ---: | ---: | ---: | ---: | ---: |
 //! | `middleware/` | 436 | 250 | 16 | 158 | 20 |
-//! | `credentials/` | 871 | 522 | 20 | 302 | 39 |
+//! | `credentials/` | 871 | 523 | 20 | 302 | 38 |
 //! | `refresh/` | 404 | 296 | 3 | 87 | 7 |
-//! | `store/` | 909 | 510 | 15 | 317 | 76 |
+//! | `store/` | 909 | 515 | 15 | 317 | 71 |
 //!
 //! Not in the last four columns: 30 in constants, which were not tried, and 6 of code that changed nothing,
-//! which is removed. "Not built" is a value of a type that has no default, as a rule.
+//! which is removed. "Not built" is a value of a type that has no default, as a rule. cargo-mutants itself
+//! does not find the 59 of `store/file/unix.rs`, whose module names its file.
 //!
 //! | not noticed | mutants | why they stay |
 //! | --- | ---: | --- |
@@ -352,8 +353,8 @@
 //! | `Debug`, and traits that a bound asks for | 17 | nothing depends on them |
 //! | test hooks, other features | 10 | not in a program, or not in this build |
 //! | words of an error | 7 | where a store is, and which format was expected |
-//! | what the system does or seldom answers | 21 | no test loses power, reads freed memory or meets a rare error code |
-//! | a test is missing | 43 | see below |
+//! | what the system does or seldom answers | 20 | no test loses power, reads freed memory or meets a rare error code |
+//! | a test is missing | 38 | see below |
 //!
 //! Tests are missing for further attempts of the SQL stores and for their warning about `synchronous`, for
 //! `changed` of three stores, for what the keyring store passes on to its file, for TCP settings of Redis, for
