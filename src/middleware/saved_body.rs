@@ -49,8 +49,9 @@ struct NotKept;
 impl fmt::Display for NotKept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "the rest of this 401 was not kept while its request waited for a refresh: it was \
-             longer than 16 KiB, or took longer than a second to arrive",
+            "the rest of this 401 was not kept while its request waited: it was longer than 16 KiB, \
+             took longer than a second to arrive, or was not read, because the request was about to \
+             be sent again over HTTP/2",
         )
     }
 }
@@ -119,6 +120,19 @@ impl<B: Body> SaveBody<B> {
             limit: None,
         }
     }
+}
+
+/// Drops a body unread.
+pub(super) fn without_body<B: Body>(
+    response: Response<B>,
+    total: &ByteBudget,
+) -> Response<SavedBody> {
+    response.map(|body| SavedBody {
+        data: Bytes::new(),
+        trailers: None,
+        end: (!body.is_end_stream()).then(|| NotKept.into()),
+        _reserved: total.reserve(),
+    })
 }
 
 /// Says that the body is longer than what may be kept, so that nothing of it need be read.

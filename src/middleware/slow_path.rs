@@ -11,6 +11,9 @@
 //!
 //! While a request waits it holds nothing of the inner stack: its readied service was released, and the
 //! body of its 401 was saved and dropped.
+//!
+//! A service may take long to be ready. If the login changes meanwhile, neither the first send nor the retry
+//! follows.
 
 use std::future::Future;
 use std::mem;
@@ -26,7 +29,7 @@ use super::backup::RequestBackup;
 use super::context::{PendingRequest, RetryContext};
 use super::decision::{Judgement, Overrides, append_headers, judge_response, may_be_carried_out};
 use super::response_body::ResponseBody;
-use super::saved_body::SaveBody;
+use super::saved_body::{SaveBody, without_body};
 use super::token_choice::{self, NoRetry, RetryToken, TokenWait};
 use crate::body::RepeatableBody;
 use crate::credentials::{Credentials, PendingRefresh, ReadyToken, RouteKey, Snapshot};
@@ -65,8 +68,13 @@ pin_project! {
         Drain { #[pin] body: SaveBody<R>, request: Option<Request<B>>, retry: Option<SentRetry<S, B>> },
         /// A service of the request's own is readied for the first send, and then called.
         ReadyFirst { service: S, request: Option<Request<B>>, context: Option<RetryContext<S, B>> },
-        /// The same for the retry.
-        ReadyRetry { service: S, request: Option<Request<B>>, retry: Option<SentRetry<S, B>> },
+        /// The same for the retry. The 401 is the answer if the login changes meanwhile.
+        ReadyRetry {
+            service: S,
+            request: Option<Request<B>>,
+            retry: Option<SentRetry<S, B>>,
+            unauthorized: Option<Response<ResponseBody<R>>>,
+        },
         /// The retry was sent. Its answer is the caller's.
         Retried { #[pin] future: S::Future, retry: Option<SentRetry<S, B>> },
     }
@@ -210,24 +218,30 @@ where
                     let outcome = ready!(this.wait.as_mut().poll(cx));
                     let (response, retry) = (taken(response), taken(retry));
                     match retry.authorize(outcome) {
-                        Ok((request, sent)) => ready_retry(request, sent),
+                        Ok((request, sent)) => ready_retry(request, sent, response),
                         Err(error) => return answer(Ok(rejected(response, error))),
                     }
                 }
                 StageProj::Drain { body, request, retry } => {
-                    drop(ready!(body.poll(cx)));
-                    ready_retry(taken(request), taken(retry))
+                    let response = ready!(body.poll(cx)).map(ResponseBody::saved);
+                    ready_retry(taken(request), taken(retry), response)
                 }
                 StageProj::ReadyFirst { service, request, context } => {
                     if let Err(error) = ready!(service.poll_ready(cx)) {
                         return answer(Err(error.into()));
                     }
+                    if let Err(error) = of_same_login(context.as_ref()) {
+                        return answer(Err(error.into()));
+                    }
                     let future = service.call(taken(request));
                     return Poll::Ready(Transition::Sent { future, context: taken(context) });
                 }
-                StageProj::ReadyRetry { service, request, retry } => {
+                StageProj::ReadyRetry { service, request, retry, unauthorized } => {
                     if let Err(error) = ready!(service.poll_ready(cx)) {
                         return answer(Err(error.into()));
+                    }
+                    if let Err(error) = of_same_login(retry.as_ref().map(|retry| &retry.context)) {
+                        return answer(Ok(rejected(taken(unauthorized), error)));
                     }
                     let future = service.call(taken(request));
                     Stage::Retried { future, retry: Some(taken(retry)) }
@@ -251,6 +265,14 @@ where
     S: Service<Request<B>>,
 {
     Poll::Ready(Transition::Answer(answer))
+}
+
+/// The service took its time to be ready, and the token was set before that. A request of a login that was
+/// left meanwhile is not sent.
+fn of_same_login<S, B>(context: Option<&RetryContext<S, B>>) -> Result<(), Error> {
+    context.map_or(Ok(()), |context| {
+        token_choice::check_login(&context.credentials().snapshot(), context.generation)
+    })
 }
 
 /// A 401 that is not retried, and says why.
@@ -371,13 +393,19 @@ where
 {
     // An HTTP/2 connection is not worth the reading: its other streams go on as they are.
     if response.version() == Version::HTTP_2 {
-        return ready_retry(request, retry);
+        let total = retry.context.credentials().saved_bodies();
+        let response = without_body(response, total).map(ResponseBody::saved);
+        return ready_retry(request, retry, response);
     }
     let body = save(response, retry.context.credentials());
     Stage::Drain { body, request: Some(request), retry: Some(retry) }
 }
 
-fn ready_retry<S, B, R>(request: Request<B>, retry: SentRetry<S, B>) -> Stage<S, B, R>
+fn ready_retry<S, B, R>(
+    request: Request<B>,
+    retry: SentRetry<S, B>,
+    unauthorized: Response<ResponseBody<R>>,
+) -> Stage<S, B, R>
 where
     S: Service<Request<B>> + Clone,
 {
@@ -385,6 +413,7 @@ where
         service: retry.context.shared.fresh(),
         request: Some(request),
         retry: Some(retry),
+        unauthorized: Some(unauthorized),
     }
 }
 

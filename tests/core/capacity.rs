@@ -102,6 +102,52 @@ async fn p6_error_of_readying_for_the_first_send_or_the_retry_reaches_the_caller
     }
 }
 
+/// The token was there, and the inner service took its time to be ready.
+#[tokio::test(start_paused = true)]
+async fn p11_request_whose_login_changes_while_its_service_is_readied_is_not_sent() {
+    for rejected in [false, true] {
+        for signs_out in [false, true] {
+            let server = Server::new();
+            let credentials = if rejected { good(&server).await } else { expired(&server).await };
+            let (mut service, mut handle) = mocked(&credentials);
+            handle.allow(1);
+            assert_ready_ok!(service.poll_ready());
+            let mut future = task::spawn(service.call(get("/events")));
+            assert_pending!(future.poll());
+            if rejected {
+                let (_, respond) = handle.next_request().await.unwrap();
+                respond.send_response(answer(401));
+            } else {
+                // What the caller has readied is taken back unused.
+                handle.allow(0);
+            }
+            until(|| {
+                assert_pending!(future.poll());
+                server.granted() == 1
+            })
+            .await;
+            run_pending_tasks().await;
+            assert_pending!(future.poll());
+            match signs_out {
+                true => credentials.sign_out().await.unwrap(),
+                false => credentials.log_in(server.log_in_again("another")).await.unwrap(),
+            }
+            handle.allow(1);
+            let error = match rejected {
+                true => {
+                    let unauthorized = assert_ready_ok!(future.poll());
+                    assert_eq!(unauthorized.status(), StatusCode::UNAUTHORIZED);
+                    unauthorized.extensions().get::<Error>().cloned()
+                }
+                false => assert_ready_err!(future.poll()).downcast_ref::<Error>().cloned(),
+            };
+            let error = error.expect("the layer's own");
+            assert!(error.is_login_changed(), "{error}");
+            assert_pending!(handle.poll_request());
+        }
+    }
+}
+
 async fn make_ready(client: &mut Client) {
     ServiceExt::<Request<Body>>::ready(client).await.unwrap();
 }

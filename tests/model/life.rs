@@ -137,7 +137,7 @@ impl Life {
             Op::Drop(which) => {
                 self.under_way.retain(|task| !task.is_finished());
                 if let Some(count) = self.under_way.len().checked_sub(1) {
-                    self.under_way.swap_remove(which.index(count + 1)).abort();
+                    self.under_way.swap_remove(which % (count + 1)).abort();
                 }
             }
             Op::Pass(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,

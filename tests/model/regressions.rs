@@ -70,3 +70,27 @@ fn long_expired_token_from_the_store_and_a_wall_clock_set_back() {
         ],
     );
 }
+
+/// It had its token, waited for the inner service to be ready, and was sent after the login.
+#[test]
+fn p11_login_while_a_request_with_the_adopted_token_waits_for_room() {
+    let plan = |ours, answer, repeatable| {
+        let answers = [(Answer::Judged, answer), (Answer::Judged, 0)];
+        let mode = Provider;
+        Op::Call(CallPlan { mode, ours, repeatable, lasting: false, answers, patience: None })
+    };
+    passes(
+        Begin { room: Some(2), ..begin(Tokens::Good(Some(600))) },
+        [
+            (Op::Revoke, 0),
+            (plan(false, 12, false), 0),
+            (plan(false, 1, false), 0),
+            (plan(true, 0, true), 0),
+            (Op::Mend, 0),
+            (plan(false, 12, false), 0),
+            (Op::NeighbourRefreshes(Provider), 0),
+            (Op::Drop(0), 60),
+            (Op::LogIn(Tokens::None), 0),
+        ],
+    );
+}

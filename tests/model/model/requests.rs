@@ -84,6 +84,9 @@ impl Model {
         if !self.crowded && !self.calls[call].logins.contains(&Some(login)) {
             self.breaks("P11: a request was sent as another login than it was made for");
         }
+        if !self.current.contains(&Some(login)) {
+            self.breaks("P11: a request was sent for a login that the credential has left");
+        }
         let first = self.calls[call].sent_with.as_ref().map(|text| &self.tokens[text]);
         if first.is_some_and(|first| first.refresh.login != login) {
             self.breaks("P11: a request was sent again as another login");
