@@ -14,14 +14,14 @@
 //! | request | instructions (goal) | heap (goal) |
 //! | --- | ---: | ---: |
 //! | GET, one long-lived service | 1,462 (1,250) | 0 (0) |
-//! | GET, `clone().oneshot(..)` each time | 1,595 (1,400) | 0 (0) |
+//! | GET, `clone().oneshot(..)` each time | 1,604 (1,400) | 0 (0) |
 //! | POST | 2,216 (1,950) | 1 (1) |
 //! | GET with a body that is sent once | 1,024 (800) | 0 (0) |
 //! | GET, the credential has a provider id | 1,754 (1,450) | 0 (0) |
-//! | GET, credentials in the extensions | 1,978 (1,800) | 0 (1) |
-//! | GET, `RequestMode` in the extensions | 1,944 (2,000) | 0 (1) |
-//! | GET, `ProviderId` in the extensions | 2,687 (2,000) | 2 (1) |
-//! | URI and headers over 4 KiB | 2,724 (a clone of it) | 2 (1) |
+//! | GET, credentials in the extensions | 1,987 (1,800) | 0 (1) |
+//! | GET, `RequestMode` in the extensions | 1,969 (2,000) | 0 (1) |
+//! | GET, `ProviderId` in the extensions | 2,696 (2,000) | 2 (1) |
+//! | URI and headers over 4 KiB | 2,752 (a clone of it) | 2 (1) |
 //!
 //! | in memory | bytes | goal |
 //! | --- | ---: | ---: |
