@@ -74,8 +74,8 @@
 //!
 //! | hosts | histories | refreshes | refused refreshes | calls | calls that got no token |
 //! | ---: | ---: | ---: | ---: | ---: | ---: |
-//! | 2 | 1,003 | 2,851 | 11 | 552,580 | 4,228 |
-//! | 20 | 1,003 | 2,906 | 5 | 5,025,221 | 29,165 |
+//! | 2 | 1,003 | 2,851 | 10 | 552,585 | 4,252 |
+//! | 20 | 1,003 | 2,905 | 5 | 5,024,839 | 28,969 |
 //! | 200 | 2,003 | 5,802 | 25 | 99,543,356 | 675,870 |
 //!
 //! A history has about three refreshes, however many hosts there are. Calls without a token are those

@@ -79,8 +79,8 @@
 //! # Random histories against a model
 //!
 //! `MODEL_HISTORIES=10000 cargo test -p tests --test model -- --nocapture` runs the shipped layer and
-//! credentials against a reference model: 10,000 histories, 298,724 steps, 207,193 requests, 39,670 refresh
-//! requests, no violation. 1,178 spent tokens were sent after an unknown outcome. With the tests, 1,000
+//! credentials against a reference model: 10,000 histories, 296,362 steps, 208,191 requests, 39,406 refresh
+//! requests, no violation. 1,203 spent tokens were sent after an unknown outcome. With the tests, 1,000
 //! histories run.
 //!
 //! # The soak
