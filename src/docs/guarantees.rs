@@ -156,6 +156,7 @@
 //! | case | test |
 //! | --- | --- |
 //! | requests wait | `p11_login_takes_effect_at_once_and_fails_all_who_wait_for_the_one_before` |
+//! | the inner service is not ready yet | `p11_request_whose_login_changes_while_its_service_is_readied_is_not_sent` |
 //! | two processes log in | `p11_at_equal_revisions_the_greater_login_wins_and_gets_one_above` |
 //! | two users' stores | `p11_two_keys_never_meet_and_any_key_is_safe` |
 //!

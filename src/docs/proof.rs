@@ -210,6 +210,7 @@
 //! | save | it names no record that it replaces | 4 tests, two of them with stopped processes |
 //! | seeds | one that was seen counts as new | 3 tests |
 //! | a request that waited | nobody looks whether the login is the same | 1 test, model |
+//! | a request that waited | nobody looks again when the inner service is ready | 1 test, model |
 //! | an answer is not thrown away | the limit runs on while the process stands still | 1 test |
 //! | a caller's wait | it has no limit | 2 tests |
 //! | build | nobody looks whether there are timers | 2 tests |
