@@ -293,6 +293,26 @@ async fn unsaved_tokens_are_counted_until_they_are_saved() {
     credentials.shutdown().await.unwrap();
 }
 
+/// Nobody can save its tokens any more: neither a handle nor a runtime with its worker is left.
+#[test]
+fn unsaved_tokens_are_counted_no_longer_than_their_credential_lives() {
+    let mut heard = Heard::on_this_thread();
+    let server = FakeTeamUp::start_blocking();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let credentials = runtime.block_on(async {
+        let store = Failing::new(server.issue_tokens(&[Provider]));
+        let credentials = builder(&server).store(store.clone()).build().await.unwrap();
+        store.writes_to_fail.store(4, Ordering::SeqCst);
+        credentials.refresh(Provider).await.unwrap();
+        credentials
+    });
+    drop(runtime);
+    assert_eq!(heard.gauge("teamup_auth_unsaved_credentials{}"), 1.0);
+    drop(credentials);
+    assert_eq!(heard.gauge("teamup_auth_unsaved_credentials{}"), 0.0);
+    server.shutdown_blocking();
+}
+
 #[tokio::test]
 async fn tokens_of_another_process_are_told_as_adopted() {
     let mut heard = Heard::on_this_thread();

@@ -98,3 +98,22 @@ impl fmt::Debug for Cause {
         fmt::Debug::fmt(&self.0, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pause_that_is_over_or_never_ends_is_no_pause_to_wait_for() {
+        let now = Moment { monotonic: 1_000, wall: 1_000_000 };
+        let limit = RefreshLimit { count: 5, window: Duration::from_secs(30) };
+        let second = Duration::from_secs(1);
+        for (until, expected) in
+            [(now.plus(second), Some(second)), (now, None), (Moment::NEVER, None)]
+        {
+            let failure = Failure::M2mRefused { until };
+            let error = error(&failure, RequestMode::Provider, limit, now);
+            assert_eq!(error.retry_after(), expected);
+        }
+    }
+}

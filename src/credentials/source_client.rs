@@ -72,3 +72,19 @@ impl fmt::Debug for SourceClient {
         f.debug_struct("SourceClient").field("limit", &self.limit).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn error_of_a_source_reads_as_itself_and_keeps_what_caused_it() {
+        let parse = "x".parse::<u8>().unwrap_err();
+        let of_source = crate::store::StoreError::unavailable("no token", parse.clone());
+        let error = SourceError(Box::new(of_source));
+        assert_eq!(error.to_string(), "no token");
+        assert_eq!(error.source().unwrap().to_string(), parse.to_string());
+    }
+}

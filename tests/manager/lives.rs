@@ -110,6 +110,22 @@ async fn p11_credential_that_somebody_holds_is_never_built_beside() {
     assert!(is_same(&held, &again, &server).await);
 }
 
+/// So many that keys of credentials that are gone are looked for and forgotten.
+#[tokio::test]
+async fn p11_credentials_that_somebody_holds_stay_known_while_the_others_are_forgotten() {
+    let (server, family) = (FakeTeamUp::start().await, Family::default());
+    let manager = manager(&server, &family, 1);
+    let mut held = Vec::new();
+    for user in 0..80 {
+        held.push(manager.get(&user.to_string()).await.unwrap());
+    }
+    let before = family.loads();
+    for user in 0..80 {
+        manager.get(&user.to_string()).await.unwrap();
+    }
+    assert_eq!(family.loads(), before, "none was built");
+}
+
 #[tokio::test]
 async fn p2_eviction_keeps_tokens_that_could_not_be_saved() {
     let (server, family) = (FakeTeamUp::start().await, Family::default());

@@ -352,3 +352,84 @@ fn p2_refused_token_is_not_sent_again_because_a_newer_record_holds_it_too() {
     d.idle();
     assert!(matches!(d.error(ticket), Failure::Rejected { .. }));
 }
+
+/// The store can't be asked for the lease.
+fn fail_to_acquire(d: &mut TestCredential) {
+    d.expect(&Action::AcquireLease);
+    d.complete(Outcome::NotAcquired { error: "store" });
+    d.idle();
+}
+
+#[test]
+fn b8_store_that_fails_does_not_shorten_the_pause_that_the_endpoint_has_asked_for() {
+    let (mut d, _, ticket) = sent(PROVIDER);
+    let hour = Some(Duration::from_secs(3600));
+    let failure = RequestFailure { retry_after: hour, ..failure(FailureClass::NotTheEndpoint) };
+    d.complete(Outcome::RefreshFailed { failure });
+    d.release();
+    d.idle();
+    let failure = d.error(ticket).clone();
+    assert_eq!(Some(d.now.until(until(&failure))), hour);
+    // Whoever asks on purpose is heard nevertheless, and told what has kept it from the endpoint.
+    let asked = waits(&d.ask(PROVIDER, Reason::Requested));
+    fail_to_acquire(&mut d);
+    assert!(matches!(d.error(asked), Failure::Store { .. }), "{:?}", d.error(asked));
+    d.advance(Duration::from_secs(1800));
+    let look = d.refresh(PROVIDER);
+    d.load(found(&d.record().clone()));
+    d.idle();
+    assert_eq!(*d.error(look), failure);
+}
+
+#[test]
+fn b8_store_that_fails_after_the_pause_of_the_endpoint_begins_one_of_its_own() {
+    let (mut d, _, ticket) = sent(PROVIDER);
+    d.fail(FailureClass::NotTheEndpoint);
+    d.release();
+    d.idle();
+    d.now = until(d.error(ticket));
+    let ticket = d.refresh(PROVIDER);
+    fail_to_acquire(&mut d);
+    let failure = d.error(ticket).clone();
+    assert!(matches!(failure, Failure::Store { until, .. } if !d.now.has_reached(until)));
+    let look = d.refresh(PROVIDER);
+    d.load(found(&d.record().clone()));
+    d.idle();
+    assert_eq!(*d.error(look), failure);
+}
+
+#[test]
+fn g3_first_401_during_a_pause_changes_the_status_and_the_second_does_not() {
+    let mut d = TestCredential::with_access_token();
+    let stored = d.record().clone();
+    d.refresh(PROVIDER);
+    d.acquire(found(&stored));
+    d.send("r1", PROVIDER);
+    d.fail(FailureClass::NotTheEndpoint);
+    d.release();
+    d.idle();
+    d.refresh(PROVIDER);
+    d.load(found(&stored));
+    d.idle();
+    let generation = d.state.generation(PROVIDER);
+    for is_first in [true, false] {
+        assert_eq!(d.state.view().provider.refused, !is_first);
+        let operation = Operation::Refresh { generation, reason: Reason::Unauthorized };
+        let (enqueued, effects) = d.state.enqueue(operation, d.tick());
+        assert!(matches!(enqueued, Enqueued::Settled(Err(Failure::Request { .. }))));
+        assert_eq!(effects.changed, is_first);
+    }
+}
+
+#[test]
+fn p3_mode_that_fails_does_not_have_the_store_read_beside_the_refresh_of_the_other() {
+    let (mut d, stored, ticket) = sent(PROVIDER);
+    d.fail(FailureClass::NotTheEndpoint);
+    d.release();
+    d.idle();
+    let failure = d.error(ticket).clone();
+    d.refresh(CUSTOMER);
+    d.acquire(found(&stored));
+    d.send("r1", CUSTOMER);
+    assert_eq!(d.ask(PROVIDER, Reason::Expired), Enqueued::Settled(Err(failure)));
+}

@@ -102,3 +102,26 @@ fn credential_that_is_refreshed_takes_no_m2m_token() {
     let answer = d.enqueue(Operation::SetM2mToken { token });
     assert_eq!(answer, Enqueued::Settled(Err(Failure::NotM2m)));
 }
+
+#[test]
+fn p3_tokens_that_a_source_gives_for_a_401_are_limited_and_those_that_were_asked_for_are_not_counted()
+ {
+    let mut d = m2m();
+    set(&mut d, "a0");
+    for token in ["b1", "b2", "b3", "b4", "b5"] {
+        let ticket = waits(&d.ask(PROVIDER, Reason::Requested));
+        read(&mut d, token);
+        d.idle();
+        d.is_ok(ticket);
+    }
+    for token in ["c1", "c2", "c3", "c4"] {
+        let ticket = waits(&d.ask(PROVIDER, Reason::Unauthorized));
+        read(&mut d, token);
+        d.idle();
+        d.is_ok(ticket);
+    }
+    let limited = Enqueued::Settled(Err(Failure::RefreshLimited));
+    assert_eq!(d.ask(PROVIDER, Reason::Unauthorized), limited);
+    d.advance(d.state.config.limit.window);
+    waits(&d.ask(PROVIDER, Reason::Unauthorized));
+}

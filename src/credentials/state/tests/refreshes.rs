@@ -207,3 +207,15 @@ fn p3_m2m_token_is_never_refreshed() {
     assert!(d.state.view().provider.refused);
     d.idle();
 }
+
+#[test]
+fn g3_refresh_that_keeps_a_credential_warm_is_told_when_it_begins() {
+    let mut config = config();
+    config.keep_warm = Some(PROVIDER);
+    let mut d =
+        TestCredential::with(config, Some(record(1, 1, RecordContent::Tokens(tokens("r1")))));
+    d.worker = d.state.start_worker().expect("there is no access token yet");
+    let (action, effects) = d.state.next(d.tick(), None);
+    assert_eq!(action, Action::AcquireLease);
+    assert!(effects.changed);
+}

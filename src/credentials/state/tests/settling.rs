@@ -171,3 +171,35 @@ fn p12_rejection_at_shutdown_is_stored() {
     assert!(matches!(d.error(ticket), Failure::Rejected { .. }));
     d.is_ok(close);
 }
+
+#[test]
+fn p2_credential_with_work_a_lease_or_tokens_in_memory_alone_is_not_at_rest() {
+    let mut d = TestCredential::logged_in();
+    let stored = d.record().clone();
+    let only = |d: &TestCredential| {
+        assert!(!d.state.is_at_rest());
+        let CredentialState { current, queue, dirty, lease, .. } = &d.state;
+        (current.is_some(), !queue.is_empty(), dirty.is_some(), lease.is_some())
+    };
+    assert!(d.state.is_at_rest());
+    d.refresh(PROVIDER);
+    assert_eq!(only(&d), (false, true, false, false));
+    d.expect(&Action::AcquireLease);
+    assert_eq!(only(&d), (true, false, false, false));
+    d.complete(Outcome::Acquired { lease: Some(7), found: Some(found(&stored)) });
+    d.send("r1", PROVIDER);
+    d.answer("r2", "a2");
+    d.fail_save();
+    d.lease_left = Some(Duration::ZERO);
+    assert!(matches!(d.next(), Action::Sleep { .. }));
+    assert_eq!(only(&d), (false, false, true, false));
+    d.lease_left = None;
+    d.advance(Duration::from_secs(60));
+    d.complete(Outcome::Woke);
+    d.acquire(found(&stored));
+    d.save();
+    assert!(matches!(d.next(), Action::ReleaseLease { .. }));
+    d.complete(Outcome::NotReleased { error: "down" });
+    d.idle();
+    assert_eq!(only(&d), (false, false, false, true));
+}
