@@ -144,3 +144,26 @@ impl StdError for StoreError {
         self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_of_one_kind() {
+        let kinds = |error: StoreError| {
+            [
+                error.is_conflict(),
+                error.is_corrupt(),
+                error.is_locked(),
+                error.is_lease_lost(),
+                error.is_unavailable(),
+            ]
+        };
+        assert_eq!(kinds(StoreError::conflict()), [true, false, false, false, false]);
+        assert_eq!(kinds(StoreError::corrupt("")), [false, true, false, false, false]);
+        assert_eq!(kinds(StoreError::locked("")), [false, false, true, false, false]);
+        assert_eq!(kinds(StoreError::lease_lost()), [false, false, false, true, false]);
+        assert_eq!(kinds(StoreError::unavailable("", "")), [false, false, false, false, true]);
+    }
+}

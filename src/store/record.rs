@@ -293,4 +293,11 @@ mod tests {
             assert_eq!(record.revision(), expected);
         }
     }
+
+    #[test]
+    fn login_id_shows_its_bytes() {
+        let id: LoginId = "000102030405060708090a0b0c0d0eff".parse().unwrap();
+        let expected = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255];
+        assert_eq!(*id.as_bytes(), expected);
+    }
 }

@@ -119,6 +119,20 @@ async fn any_family_lists_its_keys_and_says_where_it_can_not() {
 }
 
 #[tokio::test]
+async fn f1_the_key_beside_a_file_is_written_again_when_it_was_altered() {
+    let folder = Folder::in_memory();
+    let family = FileStore::family(folder.path());
+    let long = "x".repeat(300);
+    save(&family, &long, "r1").await;
+    let mut beside = family.open(&long).path().as_os_str().to_owned();
+    beside.push(".key");
+    assert_eq!(fs::read_to_string(&beside).unwrap(), long);
+    fs::write(&beside, "altered").unwrap();
+    save(&family, &long, "r2").await;
+    assert_eq!(fs::read_to_string(&beside).unwrap(), long);
+}
+
+#[tokio::test]
 async fn two_handles_of_one_key_share_the_lease() {
     let folder = Folder::in_memory();
     let (family, other) = (FileStore::family(folder.path()), FileStore::family(folder.path()));

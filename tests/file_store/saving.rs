@@ -137,6 +137,12 @@ async fn a_deletion_removes_every_file_of_the_store() {
     store.save(&lease, Expected::Empty, &record(1, "new")).await.unwrap();
     drop(lease);
     assert_eq!(folder.names(), ["tokens.json", "tokens.json.lock"]);
+
+    // A lease that is dropped leaves no more behind than one that is released.
+    let lease = acquire(&store).await;
+    store.delete(&lease).await.unwrap();
+    drop(lease);
+    assert!(folder.names().is_empty(), "{:?}", folder.names());
 }
 
 #[tokio::test]

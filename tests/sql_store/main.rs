@@ -1,5 +1,7 @@
 //! The stores in PostgreSQL and SQLite, on real databases.
 
+#[path = "../support/log.rs"]
+mod log;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
 #[path = "../support/process.rs"]

@@ -8,6 +8,7 @@ use sqlx::{SqlitePool, query_scalar};
 use tower_teamup_auth::store::{Expected, SqliteStore, TokenStore};
 use tower_teamup_auth::store::{ListKeys, StoreFamily};
 
+use crate::log::Log;
 use crate::process::{OtherProcess, part, say, told as told_by_parent};
 use crate::support::{HOUR, lease, pool_on, record, rotate, told};
 
@@ -59,16 +60,21 @@ async fn a_store_that_is_checked_while_somebody_else_writes_waits_for_them() {
     checking.await.unwrap().unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn settings_that_a_power_loss_would_show_are_no_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = SqliteConnectOptions::new()
-        .filename(folder.path().join("tokens.db"))
-        .create_if_missing(true)
-        .synchronous(SqliteSynchronous::Off);
-    let store = store_in(&SqlitePool::connect_with(options).await.unwrap());
-    store.migrate().await.unwrap();
-    store.check().await.unwrap();
+#[tokio::test]
+async fn settings_that_a_power_loss_would_show_are_no_error_and_are_warned_about() {
+    use SqliteSynchronous::{Extra, Full, Normal, Off};
+    for (synchronous, is_warned) in [(Off, true), (Normal, true), (Full, false), (Extra, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new()
+            .filename(folder.path().join("tokens.db"))
+            .create_if_missing(true)
+            .synchronous(synchronous);
+        let store = store_in(&SqlitePool::connect_with(options).await.unwrap());
+        store.migrate().await.unwrap();
+        let log = Log::catch();
+        store.check().await.unwrap();
+        assert_eq!(log.says("a power loss may undo"), is_warned, "{}", log.text());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -195,3 +195,31 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
 fn as_it_is() -> i32 {
     (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn f5_what_is_no_file_is_called_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (socket, link) = (folder.path().join("socket"), folder.path().join("link"));
+        let _listener = UnixListener::bind(&socket).unwrap();
+        symlink(&socket, &link).unwrap();
+        let expected = [
+            (folder.path(), "a folder"),
+            (&socket, "a socket"),
+            (&link, "a symbolic link"),
+            (Path::new("/dev/null"), "a device"),
+        ];
+        for (path, kind) in expected {
+            let Trust::Never(why) = trust(&fs::symlink_metadata(path).unwrap()) else {
+                panic!("{} is trusted", path.display())
+            };
+            assert!(why.starts_with(&format!("it is {kind};")), "{why}");
+        }
+    }
+}

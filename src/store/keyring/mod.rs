@@ -304,3 +304,56 @@ impl fmt::Debug for KeyringStore {
         f.debug_struct("KeyringStore").field("path", &self.path()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(path: &Path) -> KeyringStore {
+        KeyringStore::with_key(path, EncryptionKey::generate().unwrap())
+    }
+
+    #[tokio::test]
+    async fn f5_folder_that_can_not_be_written_is_found_at_build() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        store(&file).check().await.unwrap();
+        std::fs::write(&file, "no folder").unwrap();
+        store(&file.join("tokens")).check().await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn lease_is_valid_until_it_is_released_and_a_deletion_removes_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder.path().join("tokens"));
+        let lease = store.try_acquire().await.unwrap().lease.unwrap();
+        assert_eq!(store.time_left(&lease), None);
+        let login = crate::store::LoginId::from_bytes([1; 16]);
+        let record = StoredRecord::new(login, 1, crate::store::RecordContent::SignedOut);
+        store.save(&lease, Expected::Empty, &record).await.unwrap();
+        assert!(store.path().exists());
+        store.delete(&lease).await.unwrap();
+        assert!(!store.path().exists());
+        store.release(lease.clone()).await.unwrap();
+        assert_eq!(store.time_left(&lease), Some(Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_for_a_change_comes_after_the_pause_of_a_file() {
+        let store = store(Path::new("tokens"));
+        let changed = store.changed();
+        tokio::pin!(changed);
+        assert!(tokio::time::timeout(Duration::from_millis(9), &mut changed).await.is_err());
+        tokio::time::timeout(Duration::from_millis(50), changed).await.unwrap();
+    }
+
+    #[test]
+    fn f1_file_that_can_not_be_reached_is_not_told_to_lack_its_key() {
+        let file = FileStore::new("tokens");
+        let entry = KeyringEntry::named("program".to_owned(), "user".to_owned());
+        let refusal = |found| refuse_for_file(&file, &entry, found);
+        assert!(refusal(Err(StoreError::unavailable("", ""))).unwrap_err().is_unavailable());
+        let locked = refusal(Err(StoreError::locked("another key"))).unwrap_err();
+        assert!(locked.is_locked() && locked.to_string().contains("has no key"), "{locked}");
+    }
+}

@@ -317,6 +317,27 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_is_gone_is_found_by_keep_alive_and_by_the_user_time_out() {
+        let settings = tcp_settings();
+        assert!(settings.nodelay());
+        let probes = format!("{:?}", settings.keepalive().unwrap());
+        assert!(probes.contains("time: Some(30s)"), "{probes}");
+        #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+        assert!(probes.contains("interval: Some(5s)"), "{probes}");
+        #[cfg(target_os = "linux")]
+        assert_eq!(settings.user_timeout(), Some(DEAD_AFTER));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_for_a_change_comes_after_a_pause() {
+        let store = at("redis://host").build().unwrap();
+        let changed = crate::store::TokenStore::changed(&store);
+        tokio::pin!(changed);
+        assert!(tokio::time::timeout(Duration::from_millis(19), &mut changed).await.is_err());
+        tokio::time::timeout(Duration::from_millis(90), changed).await.unwrap();
+    }
+
+    #[test]
     fn durations_out_of_range_are_refused() {
         let second = Duration::from_secs(1);
         for builder in [
@@ -328,6 +349,7 @@ mod tests {
             assert!(refusal(builder).contains("out of range"));
         }
         at("redis://host").lease_lifetime(second).build().unwrap();
+        at("redis://host").lease_lifetime(10 * second).timeout(5 * second).build().unwrap();
     }
 
     #[cfg(feature = "redis-tls")]

@@ -116,4 +116,13 @@ mod tests {
         let failure = Failure::of(&error, []);
         assert!(!format!("{failure} {failure:?}").contains("s3cret"), "{failure}");
     }
+
+    #[test]
+    fn f1_error_that_a_script_returns_as_text_is_one_in_either_form_of_text() {
+        let text = "WRONGTYPE Operation against a key holding the wrong kind of value";
+        for value in [Value::SimpleString(text.into()), Value::BulkString(text.into())] {
+            assert!(Failure::in_script(&value).unwrap().is_wrong_type);
+        }
+        assert!(Failure::in_script(&Value::Array(Vec::new())).is_none());
+    }
 }

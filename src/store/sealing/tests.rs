@@ -166,3 +166,12 @@ mod with_a_key {
         );
     }
 }
+
+#[cfg(feature = "encryption")]
+#[test]
+fn f1_version_that_has_no_number_is_none_of_a_newer_program() {
+    assert!(of_another_version(b"3\nsealed").is_locked());
+    for altered in [&b"\nsealed"[..], b"", b"x\n", b"3", b"3x\n"] {
+        assert!(of_another_version(altered).is_corrupt(), "{altered:?}");
+    }
+}

@@ -385,3 +385,80 @@ impl<DB: SqlDatabase> fmt::Debug for SqlStore<DB> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::future::{pending, ready};
+
+    use sqlx::{Sqlite, SqlitePool};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// With the limit of 6 s that holds unless another is set.
+    fn store() -> SqlStoreBuilder<Sqlite> {
+        SqlStore::builder(SqlitePool::connect_lazy("sqlite::memory:").unwrap())
+    }
+
+    /// How often a statement is run that fails in this way each time.
+    async fn attempts(fails: impl Fn() -> sqlx::Error) -> u32 {
+        let attempts = Cell::new(0);
+        let statement = || {
+            attempts.set(attempts.get() + 1);
+            assert!(attempts.get() <= 3, "there is no end to it");
+            ready(Err::<(), _>(fails()))
+        };
+        let configuration = store().build().unwrap().configuration;
+        let error = configuration.run("load the record", statement).await.unwrap_err();
+        assert!(error.is_unavailable());
+        let text = error.to_string();
+        assert!(text.contains("SQLite, table") && text.contains("load the record"), "{text}");
+        attempts.get()
+    }
+
+    #[tokio::test]
+    async fn f4_statement_whose_connection_was_lost_is_run_three_times_and_any_other_once() {
+        let lost = || sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
+        assert_eq!(attempts(lost).await, 3);
+        assert_eq!(attempts(|| sqlx::Error::WorkerCrashed).await, 3);
+        assert_eq!(attempts(|| sqlx::Error::PoolClosed).await, 1);
+        assert_eq!(attempts(|| sqlx::Error::RowNotFound).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn f4_statement_that_is_not_answered_is_run_three_times_within_the_limit() {
+        let clock = crate::token::Clock::tokio();
+        let began = clock.now();
+        let tenths = || began.until(clock.now()).as_millis() / 100;
+        let starts = RefCell::new(Vec::new());
+        let statement = || {
+            starts.borrow_mut().push(tenths());
+            assert!(starts.borrow().len() <= 3, "there is no end to it");
+            pending::<Result<(), sqlx::Error>>()
+        };
+        let configuration = store().build().unwrap().configuration;
+        let error = configuration.run("load the record", statement).await.unwrap_err();
+        assert!(error.is_unavailable());
+        assert_eq!((&**starts.borrow(), tenths()), (&[0, 15, 30][..], 60));
+    }
+
+    #[tokio::test]
+    async fn p1_limit_of_a_statement_is_half_the_lease_at_most() {
+        let limit = |builder: SqlStoreBuilder<Sqlite>| builder.build().unwrap().configuration.limit;
+        assert_eq!(limit(store().lease_lifetime(2 * SECOND)), SECOND);
+        assert_eq!(limit(store().lease_lifetime(60 * SECOND)), 6 * SECOND);
+    }
+
+    #[tokio::test]
+    async fn f1_row_that_is_no_record_is_named() {
+        let store = store().key("studio-7").build().unwrap();
+        for row in [(Some(1), Some(b"none".to_vec())), (Some(1), None)] {
+            let error = store.read(Some(row)).unwrap_err();
+            assert!(error.is_corrupt());
+            let place = "SQLite, table \"teamup_tokens\", key `studio-7`:";
+            assert!(error.to_string().starts_with(place), "{error}");
+        }
+    }
+}
