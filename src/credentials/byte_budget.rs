@@ -26,7 +26,7 @@ impl ByteBudget {
         ReservedBytes { total: Arc::clone(self.0.get_or_init(Arc::default)), bytes: 0 }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, heavy_tests))]
     pub(crate) fn reserved(&self) -> usize {
         self.0.get().map_or(0, |total| total.load(Ordering::Relaxed))
     }
