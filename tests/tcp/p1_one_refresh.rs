@@ -22,6 +22,11 @@ const CROWDS: [(Protocol, usize, usize); 2] =
 /// A busy machine may take a while to answer ten thousand 401s, and the refresh request is held for it.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// A server that lets a test wait for so long.
+async fn patient_server() -> FakeTeamUp {
+    FakeTeamUp::builder().wait_limit(PATIENCE).start().await
+}
+
 /// The layer over a client that lets so many requests through at a time. The refresh request goes beside
 /// the limit.
 async fn limited(
@@ -40,7 +45,7 @@ async fn limited(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_ten_thousand_callers_on_an_expired_token_cost_one_refresh_request() {
     for (protocol, size, limit) in CROWDS {
-        let server = FakeTeamUp::start().await;
+        let server = patient_server().await;
         let api = limited(&server, protocol, limit, expired_tokens(&server)).await;
         let hold = server.hold_refresh();
         let crowd = Crowd::calling(size, &api, &server);
@@ -57,7 +62,7 @@ async fn p1_ten_thousand_callers_on_an_expired_token_cost_one_refresh_request() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_ten_thousand_401s_cost_one_refresh_request_and_no_caller_sees_one() {
     for (protocol, size, limit) in CROWDS {
-        let server = FakeTeamUp::start().await;
+        let server = patient_server().await;
         let api = limited(&server, protocol, limit, server.issue_tokens(&[Provider])).await;
         assert_eq!(status(&api, &server, "before").await, 200);
         server.expire_access_tokens();
@@ -77,7 +82,7 @@ async fn p1_ten_thousand_401s_cost_one_refresh_request_and_no_caller_sees_one() 
 async fn p1_401s_that_come_after_the_rotation_cost_no_refresh_request() {
     const SIZE: usize = 100;
     for protocol in Protocol::BOTH {
-        let server = FakeTeamUp::start().await;
+        let server = patient_server().await;
         let api = limited(&server, protocol, SIZE, server.issue_tokens(&[Provider])).await;
         let hold = server.hold_api();
         let crowd = Crowd::calling(SIZE, &api, &server);
@@ -97,7 +102,7 @@ async fn p1_401s_that_come_after_the_rotation_cost_no_refresh_request() {
 async fn p1_a_failed_refresh_request_is_shared_by_all_and_not_repeated_by_each() {
     const SIZE: usize = 1_000;
     for protocol in Protocol::BOTH {
-        let server = FakeTeamUp::start().await;
+        let server = patient_server().await;
         let api = limited(&server, protocol, 64, server.issue_tokens(&[Provider])).await;
         server.expire_access_tokens();
         let busy = Fault::status(StatusCode::SERVICE_UNAVAILABLE);
