@@ -12,7 +12,8 @@
 //! MODEL_HISTORIES=10000 cargo test -p tests --test model -- --nocapture
 //! ```
 //!
-//! What fails is kept in `regressions/histories.txt`, and tried first from then on.
+//! The seed of what fails is kept in `regressions/histories.txt`, outside of version control, and tried first
+//! from then on. `regressions.rs` has the histories that stay.
 
 use std::fmt;
 use std::sync::Mutex;
