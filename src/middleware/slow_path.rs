@@ -230,21 +230,23 @@ where
                     if let Err(error) = ready!(service.poll_ready(cx)) {
                         return answer(Err(error.into()));
                     }
-                    if let Err(error) = of_same_login(context.as_ref()) {
+                    let context = taken(context);
+                    if let Err(error) = check_login(&context) {
                         return answer(Err(error.into()));
                     }
                     let future = service.call(taken(request));
-                    return Poll::Ready(Transition::Sent { future, context: taken(context) });
+                    return Poll::Ready(Transition::Sent { future, context });
                 }
                 StageProj::ReadyRetry { service, request, retry, unauthorized } => {
                     if let Err(error) = ready!(service.poll_ready(cx)) {
                         return answer(Err(error.into()));
                     }
-                    if let Err(error) = of_same_login(retry.as_ref().map(|retry| &retry.context)) {
+                    let retry = taken(retry);
+                    if let Err(error) = check_login(&retry.context) {
                         return answer(Ok(rejected(taken(unauthorized), error)));
                     }
                     let future = service.call(taken(request));
-                    Stage::Retried { future, retry: Some(taken(retry)) }
+                    Stage::Retried { future, retry: Some(retry) }
                 }
                 StageProj::Retried { future, retry } => {
                     let mut response = match ready!(future.poll(cx)) {
@@ -269,10 +271,8 @@ where
 
 /// The service took its time to be ready, and the token was set before that. A request of a login that was
 /// left meanwhile is not sent.
-fn of_same_login<S, B>(context: Option<&RetryContext<S, B>>) -> Result<(), Error> {
-    context.map_or(Ok(()), |context| {
-        token_choice::check_login(&context.credentials().snapshot(), context.generation)
-    })
+fn check_login<S, B>(context: &RetryContext<S, B>) -> Result<(), Error> {
+    token_choice::check_login(&context.credentials().snapshot(), context.generation)
 }
 
 /// A 401 that is not retried, and says why.
