@@ -50,26 +50,40 @@ async fn p6_poll_ready_asks_the_inner_service_each_time() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn p6_retry_waits_for_a_service_that_was_readied_for_it() {
-    let server = Server::new();
-    let (mut service, mut handle) = mocked(&good(&server).await);
+/// A request whose token is there, for its first send or, if it was `rejected`, for its retry. The inner
+/// service has no capacity for it.
+async fn not_ready(
+    server: &Server,
+    credentials: &Credentials,
+    rejected: bool,
+) -> (task::Spawn<impl Future<Output = Answer> + use<>>, Handle) {
+    let (mut service, mut handle) = mocked(credentials);
     handle.allow(1);
     assert_ready_ok!(service.poll_ready());
-    let mut first = task::spawn(service.call(get("/events")));
-    assert_pending!(first.poll());
-    let (_, respond) = handle.next_request().await.unwrap();
-    respond.send_response(answer(401));
+    let mut future = task::spawn(service.call(get("/events")));
+    assert_pending!(future.poll());
+    if rejected {
+        let (_, respond) = handle.next_request().await.unwrap();
+        respond.send_response(answer(401));
+    } else {
+        // What the caller has readied is given back unused.
+        handle.allow(0);
+    }
     until(|| {
-        assert_pending!(first.poll());
+        assert_pending!(future.poll());
         server.granted() == 1
     })
     .await;
     run_pending_tasks().await;
-
-    // The token is there, and the inner service has no capacity.
-    assert_pending!(first.poll());
+    assert_pending!(future.poll());
     assert_pending!(handle.poll_request());
+    (future, handle)
+}
+
+#[tokio::test(start_paused = true)]
+async fn p6_retry_waits_for_a_service_that_was_readied_for_it() {
+    let server = Server::new();
+    let (mut first, mut handle) = not_ready(&server, &good(&server).await, true).await;
     handle.allow(1);
     assert!(first.is_woken());
     assert_pending!(first.poll());
@@ -84,17 +98,7 @@ async fn p6_error_of_readying_for_the_first_send_or_the_retry_reaches_the_caller
     for rejected in [false, true] {
         let server = Server::new();
         let credentials = if rejected { good(&server).await } else { expired(&server).await };
-        let (mut service, mut handle) = mocked(&credentials);
-        assert_ready_ok!(service.poll_ready());
-        let mut future = task::spawn(service.call(get("/events")));
-        assert_pending!(future.poll());
-        if rejected {
-            let (_, respond) = handle.next_request().await.unwrap();
-            respond.send_response(answer(401));
-            assert_pending!(future.poll());
-        }
-        until(|| server.granted() == 1).await;
-        run_pending_tasks().await;
+        let (mut future, mut handle) = not_ready(&server, &credentials, rejected).await;
         handle.send_error("the inner service is broken");
         let error = assert_ready_err!(future.poll());
         assert_eq!(error.to_string(), "the inner service is broken");
@@ -105,46 +109,26 @@ async fn p6_error_of_readying_for_the_first_send_or_the_retry_reaches_the_caller
 /// The token was there, and the inner service took its time to be ready.
 #[tokio::test(start_paused = true)]
 async fn p11_request_whose_login_changes_while_its_service_is_readied_is_not_sent() {
-    for rejected in [false, true] {
-        for signs_out in [false, true] {
-            let server = Server::new();
-            let credentials = if rejected { good(&server).await } else { expired(&server).await };
-            let (mut service, mut handle) = mocked(&credentials);
-            handle.allow(1);
-            assert_ready_ok!(service.poll_ready());
-            let mut future = task::spawn(service.call(get("/events")));
-            assert_pending!(future.poll());
-            if rejected {
-                let (_, respond) = handle.next_request().await.unwrap();
-                respond.send_response(answer(401));
-            } else {
-                // What the caller has readied is taken back unused.
-                handle.allow(0);
-            }
-            until(|| {
-                assert_pending!(future.poll());
-                server.granted() == 1
-            })
-            .await;
-            run_pending_tasks().await;
-            assert_pending!(future.poll());
-            match signs_out {
-                true => credentials.sign_out().await.unwrap(),
-                false => credentials.log_in(server.log_in_again("another")).await.unwrap(),
-            }
-            handle.allow(1);
-            let error = match rejected {
-                true => {
-                    let unauthorized = assert_ready_ok!(future.poll());
-                    assert_eq!(unauthorized.status(), StatusCode::UNAUTHORIZED);
-                    unauthorized.extensions().get::<Error>().cloned()
-                }
-                false => assert_ready_err!(future.poll()).downcast_ref::<Error>().cloned(),
-            };
-            let error = error.expect("the layer's own");
-            assert!(error.is_login_changed(), "{error}");
-            assert_pending!(handle.poll_request());
+    for (rejected, signs_out) in [(false, false), (false, true), (true, false), (true, true)] {
+        let server = Server::new();
+        let credentials = if rejected { good(&server).await } else { expired(&server).await };
+        let (mut future, mut handle) = not_ready(&server, &credentials, rejected).await;
+        match signs_out {
+            true => credentials.sign_out().await.unwrap(),
+            false => credentials.log_in(server.log_in_again("another")).await.unwrap(),
         }
+        handle.allow(1);
+        let error = match rejected {
+            true => {
+                let unauthorized = assert_ready_ok!(future.poll());
+                assert_eq!(unauthorized.status(), StatusCode::UNAUTHORIZED);
+                unauthorized.extensions().get::<Error>().cloned()
+            }
+            false => assert_ready_err!(future.poll()).downcast_ref::<Error>().cloned(),
+        };
+        let error = error.expect("the layer's own");
+        assert!(error.is_login_changed(), "{error}");
+        assert_pending!(handle.poll_request());
     }
 }
 
