@@ -15,6 +15,8 @@ mod modes;
 mod one_retry;
 mod origins;
 mod panics;
+#[path = "../support/polled.rs"]
+mod polled;
 #[path = "../support/readiness.rs"]
 mod readiness;
 mod retries;

@@ -2,6 +2,8 @@
 
 #[path = "../support/log.rs"]
 mod log;
+#[path = "../support/polled.rs"]
+mod polled;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
 #[path = "../support/process.rs"]

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgPool, query_scalar};
 use tower_teamup_auth::store::ListKeys;
 use tower_teamup_auth::store::{Expected, PostgresStore, TokenStore};
 
+use crate::polled::polled;
 use crate::postgres_server::PostgresServer;
 use crate::process::{OtherProcess, part, say, told as told_by_parent};
 use crate::relay::{Hold, Relay};
@@ -51,6 +52,32 @@ async fn processes_that_start_together_make_the_table_together() {
     });
     for start in starts.collect::<Vec<_>>() {
         start.await.unwrap();
+    }
+}
+
+/// sqlx rolls no transaction back whose `BEGIN` was not answered. A record that is saved over the same
+/// connection would not be there for anybody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_a_check_that_is_dropped_leaves_no_transaction_open() {
+    let server = PostgresServer::start();
+    let observer = pool_at(&server.url()).await;
+    let pool = PgPoolOptions::new().max_connections(1).connect(&server.url()).await.unwrap();
+    let store = store_in(&pool);
+    store.migrate().await.unwrap();
+    for polls in 1.. {
+        let is_done = polled(store.check(), polls).await.is_some();
+        let mut next = pool.acquire().await.unwrap();
+        let process: i32 =
+            query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *next).await.unwrap();
+        let state: String = query_scalar("SELECT state FROM pg_stat_activity WHERE pid = $1")
+            .bind(process)
+            .fetch_one(&observer)
+            .await
+            .unwrap();
+        assert_eq!(state, "idle", "dropped after {polls} polls");
+        if is_done {
+            break;
+        }
     }
 }
 

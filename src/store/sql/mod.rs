@@ -12,6 +12,7 @@ mod postgres;
 mod sqlite;
 mod statements;
 mod table;
+mod unfinished;
 
 use std::fmt;
 use std::future::Future;
@@ -27,6 +28,7 @@ pub use self::family::SqlFamily;
 use self::statements::Row;
 pub use self::statements::SqlDatabase;
 use self::table::Table;
+use self::unfinished::Unfinished;
 use super::contract::{Attempt, Expected, TokenStore};
 use super::record::StoredRecord;
 use super::timed_lease::TimedLease;
@@ -180,10 +182,10 @@ impl<DB: SqlDatabase> TokenStore for SqlStore<DB> {
         let lease = TimedLease::request(*lease_lifetime);
         let key = &*family::row_of_check(lease.owner());
         let check = || async {
-            let mut connection = self.configuration.pool.acquire().await?;
-            DB::inspect(&mut connection).await?;
+            let mut held = Unfinished::new(self.configuration.pool.acquire().await?);
+            DB::inspect(&mut held.connection).await?;
             let mut transaction =
-                connection.begin_with(AssertSqlSafe(DB::BEGIN.to_owned())).await?;
+                held.connection.begin_with(AssertSqlSafe(DB::BEGIN.to_owned())).await?;
             let owner = lease.owner();
             DB::try_acquire(&mut transaction, table, key, owner, *lease_lifetime).await?;
             DB::renew(&mut transaction, table, key, owner, *lease_lifetime).await?;
@@ -192,7 +194,9 @@ impl<DB: SqlDatabase> TokenStore for SqlStore<DB> {
             DB::load(&mut transaction, table, key).await?;
             DB::delete(&mut transaction, table, key, owner).await?;
             DB::release(&mut transaction, table, key, owner).await?;
-            transaction.rollback().await
+            transaction.rollback().await?;
+            held.finish();
+            Ok(())
         };
         let checked = self.configuration.run("run the statements that this store needs", check);
         checked.await.map_err(|error| {

@@ -6,10 +6,7 @@ pub(crate) mod refresh_answers;
 pub(crate) mod server;
 pub(crate) mod stores;
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +20,7 @@ use tower_teamup_auth::{
 };
 
 use self::server::Server;
+pub(crate) use crate::polled::polled;
 use crate::readiness::Checked;
 use crate::witness;
 
@@ -121,24 +119,6 @@ pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
     })
     .await
     .expect("it comes true within ten minutes of the test's clock");
-}
-
-/// Polls `future` at most `times` times, each time that it is woken, and then drops it.
-pub(crate) async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut polls = 0;
-    poll_fn(|cx| {
-        if polls == times {
-            return Poll::Ready(None);
-        }
-        polls += 1;
-        match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if polls == times => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
 }
 
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
