@@ -129,13 +129,13 @@ impl FirstRecord<'_> {
     }
 
     async fn acquire(&self) -> Result<DynLease, Error> {
-        let deadline = self.clock.now().plus(self.lease_wait);
+        let since = self.clock.now();
         loop {
             let attempt = self.store.try_acquire().await.map_err(Error::store)?;
             if let Some(lease) = attempt.lease {
                 return Ok(lease);
             }
-            if self.clock.now().has_reached(deadline) {
+            if since.until(self.clock.now()) >= self.lease_wait {
                 return Err(Error::store(StoreError::timed_out("grant a lease", self.lease_wait)));
             }
             self.store.changed().await;

@@ -78,7 +78,8 @@ impl Moment {
         Moment { monotonic: self.monotonic.max(other.monotonic), wall: self.wall.max(other.wall) }
     }
 
-    /// How long the monotonic clock takes from here to `later`.
+    /// How long the monotonic clock takes from here to `later`. A limit on a wait is counted so: nobody gives
+    /// up because the wall clock was set.
     pub(crate) fn until(self, later: Moment) -> Duration {
         Duration::from_millis(later.monotonic.saturating_sub(self.monotonic))
     }

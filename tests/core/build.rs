@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tower_teamup_auth::token::{AccessToken, RefreshToken};
+use tower_teamup_auth::store::{MemoryStore, TokenStore};
+use tower_teamup_auth::token::{AccessToken, Clock, RefreshToken};
 use tower_teamup_auth::{Credentials, CredentialsBuilder, Error, TokenSet};
 
 use crate::support::server::Server;
@@ -205,6 +206,20 @@ async fn store_is_believed_before_the_seed_and_the_seed_is_saved_where_it_is_emp
     let store = Store::empty();
     builder(&server).store(store.clone()).tokens(seed).build().await.unwrap();
     assert_eq!(store.refresh_token(), "s3cret-refresh-seed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn b6_clock_that_is_set_while_credentials_are_built_ends_no_wait_for_the_lease() {
+    let server = Server::new();
+    let (store, clock) = (MemoryStore::new(), Clock::tokio());
+    let lease = store.try_acquire().await.unwrap().lease.expect("nobody has it");
+    let seeded = builder(&server).store(store.clone()).tokens(server.bare_tokens());
+    let built = tokio::spawn(seeded.clock(clock.clone()).build());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    clock.shift_wall(Duration::from_secs(3600));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    store.release(lease).await.unwrap();
+    built.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -208,11 +208,16 @@ where
         }
         let before = RequestMode::ALL.map(|mode| self.issued(mode).cloned());
         let theirs = self.with_our_access_tokens(theirs, tick.now);
-        let replaced = |token| Some(token) != theirs.tokens().map(|tokens| tokens.refresh_token());
-        if self.tokens().is_some_and(|tokens| replaced(tokens.refresh_token())) {
+        let replaced = self
+            .tokens()
+            .map(TokenSet::refresh_token)
+            .filter(|token| Some(*token) != theirs.tokens().map(TokenSet::refresh_token));
+        if let Some(spent) = replaced.map(Fingerprint::of) {
+            self.note_spent(spent);
             self.lost_answer = None;
             self.forget_probable_rejections();
         }
+        self.note_rejected(&theirs);
         self.rejection = None;
         self.dirty = None;
         self.record = Some(self.with_our_seeds(theirs));
@@ -235,6 +240,13 @@ where
         }
         effects.publish = true;
         effects.changed = true;
+    }
+
+    /// What another process, or an earlier life of this one, was told of a refresh token is known here too.
+    pub(super) fn note_rejected(&mut self, stored: &StoredRecord) {
+        if let RecordContent::Rejected(tokens) = stored.content() {
+            self.note_spent(Fingerprint::of(tokens.refresh_token()));
+        }
     }
 
     /// Revisions only grow: a record of a lower one that was adopted, because ours was refused, is

@@ -154,8 +154,6 @@ where
         let Some(revision) = next_revision(known).map(|next| next.max(wall)) else {
             return Enqueued::Settled(Err(Failure::NoRevisionLeft));
         };
-        let fingerprint = Fingerprint::of(tokens.refresh_token());
-        self.spent.retain(|spent| *spent != fingerprint);
         let expires_at = tokens.expiries();
         effects.happened.push(Happened::LoggedIn { revision, expires_at });
         let record = StoredRecord::new(login, revision, RecordContent::Tokens(tokens));
@@ -203,6 +201,11 @@ where
         current: Option<&mut Current<E>>,
         effects: &mut Effects<E>,
     ) {
+        self.note_rejected(&record);
+        if let RecordContent::Tokens(tokens) = record.content() {
+            let fingerprint = Fingerprint::of(tokens.refresh_token());
+            self.spent.retain(|spent| *spent != fingerprint);
+        }
         let record = self.with_our_seeds(record);
         self.record = Some(record.with_base_url(&self.config.base_url));
         self.login_required_since = now;

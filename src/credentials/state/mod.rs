@@ -319,6 +319,9 @@ where
         for mode in RequestMode::ALL {
             state.refresh_deadlines(mode, now);
         }
+        if let Some(record) = state.record.clone() {
+            state.note_rejected(&record);
+        }
         state
     }
 
@@ -343,6 +346,8 @@ where
     fn new_worker(&mut self) -> u32 {
         self.worker_epoch = self.worker_epoch.wrapping_add(1);
         self.worker = Some(self.worker_epoch);
+        // Nobody has waited since the last one was lost.
+        self.lease_wait = None;
         self.worker_epoch
     }
 

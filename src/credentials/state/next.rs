@@ -409,12 +409,13 @@ where
         let wait =
             self.lease_wait.get_or_insert(LeaseWait { since: tick.now, stage: WaitStage::Ask });
         match wait.stage {
-            WaitStage::Ask if tick.now.has_reached(wait.since.plus(self.config.lease_wait)) => {
+            WaitStage::Ask => Ok(Some(Action::AcquireLease)),
+            WaitStage::Read => Ok(Some(Action::Load)),
+            // Judged after an attempt: a worker that was lost, or stood still, makes one before it gives up.
+            _ if wait.since.until(tick.now) >= self.config.lease_wait => {
                 self.lease_wait = None;
                 Err(StoreCause::Busy)
             }
-            WaitStage::Ask => Ok(Some(Action::AcquireLease)),
-            WaitStage::Read => Ok(Some(Action::Load)),
             WaitStage::Pause => {
                 wait.stage = WaitStage::Ask;
                 Ok(Some(Action::Sleep { pause: Duration::from_secs(1), for_change: true }))

@@ -298,3 +298,45 @@ fn c2_a_login_with_a_token_that_was_spent_before_makes_it_good_again() {
     d.acquire(found(&theirs));
     assert_eq!(d.access_text(PROVIDER), Some("a9"));
 }
+
+/// It is in the record that the process began with or has read, and then the store lost that.
+#[test]
+fn p2_a_token_that_another_process_was_refused_is_not_taken_back() {
+    let refused = record(1, 2, RecordContent::Rejected(tokens("r1")));
+    let began = TestCredential::new(Some(refused.clone()));
+    let mut read = TestCredential::logged_in();
+    read.refresh(PROVIDER);
+    read.acquire(found(&refused));
+    read.release();
+    read.idle();
+    for mut d in [began, read] {
+        d.advance(Duration::from_secs(3600));
+        waits(&d.ask(CUSTOMER, Reason::Expired));
+        d.load(found(&record(1, 1, RecordContent::Tokens(tokens("r1")))));
+        d.idle();
+        assert!(matches!(d.record().content(), RecordContent::Rejected(_)));
+    }
+}
+
+#[test]
+fn p2_a_token_that_another_process_has_rotated_rescues_nothing() {
+    let mut d = after_reading(&record(1, 6, RecordContent::Tokens(tokens("r6"))));
+    d.send("r6", CUSTOMER);
+    d.fail(FailureClass::Rejected);
+    d.load(found(&record(1, 5, ours())));
+    assert!(matches!(d.save_and_release().content(), RecordContent::Rejected(_)));
+}
+
+#[test]
+fn c2_a_login_of_another_process_makes_a_spent_token_good_again() {
+    let mut d = TestCredential::logged_in();
+    d.refresh_to(PROVIDER, "r2", "a2");
+    for (revision, access) in [(8, "a8"), (9, "a9")] {
+        let content = RecordContent::Tokens(tokens_with("r1", access, d.now));
+        d.refresh(PROVIDER);
+        d.acquire(found(&record(2, revision, content)));
+        d.release();
+        d.idle();
+        assert_eq!(d.access_text(PROVIDER), Some(access));
+    }
+}

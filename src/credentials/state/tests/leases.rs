@@ -64,6 +64,20 @@ fn p1_lease_that_has_run_out_is_taken_again_and_the_store_read_before_anything_i
 }
 
 #[test]
+fn b6_clock_that_is_set_ends_no_wait_for_the_lease() {
+    let mut d = TestCredential::logged_in();
+    let stored = d.record().clone();
+    d.refresh(PROVIDER);
+    d.busy(found(&stored));
+    d.sleep();
+    d.now.wall += 3_600_000;
+    d.busy(found(&stored));
+    d.sleep();
+    d.acquire(found(&stored));
+    d.send("r1", PROVIDER);
+}
+
+#[test]
 fn leases_that_have_run_out_when_they_are_granted_are_asked_for_with_pauses_and_not_for_ever() {
     let mut d = TestCredential::logged_in();
     let stored = d.record().clone();

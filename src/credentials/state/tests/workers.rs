@@ -103,6 +103,32 @@ fn p2_answer_that_is_lost_with_its_worker_counts_as_unknown() {
 }
 
 #[test]
+fn b6_worker_that_goes_on_after_the_time_for_the_lease_waits_for_it_anew() {
+    // How many actions are done before the worker is lost: in an attempt, a look, a pause.
+    for done in 0..3 {
+        let mut d = TestCredential::logged_in();
+        let stored = d.record().clone();
+        d.refresh(PROVIDER);
+        for action in 0..done {
+            match action {
+                0 => {
+                    d.expect(&Action::AcquireLease);
+                    d.complete(Outcome::Acquired { lease: None, found: None });
+                }
+                _ => d.load(found(&stored)),
+            }
+        }
+        d.next();
+        d.lose_worker();
+        d.advance(Duration::from_secs(3600));
+        d.busy(found(&stored));
+        d.sleep();
+        d.acquire(found(&stored));
+        d.send("r1", PROVIDER);
+    }
+}
+
+#[test]
 fn p1_worker_that_was_replaced_is_not_heard() {
     let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
