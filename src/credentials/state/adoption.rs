@@ -158,7 +158,13 @@ where
         let newer_or_equal = theirs.revision() >= ours.revision();
         let both_rejected =
             ours_is_rejected && matches!(theirs.content(), RecordContent::Rejected(_));
+        // A refusal is of the token, whatever revision it was stored with: a store that has lost writes may
+        // have it at ours.
+        let refuses_ours = !ours_is_rejected
+            && matches!(theirs.content(), RecordContent::Rejected(tokens)
+                if Some(tokens.refresh_token()) == ours.tokens().map(TokenSet::refresh_token));
         match self.dirty {
+            None if refuses_ours => Winner::Theirs,
             Some(_) if both_rejected && newer_or_equal => Winner::Theirs,
             None if both_rejected && higher => Winner::Theirs,
             // Somebody wrote an older token of this login, or that it was refused: ours is newer.

@@ -318,6 +318,22 @@ fn p2_a_token_that_another_process_was_refused_is_not_taken_back() {
     }
 }
 
+/// After a lost write the revisions of two processes may be the same.
+#[test]
+fn p2_a_refusal_of_our_very_token_is_adopted_at_any_revision() {
+    for revision in [4, 5] {
+        let theirs = record(1, revision, RecordContent::Rejected(tokens("r5")));
+        let mut d = after_reading(&theirs);
+        if revision == 4 {
+            assert_eq!(d.save().revision(), 6);
+        }
+        d.release();
+        d.idle();
+        assert!(matches!(d.record().content(), RecordContent::Rejected(_)));
+        assert_eq!(d.access_text(PROVIDER), Some("a5"));
+    }
+}
+
 #[test]
 fn p2_a_token_that_another_process_has_rotated_rescues_nothing() {
     let mut d = after_reading(&record(1, 6, RecordContent::Tokens(tokens("r6"))));
