@@ -35,7 +35,8 @@
 //! | the worker is lost | `p2_answer_that_is_lost_with_its_worker_counts_as_unknown` |
 //! | the save fails | `p2_no_refresh_request_is_sent_while_the_last_answer_is_unsaved` |
 //!
-//! - Bound: the same, and each worker lost at any await point in drawn interleavings.
+//! - Bound: the same, each worker lost at any await point in drawn interleavings, and random histories of up
+//!   to three processes that stand still, die and share a store that loses writes.
 //! - Not shown: a response that reached the machine and not the runtime, which was dropped before.
 //!
 //! # P3: one retry, no loop
@@ -210,5 +211,5 @@
 //! | decoders, recordings, the state machine and the proxy under libFuzzer | `scripts/fuzz SECONDS` |
 //! | interleavings of threads and tasks under shuttle | `scripts/interleavings EXECUTIONS` |
 //!
-//! 1,000 histories run with the tests. A history that fails shrinks, and is kept as a regression. The last
+//! 300 histories run with the tests. A history that fails shrinks, and is kept as a regression. The last
 //! line of the soak counts what was lost, spent twice or leaked, from the servers' journals.

@@ -6,7 +6,7 @@
 //! of running beside it, because when a jittered, concurrent refresh is done is no function of the
 //! steps alone. And one history is one `async` block under paused time, from beginning to end.
 //!
-//! A share of the histories runs with every `cargo test`; all of them with
+//! A share of the histories, always the same, runs with every `cargo test`; others with
 //!
 //! ```sh
 //! MODEL_HISTORIES=10000 cargo test -p tests --test model -- --nocapture
@@ -15,14 +15,17 @@
 //! The seed of what fails is kept in `regressions/histories.txt`, outside of version control, and tried first
 //! from then on. `regressions.rs` has the histories that stay.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::{FileFailurePersistence, TestCaseError, TestRunner};
-use tower_teamup_auth::RequestMode;
+use proptest::test_runner::{
+    FileFailurePersistence, RngAlgorithm, TestCaseError, TestRng, TestRunner,
+};
+use tower_teamup_auth::{RefreshStep, RequestMode};
 
 use crate::life::{Figures, live};
 use crate::server::{Kind, RefreshAnswer};
@@ -30,8 +33,11 @@ use crate::store::{Fault, Op as StoreOp};
 use crate::terms::{Answer, SLOWEST_ANSWER};
 use crate::time::Stopwatch;
 
+/// How long a process stands still at most, in milliseconds.
+pub(crate) const LONGEST_FREEZE: u64 = 60_000;
+
 /// How many histories run where `MODEL_HISTORIES` says nothing.
-const SHARE: u32 = 1000;
+const SHARE: u32 = 300;
 
 const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/model/regressions/histories.txt");
 
@@ -45,6 +51,8 @@ pub(crate) struct History {
 #[derive(Clone, Debug)]
 pub(crate) struct Begin {
     pub(crate) store: bool,
+    /// How many share the store; one where there is none.
+    pub(crate) processes: usize,
     pub(crate) tokens: Tokens,
     /// The lifetime of what is minted, in seconds.
     pub(crate) lifetime: Option<u64>,
@@ -52,6 +60,8 @@ pub(crate) struct Begin {
     pub(crate) room: Option<usize>,
     /// The service that lives on has had requests before.
     pub(crate) grown: bool,
+    /// The program's subscriber of events panics at each one.
+    pub(crate) subscriber_panics: bool,
     pub(crate) seed: u64,
 }
 
@@ -66,6 +76,8 @@ pub(crate) enum Tokens {
 
 #[derive(Clone)]
 pub(crate) struct Step {
+    /// Whose step it is, counted around.
+    pub(crate) process: usize,
     pub(crate) op: Op,
     /// How often the other tasks have a turn before the next step; the clock stands still.
     pub(crate) settles: usize,
@@ -74,8 +86,8 @@ pub(crate) struct Step {
 impl fmt::Debug for Step {
     /// In one line: a history is read from top to bottom.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Step { op, settles } = self;
-        f.write_str(&format!("{op:?}, and {settles} turns"))
+        let Step { process, op, settles } = self;
+        f.write_str(&format!("{process}: {op:?}, and {settles} turns"))
     }
 }
 
@@ -92,7 +104,11 @@ pub(crate) enum Op {
     Script(RefreshAnswer),
     /// What is minted lives for so many seconds.
     Lifetime(Option<u64>),
-    /// The wall clock is set by an hour, ahead or back.
+    /// A mode is refused new tokens, or no longer.
+    Forbid(RequestMode, bool),
+    /// A route refuses every token from now on.
+    Refuse(usize),
+    /// The wall clock of the process is set by an hour, ahead or back.
     Jump(bool),
     LogIn(Tokens),
     SignOut,
@@ -100,12 +116,22 @@ pub(crate) enum Op {
     Shutdown,
     /// The next calls of the store go wrong.
     Fault(StoreOp, Fault, usize),
+    /// No save succeeds until the store is mended.
+    ReadOnly,
     Mend,
-    NeighbourRefreshes(RequestMode),
-    NeighbourLogsIn {
-        tokens: Tokens,
-        barges: bool,
+    /// The store loses its last write, or all that it has.
+    StoreLoses {
+        all: bool,
     },
+    LeaseRunsOut,
+    /// The process stands still for so many milliseconds.
+    Freeze(u64),
+    /// The process ends without a word, and is started again.
+    Dies,
+    /// The worker panics when it has next passed this step.
+    WorkerDies(RefreshStep),
+    /// The runtime ends with all its tasks, and another one takes its place.
+    RuntimeEnds,
 }
 
 #[derive(Clone, Debug)]
@@ -173,6 +199,9 @@ fn refresh_request() -> impl Strategy<Value = RefreshAnswer> {
     let kind = prop_oneof![
         4 => Just(Kind::Granted),
         1 => Just(Kind::GrantedForever),
+        1 => Just(Kind::GrantedAgain),
+        1 => Just(Kind::GrantedWithoutRotation),
+        1 => Just(Kind::GrantedThenLost),
         2 => Just(Kind::Unreachable),
         2 => prop_oneof![Just(0), Just(3), Just(90), Just(4000)].prop_map(Kind::TooMany),
         3 => prop_oneof![Just(500), Just(503), Just(404), Just(302), Just(502), Just(504)]
@@ -187,8 +216,10 @@ fn refresh_request() -> impl Strategy<Value = RefreshAnswer> {
         1 => Just(Kind::Garbage),
         1 => Just(Kind::Faulty),
         1 => Just(Kind::Portal),
+        1 => Just(Kind::Panics),
     ];
-    let seconds = prop_oneof![4 => Just(0), 2 => Just(1), 1 => Just(8), 1 => Just(15)];
+    let seconds = prop_oneof![4 => Just(0), 2 => Just(1), 1 => Just(8), 1 => Just(15),
+        1 => prop_oneof![Just(45), Just(118), Just(200)]];
     (kind, seconds, any::<bool>()).prop_map(|(kind, seconds, spent_first)| RefreshAnswer {
         seconds,
         spent_first,
@@ -201,6 +232,7 @@ fn fault() -> impl Strategy<Value = Op> {
         prop_oneof![3 => Just(StoreOp::Save), 1 => Just(StoreOp::Release)],
         prop_oneof![
             Just(Fault::Fails),
+            Just(Fault::Panics),
             Just(Fault::Slow),
             Just(Fault::Hangs),
             Just(Fault::DoneAndFails)
@@ -208,10 +240,20 @@ fn fault() -> impl Strategy<Value = Op> {
     );
     let read = (
         prop_oneof![Just(StoreOp::Acquire), Just(StoreOp::Load)],
-        prop_oneof![Just(Fault::Fails), Just(Fault::Slow), Just(Fault::Hangs)],
+        prop_oneof![Just(Fault::Fails), Just(Fault::Panics), Just(Fault::Slow), Just(Fault::Hangs)],
     );
     (prop_oneof![2 => write.boxed(), 1 => read.boxed()], 1_usize..6)
         .prop_map(|((op, fault), times)| Op::Fault(op, fault, times))
+}
+
+fn step() -> impl Strategy<Value = RefreshStep> {
+    prop_oneof![
+        Just(RefreshStep::LeaseAcquired),
+        Just(RefreshStep::Loaded),
+        Just(RefreshStep::Answered),
+        Just(RefreshStep::Saved),
+        Just(RefreshStep::Published),
+    ]
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -231,36 +273,48 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Shutdown),
         6 => fault(),
         1 => Just(Op::Mend),
-        3 => mode().prop_map(Op::NeighbourRefreshes),
-        1 => (tokens(), any::<bool>())
-            .prop_map(|(tokens, barges)| Op::NeighbourLogsIn { tokens, barges }),
+        1 => Just(Op::ReadOnly),
+        1 => any::<bool>().prop_map(|all| Op::StoreLoses { all }),
+        1 => Just(Op::LeaseRunsOut),
+        1 => (1_000..LONGEST_FREEZE).prop_map(Op::Freeze),
+        1 => Just(Op::Dies),
+        1 => step().prop_map(Op::WorkerDies),
+        1 => Just(Op::RuntimeEnds),
+        1 => (mode(), any::<bool>()).prop_map(|(mode, refused)| Op::Forbid(mode, refused)),
+        1 => (0..3_usize).prop_map(Op::Refuse),
     ]
 }
 
 fn history() -> impl Strategy<Value = History> {
     let room = prop_oneof![5 => Just(None), 1 => (1_usize..4).prop_map(Some)];
     let store = prop::bool::weighted(0.75);
-    let begin = (store, tokens(), lifetime(), room, any::<bool>(), any::<u64>()).prop_map(
-        |(store, tokens, lifetime, room, grown, seed)| Begin {
+    let processes = prop_oneof![2 => Just(1), 3 => Just(2), 1 => Just(3)];
+    let panics = prop::bool::weighted(0.1);
+    let begin = (store, processes, tokens(), lifetime(), room, any::<bool>(), panics, any::<u64>())
+        .prop_map(|(store, processes, tokens, lifetime, room, grown, panics, seed)| Begin {
             store,
+            processes,
             tokens,
             lifetime,
             room,
             grown,
+            subscriber_panics: panics,
             seed,
-        },
-    );
+        });
     let settles = prop_oneof![2 => Just(0), 1 => Just(1), 1 => 2_usize..8, 4 => Just(60)];
-    let step = (op(), settles).prop_map(|(op, settles)| Step { op, settles });
+    let step = (0..3_usize, op(), settles).prop_map(|(process, op, settles)| Step {
+        process,
+        op,
+        settles,
+    });
     (begin, vec(step, 1..60)).prop_map(|(begin, steps)| History { begin, steps })
 }
 
 #[test]
 fn p1_to_p12_hold_in_every_history() {
-    let cases = match std::env::var("MODEL_HISTORIES") {
-        Ok(count) => count.parse().expect("MODEL_HISTORIES is a number"),
-        Err(_) => SHARE,
-    };
+    let asked = std::env::var("MODEL_HISTORIES").ok();
+    let cases = asked.as_ref().map(|count| count.parse().expect("MODEL_HISTORIES is a number"));
+    let cases = cases.unwrap_or(SHARE);
     let config = ProptestConfig {
         cases,
         max_shrink_iters: 20_000,
@@ -271,18 +325,23 @@ fn p1_to_p12_hold_in_every_history() {
     let sum = Mutex::new(Figures::default());
     let began = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let stopwatch = began.block_on(async { Stopwatch::start() });
-    let result = TestRunner::new(config).run(&history(), |history| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .expect("a runtime");
-        let figures = runtime.block_on(live(&history)).map_err(TestCaseError::fail)?;
+    let mut runner = match asked {
+        Some(_) => TestRunner::new(config),
+        None => {
+            let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+            TestRunner::new_with_rng(config, rng)
+        }
+    };
+    let result = runner.run(&history(), |history| {
+        let figures = live(&history).map_err(TestCaseError::fail)?;
         let mut sum = sum.lock().unwrap();
         sum.steps += figures.steps;
         sum.calls += figures.calls;
         sum.refresh_requests += figures.refresh_requests;
         sum.double_spent += figures.double_spent;
+        for (cause, count) in figures.causes {
+            *sum.causes.entry(cause).or_default() += count;
+        }
         sum.seconds += figures.seconds;
         Ok(())
     });
@@ -291,9 +350,11 @@ fn p1_to_p12_hold_in_every_history() {
     }
     let sum = sum.into_inner().unwrap();
     let took = began.block_on(async move { stopwatch.elapsed() });
+    let causes: BTreeMap<String, usize> =
+        sum.causes.iter().map(|(cause, count)| (cause.to_string(), *count)).collect();
     println!(
-        "model: {cases} histories, {} steps, {} requests, {} refresh_requests, {} spent tokens sent after \
-         an unknown outcome, {} days of their time, in {:.1} s",
+        "model: {cases} histories, {} steps, {} requests, {} refresh_requests, {} spent tokens sent: \
+         {causes:?}, {} days of their time, in {:.1} s",
         sum.steps,
         sum.calls,
         sum.refresh_requests,

@@ -1,34 +1,20 @@
-//! The real `AuthLayer` and `Credentials` at work in a scripted world, and how a history is lived.
+//! How a history is lived: its processes, one step after the other, and what must be true in the end.
 
-use std::future::poll_fn;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
-use http_body_util::{Either, Full};
-use tokio::task::JoinHandle;
-use tower::limit::{ConcurrencyLimit, GlobalConcurrencyLimitLayer};
-use tower::{Layer, Service, ServiceExt};
-use tower_teamup_auth::body::SendOnce;
-use tower_teamup_auth::refresh::HttpService;
-use tower_teamup_auth::store::{RecordContent, StoredRecord};
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+use tower_teamup_auth::store::StoredRecord;
 use tower_teamup_auth::token::Clock;
-use tower_teamup_auth::{Auth, AuthLayer, Credentials, Error, RefreshStep, RequestMode, TokenSet};
+use tower_teamup_auth::{Error, RequestMode};
 
-use crate::histories::{Begin, CallPlan, History, Op, Tokens};
-use crate::model::Change;
-use crate::readiness::{Checked, Counts};
-use crate::server::{BASE, Body, CALL, Delivered, Server};
-use crate::store::Store;
-use crate::terms::{Answer, EARLY_WAIT, Refresh, SECRET, WAIT};
+use crate::histories::{Begin, History, LONGEST_FREEZE, Op, Step};
+use crate::journal::Cause;
+use crate::running::{Running, access_token, route};
+use crate::subscriber::Panicking;
+use crate::terms::{Found, Refresh};
 use crate::world::World;
-
-/// What can be sent again, and what can't.
-type Content = Either<Full<Bytes>, SendOnce<Full<Bytes>>>;
-
-type Stack = Auth<Checked<ConcurrencyLimit<Server>>>;
 
 /// After the last step, everything that is still under way must end within this time.
 const LONGEST_END: Duration = Duration::from_secs(600);
@@ -36,8 +22,12 @@ const LONGEST_END: Duration = Duration::from_secs(600);
 /// Longer than any pause after a failure, and than the endpoint may ask to be left alone.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5500);
 
-/// Routes that refuse fresh tokens are remembered one by one.
-const ROUTES: [&str; 3] = ["events", "customers", "memberships"];
+/// A process that waits for a login reads the store when somebody asks, and not sooner again.
+const LOOK_PAUSE: Duration = Duration::from_secs(6);
+
+/// So often every process asks for new tokens in the end: the first time, it may find that another has logged
+/// in, or that the store has lost a write.
+const ROUNDS: usize = 3;
 
 /// What a history came to.
 #[derive(Debug, Default)]
@@ -46,400 +36,276 @@ pub(crate) struct Figures {
     pub(crate) calls: usize,
     pub(crate) refresh_requests: usize,
     pub(crate) double_spent: usize,
+    pub(crate) causes: BTreeMap<Cause, usize>,
     pub(crate) seconds: u64,
 }
 
-/// The credential at work, and all that is under way with it.
+/// The processes, and the runtime that they share.
 struct Life {
+    begin: Begin,
     world: World,
-    credentials: Credentials,
-    clock: Clock,
-    has_store: bool,
-    is_crowded: bool,
-    /// Two layers around the same credentials: one lives on, the other is cloned for each request.
-    stacks: [Stack; 2],
-    counts: [Arc<Counts>; 2],
-    under_way: Vec<JoinHandle<()>>,
-    /// These are not dropped: their saves must end.
-    changes: Vec<JoinHandle<()>>,
+    processes: Vec<Running>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "a new runtime goes on where the old one has ended")]
+fn runtime_at(then: Option<Instant>) -> Runtime {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    if let Some(then) = then {
+        runtime.block_on(async { tokio::time::advance(then - Instant::now()).await });
+    }
+    runtime
+}
+
+#[expect(clippy::disallowed_methods, reason = "a new runtime goes on where the old one has ended")]
+fn end_of(runtime: Runtime) -> Instant {
+    let then = runtime.block_on(async { Instant::now() });
+    drop(runtime);
+    then
+}
+
+/// Lives a history from its beginning to its end; the error names what was broken, and when.
+pub(crate) fn live(history: &History) -> Result<Figures, String> {
+    // Jitter is drawn from here: what failed must fail again.
+    fastrand::seed(history.begin.seed);
+    let mut runtime = runtime_at(None);
+    let mut life = runtime.block_on(Life::begin(&history.begin));
+    let panics = history.begin.subscriber_panics;
+    let _subscriber = panics.then(|| tracing::subscriber::set_default(Panicking));
+    for (number, step) in history.steps.iter().enumerate() {
+        if matches!(step.op, Op::RuntimeEnds) {
+            runtime = runtime_at(Some(end_of(runtime)));
+            runtime.block_on(async { life.world.with(|state| state.waits_are_long()) });
+        }
+        runtime.block_on(life.step(step));
+        let broken = runtime.block_on(async { life.world.broken() });
+        broken.map_err(|broken| format!("step {number}: {broken}"))?;
+    }
+    runtime.block_on(async {
+        life.end().await;
+        life.check();
+        life.world.broken().map_err(|broken| format!("at the end: {broken}"))?;
+        Ok(life.world.with(|state| Figures {
+            steps: history.steps.len(),
+            calls: state.calls(),
+            refresh_requests: state.api.refresh_requests,
+            double_spent: state.api.double_spent,
+            causes: std::mem::take(&mut state.journal.causes),
+            seconds: state.model().now.mono as u64 / 1000,
+        }))
+    })
 }
 
 impl Life {
     async fn begin(begin: &Begin) -> Life {
         let world = World::new(begin);
-        let store = Store { world: world.clone() };
-        let room = GlobalConcurrencyLimitLayer::new(begin.room.unwrap_or(1 << 20));
-        let server = room.layer(Server(world.clone()));
-        let clock = Clock::tokio();
         let tokens = world.tokens(Refresh { login: 0, index: 0 }, begin.tokens);
-        world.with(|state| {
-            for mode in RequestMode::ALL {
-                state.model.begins_with(mode, access_token(&tokens, mode));
-            }
-        });
-        let hook = world.clone();
-        let builder = Credentials::builder(RequestMode::Provider)
-            .base_url(BASE)
-            .clock(clock.clone())
-            .wait_timeout(WAIT)
-            .early_wait(EARLY_WAIT)
-            .at_each_step(move |step| {
-                if step == RefreshStep::LeaseAcquired {
-                    hook.with(|state| state.model.lease_acquired());
+        let processes = if begin.store { begin.processes } else { 1 };
+        for process in 0..processes {
+            world.of(process).with(|state| {
+                for mode in RequestMode::ALL {
+                    state.model().begins_with(mode, access_token(&tokens, mode));
                 }
-            })
-            .refresh_client::<HttpService<Body>>(server.clone());
-        let builder = if begin.store {
+            });
+        }
+        let given = (!begin.store).then(|| tokens.clone());
+        if begin.store {
             world.with(|state| state.kept.record = Some(StoredRecord::from(tokens)));
-            builder.store(store)
-        } else {
-            builder.tokens(tokens)
-        };
-        let credentials = builder.build().await.expect("credentials");
-        let inner = [Checked::recording(server.clone()), Checked::recording(server)];
-        let counts = [inner[0].counts(), inner[1].counts()];
-        let stacks = inner.map(|inner| AuthLayer::new(credentials.clone()).layer(inner));
-        let mut life = Life {
-            world,
-            credentials,
-            clock,
-            has_store: begin.store,
-            is_crowded: begin.room.is_some(),
-            stacks,
-            counts,
-            under_way: Vec::new(),
-            changes: Vec::new(),
-        };
-        if begin.grown {
-            life.grow();
+        }
+        let mut life = Life { begin: begin.clone(), world, processes: Vec::new() };
+        for process in 0..processes {
+            let world = life.world.of(process);
+            life.processes.push(Running::start(world, Clock::tokio(), begin, given.clone()).await);
         }
         life
     }
 
-    /// A service that has had some requests is another than a young one, so the lasting one has had
-    /// them: to another origin, where nothing is asked of the credentials.
-    fn grow(&mut self) {
-        let plan = CallPlan {
-            mode: RequestMode::Provider,
-            ours: false,
-            repeatable: true,
-            lasting: true,
-            answers: [(Answer::Fine, 0); 2],
-            patience: None,
-        };
-        (0..20).for_each(|_| self.call(&plan));
-    }
-
-    async fn step(&mut self, op: &Op) {
+    async fn step(&mut self, step: &Step) {
         let world = self.world.clone();
-        match *op {
-            Op::Call(ref plan) => self.call(plan),
-            Op::Drop(which) => {
-                self.under_way.retain(|task| !task.is_finished());
-                if let Some(count) = self.under_way.len().checked_sub(1) {
-                    self.under_way.swap_remove(which % (count + 1)).abort();
-                }
-            }
+        let number = step.process % self.processes.len();
+        let process = &mut self.processes[number];
+        match step.op {
+            Op::Call(ref plan) => process.call(plan),
+            Op::Drop(which) => process.drop_caller(which),
             Op::Pass(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
             Op::Revoke => world.with(|state| state.api.access.clear()),
-            Op::Script(refresh_request) => {
-                world.with(|state| state.api.script.push_back(refresh_request))
-            }
+            Op::Script(answer) => world.with(|state| state.api.script.push_back(answer)),
             Op::Lifetime(lifetime) => world.with(|state| state.api.lifetime = lifetime),
-            Op::Jump(ahead) => {
-                let hour = Duration::from_secs(3600);
-                match ahead {
-                    true => self.clock.shift_wall(hour),
-                    false => self.clock.shift_wall_back(hour),
-                }
-                world.with(|state| {
-                    state.wall_shift += if ahead { 3_600_000 } else { -3_600_000 };
-                    state.model.jumped();
-                });
-            }
-            Op::LogIn(tokens) => {
-                let refresh = world.login();
-                let tokens = world.tokens(refresh, tokens);
-                let held = RequestMode::ALL.map(|mode| access_token(&tokens, mode));
-                let credentials = self.credentials.clone();
-                self.change(Change::LogIn(refresh, held), async move {
-                    credentials.log_in(tokens).await
-                });
-            }
-            Op::SignOut => {
-                let credentials = self.credentials.clone();
-                self.change(Change::SignOut, async move { credentials.sign_out().await });
-            }
-            Op::RefreshNow(mode) => {
-                let credentials = self.credentials.clone();
-                self.under_way.push(tokio::spawn(async move {
-                    world.with(|state| state.model.refresh_now_began(mode));
-                    let error = credentials.refresh(mode).await.err();
-                    world.with(|state| state.model.refresh_now_ended(mode, error.as_ref()));
-                }));
-            }
-            Op::Shutdown => {
-                let credentials = self.credentials.clone();
-                self.under_way.push(tokio::spawn(async move {
-                    world.with(|state| state.model.shutdown_began());
-                    if credentials.shutdown().await.is_ok() {
-                        world.with(|state| {
-                            let is_leased = state.kept.holder.is_some_and(|lease| !lease.late);
-                            state.model.shutdown_done(state.kept.refresh(), is_leased);
-                        });
-                    }
-                }));
-            }
+            Op::Forbid(mode, true) => drop(world.with(|state| state.api.forbidden.insert(mode))),
+            Op::Forbid(mode, false) => drop(world.with(|state| state.api.forbidden.remove(&mode))),
+            Op::Refuse(of) => drop(world.with(|state| state.api.refusing.insert(route(of)))),
+            Op::Jump(ahead) => process.jump(if ahead { 3_600_000 } else { -3_600_000 }),
+            Op::LogIn(tokens) => process.log_in(tokens),
+            Op::SignOut => process.sign_out(),
+            Op::RefreshNow(mode) => process.refresh(mode),
+            Op::Shutdown => process.shut_down(),
             Op::Fault(op, fault, times) => world.with(|state| {
                 state.kept.faults[op as usize].extend(std::iter::repeat_n(fault, times));
             }),
-            Op::Mend => world.with(|state| state.kept.faults = Default::default()),
-            Op::NeighbourRefreshes(mode) => self.neighbour_refreshes(mode),
-            Op::NeighbourLogsIn { tokens, barges } => self.neighbour_logs_in(tokens, barges),
+            Op::ReadOnly => world.with(|state| state.kept.is_read_only = true),
+            Op::Mend => world.with(|state| state.mend_store()),
+            Op::StoreLoses { all } => world.with(|state| state.store_loses(all)),
+            Op::LeaseRunsOut => world.with(|state| state.lease_runs_out()),
+            Op::Freeze(millis) => process.world.with(|state| state.freeze(millis)),
+            Op::WorkerDies(at) => {
+                process.world.with(|state| {
+                    state.waits_are_long();
+                    state.process().worker_dies_at = Some(at);
+                });
+            }
+            Op::Dies if self.begin.store => self.restart(number).await,
+            // It would have nothing left.
+            Op::Dies => {}
+            // It has ended already.
+            Op::RuntimeEnds => {}
         }
-    }
-
-    /// Sends a request through the service that lives as long as the history, or through a clone of
-    /// its own.
-    fn call(&mut self, plan: &CallPlan) {
-        let world = self.world.clone();
-        let plan = plan.clone();
-        let [lasting, cloned] = &mut self.stacks;
-        let ready = |stack: &mut Stack| {
-            let mut cx = Context::from_waker(Waker::noop());
-            Service::<Request<Content>>::poll_ready(stack, &mut cx).is_ready()
-        };
-        // Where there is no room, whoever waits for it waits in a service of its own.
-        let task = if plan.lasting && !self.is_crowded && ready(lasting) {
-            let call = world.begin_call(&plan);
-            let answer = lasting.call(request(call, &plan));
-            tokio::spawn(world.watch(call, answer, plan.patience))
-        } else {
-            let mut stack = cloned.clone();
-            tokio::spawn(async move {
-                let call = world.begin_call(&plan);
-                let request = request(call, &plan);
-                // The service lives as long as the answer is awaited: what it reserves is not given
-                // back by its end.
-                let answer = async move {
-                    ServiceExt::<Request<Content>>::ready(&mut stack).await?;
-                    stack.call(request).await
-                };
-                world.watch(call, answer, plan.patience).await;
-            })
-        };
-        self.under_way.push(task);
-    }
-
-    fn change(
-        &mut self,
-        change: Change,
-        work: impl Future<Output = Result<(), Error>> + Send + 'static,
-    ) {
-        let world = self.world.clone();
-        self.changes.push(tokio::spawn(async move {
-            // It takes effect when `work` is first polled, and nobody else is before that.
-            world.with(|state| state.model.changed(change));
-            if let Err(error) = work.await {
-                world.with(|state| state.model.may_fail_with(&error));
-            }
-        }));
-    }
-
-    /// Another process renews the token of `mode`, if it gets the lease.
-    fn neighbour_refreshes(&self, mode: RequestMode) {
-        self.world.with(|state| {
-            let kept = &state.kept;
-            let Some(refresh) = kept.usable().filter(|_| kept.holder.is_none()) else { return };
-            let Some(record) = kept.record.clone() else { return };
-            if state.api.alive[refresh.login] != refresh.index {
-                return;
-            }
-            let next = Refresh { index: refresh.index + 1, ..refresh };
-            state.api.alive[refresh.login] = next.index;
-            let now = state.model.now;
-            let token = state.model.mint(mode, next, None, now, false);
-            state.api.access.insert(token.clone(), mode);
-            let mut tokens = TokenSet::new(next.text().parse().expect("a token"));
-            let before = record.tokens().expect("it has a refresh token");
-            for other in RequestMode::ALL {
-                if let Some(token) = before.access_token(other).filter(|_| other != mode) {
-                    let until = before.expires_at(other);
-                    tokens = tokens.with_access_token_until(other, token.clone(), until);
-                }
-            }
-            let token = token.parse().expect("a token");
-            tokens = tokens.with_access_token_until(mode, token, None);
-            let content = RecordContent::Tokens(tokens);
-            let next = StoredRecord::new(record.login(), record.revision() + 1, content);
-            state.kept.record = Some(next.with_seeds(record.seeds().iter().copied()));
-            state.kept.by_neighbour = true;
-            state.model.overtaken(false);
-        });
-    }
-
-    /// The user logs in at another process; one that `barges` finds that the lease has run out.
-    fn neighbour_logs_in(&self, tokens: Tokens, barges: bool) {
-        let is_leased = self.world.with(|state| state.kept.holder.is_some());
-        if !self.has_store || (is_leased && !barges) {
-            return;
-        }
-        let refresh = self.world.login();
-        let tokens = self.world.tokens(refresh, tokens);
-        self.world.with(|state| {
-            // As a credential numbers a login: above what is known and above the wall clock.
-            let known = state.kept.record.as_ref().map_or(0, StoredRecord::revision);
-            let since = state.wall().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-            let revision = (known + 1).max(since.as_millis() as u64);
-            let login = StoredRecord::from(tokens.clone()).login();
-            let record = StoredRecord::new(login, revision, RecordContent::Tokens(tokens));
-            state.kept.record = Some(record);
-            state.kept.by_neighbour = true;
-            state.kept.holder = None;
-            state.model.overtaken(is_leased);
-        });
-    }
-
-    /// What must be true whenever nothing moves.
-    fn check(&self) {
-        let world = &self.world;
-        let shown = format!("{:?} {:?}", self.credentials, self.stacks);
-        world.must_be(!shown.contains(SECRET), "P5: a secret in `Debug`");
-        world.with(|state| {
-            if state.kept.holder.is_none() {
-                state.model.right_is_free(state.kept.usable());
-            }
-        });
-        for counts in &self.counts {
-            let breaches = counts.breaches();
-            world.must_be(breaches.is_empty(), &format!("P6: {breaches:?}"));
-            world.must_be(counts.reserved() == 0, "P6: readiness is held");
-        }
-    }
-
-    fn broken(&self) -> Result<(), String> {
-        self.world.with(|state| match &state.model.broken[..] {
-            [] => Ok(()),
-            broken => Err(broken.join("; ")),
-        })
-    }
-
-    /// Everything is mended: what is under way must end, and the newest tokens must be safe.
-    async fn end(&mut self) {
-        let world = self.world.clone();
-        world.with(|state| {
-            state.kept.faults = Default::default();
-            state.api.script.clear();
-            state.api.lifetime = None;
-        });
-        for task in self.under_way.drain(..).chain(self.changes.drain(..)) {
-            let ended = tokio::time::timeout(LONGEST_END, task).await;
-            world.must_be(ended.is_ok(), "a call never ends");
-            world.must_be(!matches!(ended, Ok(Err(error)) if error.is_panic()), "a call panicked");
-        }
-        tokio::time::sleep(LONGEST_PAUSE).await;
-        let is_safe = |when: &str| {
-            let when = format!("P2: {when}");
-            world.with(|state| state.model.newest_is_stored(&when, state.kept.refresh()));
-        };
-        is_safe("in the end");
-        // The first refresh may find that another process has logged in.
-        for is_last in [false, true] {
-            if !world.with(|state| state.model.must_refresh(&state.api.alive)) {
-                break;
-            }
-            world.with(|state| state.model.refresh_now_began(RequestMode::Provider));
-            let refreshed = self.credentials.refresh(RequestMode::Provider);
-            let refreshed = tokio::time::timeout(LONGEST_END, refreshed).await;
-            let is_done = match &refreshed {
-                Ok(Err(error)) => !is_last && error.is_login_changed(),
-                Ok(Ok(())) => true,
-                Err(_) => false,
-            };
-            let why = format!("P2: no refresh is possible any more: {refreshed:?}");
-            world.must_be(is_done, &why);
-            is_safe("after a refresh");
-        }
-    }
-}
-
-fn access_token(tokens: &TokenSet, mode: RequestMode) -> Option<String> {
-    tokens.access_token(mode).map(|token| token.expose().to_owned())
-}
-
-fn request(call: usize, plan: &CallPlan) -> Request<Content> {
-    let content = Full::new(Bytes::from(format!("body of {call}")));
-    let body = match plan.repeatable {
-        true => Either::Left(content),
-        false => Either::Right(SendOnce::new(content)),
-    };
-    let base = if plan.ours { BASE } else { "https://elsewhere.test" };
-    let request = Request::post(format!("{base}/{}", ROUTES[call % ROUTES.len()]))
-        .header(CALL, call.to_string());
-    // A request that says nothing of its own goes another way than one that does.
-    let request = match plan.mode {
-        RequestMode::Provider => request,
-        mode => request.extension(mode),
-    };
-    request.body(body).expect("a request")
-}
-
-impl World {
-    fn begin_call(&self, plan: &CallPlan) -> usize {
-        self.with(|state| {
-            state.answers.push(plan.answers);
-            state.model.call_began(plan.mode, plan.ours, plan.repeatable)
-        })
-    }
-
-    /// Polls `answer` at most `patience` times, each time that it is woken, and then drops it.
-    async fn watch(
-        self,
-        call: usize,
-        answer: impl Future<Output = Delivered>,
-        patience: Option<usize>,
-    ) {
-        let mut answer = Box::pin(answer);
-        let mut polls = 0;
-        let answer = poll_fn(|cx| {
-            polls += 1;
-            let poll = answer.as_mut().poll(cx);
-            if polls == 1 {
-                self.with(|state| state.model.call_polled(call));
-            }
-            match poll {
-                Poll::Ready(answer) => Poll::Ready(Some(answer)),
-                Poll::Pending if Some(polls) == patience => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            }
-        });
-        if let Some(answer) = answer.await {
-            self.call_ended(call, answer);
-        }
-    }
-}
-
-/// Lives a history from its beginning to its end; the error names what was broken, and when.
-pub(crate) async fn live(history: &History) -> Result<Figures, String> {
-    // Jitter is drawn from here: what failed must fail again.
-    fastrand::seed(history.begin.seed);
-    let mut life = Life::begin(&history.begin).await;
-    for (number, step) in history.steps.iter().enumerate() {
-        life.step(&step.op).await;
         for _ in 0..step.settles {
             tokio::task::yield_now().await;
         }
-        life.check();
-        life.broken().map_err(|broken| format!("step {number}: {broken}"))?;
+        self.check();
     }
-    life.end().await;
-    life.check();
-    life.broken().map_err(|broken| format!("at the end: {broken}"))?;
-    Ok(life.world.with(|state| Figures {
-        steps: history.steps.len(),
-        calls: state.answers.len(),
-        refresh_requests: state.api.refresh_requests,
-        double_spent: state.api.double_spent,
-        seconds: state.model.now.mono as u64 / 1000,
-    }))
+
+    /// The process dies, and a supervisor starts it again.
+    async fn restart(&mut self, number: usize) {
+        let (world, clock) = self.processes.remove(number).die();
+        if number == 0 {
+            self.world = world.clone();
+        }
+        let next = Running::start(world, clock, &self.begin, None).await;
+        self.processes.insert(number, next);
+    }
+
+    fn check(&self) {
+        self.processes.iter().for_each(Running::check);
+    }
+
+    /// Everything is mended, but for what the server refuses: what is under way must end, the newest tokens
+    /// must be safe, and whoever may refresh must be able to.
+    async fn end(&mut self) {
+        let world = self.world.clone();
+        world.with(|state| {
+            state.mend_store();
+            state.api.script.clear();
+            state.api.lifetime = None;
+        });
+        for process in &mut self.processes {
+            process.world.with(|state| state.process().worker_dies_at = None);
+            for task in process.under_way.drain(..).chain(process.changes.drain(..)) {
+                let ended = tokio::time::timeout(LONGEST_END, task).await;
+                let panicked = matches!(&ended, Ok(Err(error)) if error.is_panic());
+                process.world.must_be(ended.is_ok(), "a call never ends");
+                process.world.must_be(!panicked, "a call panicked");
+            }
+        }
+        // Whoever stands still goes on within this time.
+        tokio::time::sleep(Duration::from_millis(LONGEST_FREEZE)).await;
+        self.flush().await;
+        // What a lost runtime had left behind is over, with the pauses after its failures.
+        tokio::time::sleep(LONGEST_PAUSE).await;
+        self.flush().await;
+        for process in &self.processes {
+            process.world.with(|state| state.newest_is_stored("in the end"));
+        }
+        for round in 1..=ROUNDS {
+            for process in &self.processes {
+                for mode in RequestMode::ALL {
+                    refreshes(process, mode, round == ROUNDS).await;
+                }
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+        world.with(|state| state.check_the_stored());
+    }
+
+    /// Nothing is left in memory alone, also of a worker that was lost with its runtime.
+    async fn flush(&self) {
+        let mut left = String::new();
+        for _ in 0..ROUNDS {
+            left.clear();
+            for process in &self.processes {
+                let flushed = tokio::time::timeout(LONGEST_END, process.credentials.flush()).await;
+                match flushed {
+                    Ok(Ok(())) => {}
+                    other => left += &format!("process {}: {other:?} ", process.world.life.process),
+                }
+            }
+            if left.is_empty() {
+                break;
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+        self.world.must_be(left.is_empty(), &format!("P12: not flushed: {left}"));
+    }
+}
+
+async fn refreshes(process: &Running, mode: RequestMode, is_last: bool) {
+    let Running { world, credentials, .. } = process;
+    let (is_forbidden, must, is_settled) = world.with(|state| {
+        state.model().refresh_now_began(mode);
+        let is_settled = is_last && !state.kept.has_lost;
+        (state.api.forbidden.contains(&mode), state.must_refresh(is_last), is_settled)
+    });
+    let refreshed = tokio::time::timeout(LONGEST_END, credentials.refresh(mode)).await;
+    let is_right = match &refreshed {
+        Err(_) => false,
+        Ok(_) if !must => true,
+        Ok(Ok(())) => !is_forbidden,
+        Ok(Err(error)) if error.is_configuration() => is_forbidden,
+        Ok(Err(error)) => !is_settled && may_be_found_first(error),
+    };
+    let why = format!("P2: no refresh of {mode} is possible any more: {refreshed:?}");
+    world.must_be(is_right, &why);
+    world.with(|state| {
+        let error = refreshed.ok().and_then(Result::err);
+        state.model().refresh_now_ended(mode, error.as_ref());
+        if error.is_none() {
+            state.newest_is_stored("after a refresh");
+        }
+    });
+}
+
+/// What another process has done is found by a refresh that fails.
+fn may_be_found_first(error: &Error) -> bool {
+    error.is_login_changed() || error.is_login_required()
+}
+
+impl crate::world::State {
+    fn newest_is_stored(&mut self, when: &str) {
+        if !self.kept.has_lost {
+            let stored = self.kept.refresh();
+            self.model().newest_is_stored(&format!("P2: {when}"), stored);
+        }
+    }
+
+    /// Must the process be able to refresh? In the last round also with what others have stored.
+    fn must_refresh(&mut self, is_last: bool) -> bool {
+        let alive = self.api.alive.clone();
+        let is_stored = self.kept.usable().is_some_and(|stored| {
+            alive[stored.login] == stored.index && !self.model().is_shut_down()
+        });
+        self.model().must_refresh(&alive) || is_last && is_stored && !self.kept.has_lost
+    }
+
+    /// What the store holds is alive, or there is a cause with a name.
+    fn check_the_stored(&mut self) {
+        if !self.has_store() {
+            return;
+        }
+        match self.kept.found() {
+            Found::Tokens(stored) if self.api.alive[stored.login] == stored.index => {}
+            Found::Tokens(stored) => self.journal.login_lost(stored),
+            Found::Rejected(stored) => {
+                let was_refused = self.api.refused.contains(&stored);
+                self.must_be(was_refused, "P10: a token counts as rejected that nobody refused");
+                if self.api.alive[stored.login] != stored.index {
+                    self.journal.login_lost(stored);
+                }
+            }
+            Found::SignedOut => {}
+            Found::Nothing => self.must_be(self.kept.has_lost, "P8: the store is empty"),
+        }
+    }
 }

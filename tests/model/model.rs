@@ -11,7 +11,6 @@ mod requests;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use tower_teamup_auth::store::LoginId;
 use tower_teamup_auth::{Error, RequestMode};
 
 use crate::terms::{Answer, EARLY_WAIT, Expiry, MILLIS, Now, Refresh, SLOWEST_ANSWER, WAIT};
@@ -27,14 +26,14 @@ pub(crate) struct Model {
     /// May a request have to wait for room in the inner stack?
     crowded: bool,
     logins: Vec<Login>,
-    /// Which login each id stands for that was saved.
-    ids: HashMap<LoginId, usize>,
     /// The login that is the credential's, `None` after signing out. More than one where it depends
     /// on what the store is found to hold.
     current: BTreeSet<Option<usize>>,
     /// How often the login was changed, or may have been.
     login_changes: usize,
     tokens: HashMap<String, Token>,
+    /// How many tokens there were.
+    serials: usize,
     slots: [ModeState; 2],
     /// The refresh request under way: at most one.
     refresh_request: Option<SentRefresh>,
@@ -45,14 +44,22 @@ pub(crate) struct Model {
     is_lost: bool,
     /// How long the endpoint is left alone, for each mode.
     pauses: [Pause; 2],
-    /// A refresh request has taken half of a caller's wait or longer.
-    is_slow: bool,
+    /// Something has taken half of a caller's wait or longer: a refresh request, or somebody with the lease.
+    pub(crate) is_slow: bool,
     /// What was minted and is not published yet.
     minted: Option<(RequestMode, String)>,
     /// What was read in the store and is not published yet, as far as can be told.
-    news: Option<Refresh>,
+    news: Option<News>,
     /// Somebody else wrote to the store since the credential has looked last.
     overtaken: bool,
+    /// The revision that it has saved or adopted last.
+    revision: u64,
+    /// The lease ran out while the credential had it.
+    robbed: bool,
+    /// The lease was granted after shutdown was asked for.
+    leased_for_the_end: bool,
+    /// How often a record of another process was read that may have been adopted.
+    adoptions: usize,
     /// How often tokens came another way than from a refresh request.
     upheavals: usize,
     failures: usize,
@@ -63,6 +70,8 @@ pub(crate) struct Model {
     store_failures: usize,
     /// Calls of the store that take longer than they are waited for.
     hanging: usize,
+    /// The process stands still until then, with what it has asked of the store.
+    frozen_until: i64,
     /// When tokens were minted.
     mints: VecDeque<Now>,
     shutdown: Shutdown,
@@ -72,21 +81,33 @@ pub(crate) struct Model {
     clock: u64,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    Tokens(Refresh),
+    SignedOut,
+}
+
 /// One login of the user: the refresh tokens that follow one another.
 #[derive(Debug, Default)]
 struct Login {
-    /// The newest that the credential has been told of: all before it are known to be spent.
+    /// The newest that the credential goes by: all before it are known to be spent.
     known: usize,
+    /// Those that it has gone by. Of others it can't know: the store may have lost what came after them.
+    held: BTreeSet<usize>,
+    /// The newest that it has read. One of a revision that is not higher may be older than its own.
+    read: usize,
     refused: Option<usize>,
     /// The newest that it has saved, or has tried to.
     saved: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Token {
     mode: RequestMode,
     refresh: Refresh,
     serial: usize,
+    /// The server has given the same text more than once.
+    is_again: bool,
     expiry: Expiry,
     /// It came from a refresh request of this credential.
     own: bool,
@@ -151,6 +172,8 @@ struct Call {
     logins: BTreeSet<Option<usize>>,
     /// How often the login had changed when it began.
     login_changes: usize,
+    /// How often other processes' records had been read.
+    adoptions: usize,
     /// It can't go out with an older token than this.
     floor: Option<String>,
     sends: usize,
@@ -182,6 +205,16 @@ const LONGEST_CALL: i64 =
 /// The longest that it may wait for room in the inner stack beside that.
 const LONGEST_QUEUE: i64 = 240 * MILLIS;
 
+impl Login {
+    /// An older one may come back: another process takes what a store has left that lost its newest.
+    fn goes_by(&mut self, index: usize) {
+        if index >= self.known {
+            self.known = index;
+            self.held.insert(index);
+        }
+    }
+}
+
 impl Token {
     /// Do requests see it for certain? What was minted may be on its way to the store.
     fn is_seen(&self) -> bool {
@@ -197,10 +230,10 @@ impl Model {
             stored,
             crowded,
             logins: vec![Login::default()],
-            ids: HashMap::new(),
             current: BTreeSet::from([Some(0)]),
             login_changes: 0,
             tokens: HashMap::new(),
+            serials: 0,
             slots: Default::default(),
             refresh_request: None,
             refreshing: None,
@@ -211,12 +244,17 @@ impl Model {
             minted: None,
             news: None,
             overtaken: false,
+            revision: 0,
+            robbed: false,
+            leased_for_the_end: false,
+            adoptions: 0,
             upheavals: 0,
             failures: 0,
             is_doubted: false,
             is_route_refused: false,
             store_failures: 0,
             hanging: 0,
+            frozen_until: 0,
             mints: VecDeque::new(),
             shutdown: Shutdown::No,
             calls: Vec::new(),
@@ -230,37 +268,63 @@ impl Model {
         self.clock
     }
 
+    /// The next life of the process. It knows nothing but what it finds in the store.
+    pub(crate) fn reborn(&self) -> Self {
+        let tokens = self
+            .tokens
+            .iter()
+            .map(|(text, token)| (text.clone(), Token { own: false, sent: None, ..token.clone() }));
+        Model {
+            now: self.now,
+            logins: self.logins.iter().map(|_| Login::default()).collect(),
+            current: BTreeSet::from([None]),
+            tokens: tokens.collect(),
+            serials: self.serials,
+            is_slow: true,
+            last_jump: self.last_jump,
+            ..Model::new(self.stored, self.crowded)
+        }
+    }
+
     fn breaks(&mut self, what: impl Into<String>) {
         self.broken.push(what.into());
     }
 
     /// The user logs in, here or elsewhere.
-    pub(crate) fn login(&mut self) -> Refresh {
-        self.logins.push(Login::default());
-        Refresh { login: self.logins.len() - 1, index: 0 }
+    pub(crate) fn knows_login(&mut self, login: usize) {
+        self.logins.resize_with(login + 1, Login::default);
     }
 
-    /// A new access token of `refresh`; its lifetime counts from `from`.
-    pub(crate) fn mint(
+    /// A new access token of `refresh`; its lifetime counts from `from`, as the clocks of the process stood
+    /// that has asked for it. The server may give the same text again.
+    pub(crate) fn learn(
         &mut self,
+        text: &str,
         mode: RequestMode,
         refresh: Refresh,
         lifetime: Option<u64>,
         from: Now,
         own: bool,
-    ) -> String {
-        let serial = self.tokens.len();
-        let text = format!("{}-{mode}-{serial}", crate::terms::SECRET);
+    ) {
+        self.serials += 1;
+        let serial = self.serials;
         // A clock that was set in between leaves open when the token is due on the other one.
         let expiry = match lifetime {
             Some(_) if from.mono <= self.last_jump => Expiry::Unknown,
             // It counts from when the refresh request was begun, which may have waited for room.
             Some(_) if own && self.crowded => Expiry::Unknown,
-            _ => Expiry::after(lifetime, from),
+            _ if own => Expiry::after(lifetime, from),
+            // Others learn the time of the wall clock alone.
+            _ => {
+                let mono = from.wall - (self.now.wall - self.now.mono);
+                Expiry::after(lifetime, Now { mono, ..from }).seen_at(self.now)
+            }
         };
-        let token = Token { mode, refresh, serial, expiry, own, sent: None };
-        self.tokens.insert(text.clone(), token);
-        text
+        // Nobody can tell a text that is in use already from the one before.
+        let is_again = self.tokens.contains_key(text);
+        let (own, expiry) = (own && !is_again, if is_again { Expiry::Unknown } else { expiry });
+        let token = Token { mode, refresh, serial, is_again, expiry, own, sent: None };
+        self.tokens.insert(text.to_owned(), token);
     }
 
     /// The credential begins with this access token, if with any.
@@ -313,10 +377,18 @@ impl Model {
             return;
         }
         let is_right = self.current.contains(&stored.map(|refresh| refresh.login))
-            && stored.is_none_or(|refresh| refresh.index == self.logins[refresh.login].known);
+            && stored.is_none_or(|refresh| refresh.index >= self.logins[refresh.login].known);
         if !is_right {
             self.breaks(format!("{when}, the store holds {stored:?}, not the newest"));
         }
+    }
+
+    pub(crate) fn is_robbed(&self) -> bool {
+        self.robbed
+    }
+
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.shutdown != Shutdown::No
     }
 
     /// Must a refresh succeed, now that nothing is in its way? `alive` is the newest refresh token of

@@ -9,18 +9,24 @@ use crate::server::{Kind, RefreshAnswer};
 use crate::store::{Fault, Op as StoreOp};
 use crate::terms::Answer;
 
-fn passes(begin: Begin, ops: impl IntoIterator<Item = (Op, usize)>) {
-    let steps = ops.into_iter().map(|(op, settles)| Step { op, settles }).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(live(&History { begin, steps })).unwrap();
+/// Each step has the number of its process, and how many turns follow.
+fn passes(begin: Begin, ops: impl IntoIterator<Item = (usize, Op, usize)>) {
+    let steps =
+        ops.into_iter().map(|(process, op, settles)| Step { process, op, settles }).collect();
+    live(&History { begin, steps }).unwrap();
 }
 
 fn begin(tokens: Tokens) -> Begin {
-    Begin { store: true, tokens, lifetime: Some(2), room: None, grown: false, seed: 0 }
+    Begin {
+        store: true,
+        processes: 2,
+        tokens,
+        lifetime: Some(2),
+        room: None,
+        grown: false,
+        subscriber_panics: false,
+        seed: 0,
+    }
 }
 
 fn call(mode: tower_teamup_auth::RequestMode) -> Op {
@@ -41,11 +47,11 @@ fn p2_refused_refresh_token_while_the_store_can_not_be_read() {
     passes(
         begin(Tokens::None),
         [
-            (Op::Script(refused), 0),
-            (call(Provider), 60),
-            (Op::Fault(StoreOp::Load, Fault::Fails, 1), 0),
-            (Op::Pass(3000), 60),
-            (call(Provider), 60),
+            (0, Op::Script(refused), 0),
+            (0, call(Provider), 60),
+            (0, Op::Fault(StoreOp::Load, Fault::Fails, 1), 0),
+            (0, Op::Pass(3000), 60),
+            (0, call(Provider), 60),
         ],
     );
 }
@@ -57,16 +63,16 @@ fn long_expired_token_from_the_store_and_a_wall_clock_set_back() {
     passes(
         begin(Tokens::None),
         [
-            (Op::Fault(StoreOp::Save, Fault::Fails, 1), 0),
-            (Op::Script(failing), 0),
-            (Op::NeighbourLogsIn { tokens: Tokens::Expired, barges: false }, 0),
-            (Op::Pass(7_300_000), 0),
-            (Op::NeighbourRefreshes(Provider), 0),
-            (Op::Fault(StoreOp::Save, Fault::Fails, 1), 0),
-            (Op::RefreshNow(Provider), 0),
-            (call(Customer), 3),
-            (Op::Jump(false), 0),
-            (call(Customer), 3),
+            (0, Op::Fault(StoreOp::Save, Fault::Fails, 1), 0),
+            (0, Op::Script(failing), 0),
+            (1, Op::LogIn(Tokens::Expired), 60),
+            (0, Op::Pass(7_300_000), 0),
+            (1, Op::RefreshNow(Provider), 60),
+            (0, Op::Fault(StoreOp::Save, Fault::Fails, 1), 0),
+            (0, Op::RefreshNow(Provider), 0),
+            (0, call(Customer), 3),
+            (0, Op::Jump(false), 0),
+            (0, call(Customer), 3),
         ],
     );
 }
@@ -82,15 +88,34 @@ fn p11_login_while_a_request_with_the_adopted_token_waits_for_room() {
     passes(
         Begin { room: Some(2), ..begin(Tokens::Good(Some(600))) },
         [
-            (Op::Revoke, 0),
-            (plan(false, 12, false), 0),
-            (plan(false, 1, false), 0),
-            (plan(true, 0, true), 0),
-            (Op::Mend, 0),
-            (plan(false, 12, false), 0),
-            (Op::NeighbourRefreshes(Provider), 0),
-            (Op::Drop(0), 60),
-            (Op::LogIn(Tokens::None), 0),
+            (0, Op::Revoke, 0),
+            (0, plan(false, 12, false), 0),
+            (0, plan(false, 1, false), 0),
+            (0, plan(true, 0, true), 0),
+            (0, Op::Mend, 0),
+            (0, plan(false, 12, false), 0),
+            (1, Op::RefreshNow(Provider), 60),
+            (0, Op::Drop(0), 60),
+            (0, Op::LogIn(Tokens::None), 0),
+        ],
+    );
+}
+
+fn answer(seconds: u64, kind: Kind) -> Op {
+    Op::Script(RefreshAnswer { seconds, spent_first: false, kind })
+}
+
+/// It was sent again by a process that had read that it was refused.
+#[test]
+fn p2_a_token_that_another_process_was_refused_and_a_lost_write() {
+    passes(
+        begin(Tokens::None),
+        [
+            (0, call(Provider), 0),
+            (0, answer(0, Kind::GatewayAfter), 0),
+            (0, Op::Pass(308), 0),
+            (1, call(Provider), 60),
+            (0, Op::StoreLoses { all: false }, 0),
         ],
     );
 }

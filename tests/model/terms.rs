@@ -45,6 +45,15 @@ impl Refresh {
     }
 }
 
+/// What a process finds in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Nothing,
+    Tokens(Refresh),
+    Rejected(Refresh),
+    SignedOut,
+}
+
 /// When an access token expires, as a credential judges it that has seen it at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expiry {
@@ -63,6 +72,17 @@ impl Expiry {
         let lifetime = lifetime as i64 * MILLIS;
         let due = Now { mono: now.mono + lifetime, wall: now.wall + lifetime };
         Expiry::At { due, window: (lifetime / 5).min(300 * MILLIS) }
+    }
+
+    /// As a process judges it whose wall clock shows this now: what is left is the lifetime to it.
+    pub(crate) fn seen_at(self, now: Now) -> Self {
+        match self {
+            Expiry::At { due, window } => {
+                let by_this_clock = ((due.wall - now.wall) / 5).min(300 * MILLIS);
+                Expiry::At { due, window: window.max(by_this_clock) }
+            }
+            other => other,
+        }
     }
 
     /// Good by both clocks.

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use tower_teamup_auth::store::StoredRecord;
 use tower_teamup_auth::{Error, RequestMode};
 
-use super::{Change, ModeState, Model, Pause, SentRefresh, Shutdown};
+use super::{Change, ModeState, Model, News, Pause, SentRefresh, Shutdown};
 use crate::store::refresh_of;
-use crate::terms::{Expiry, Failure, MILLIS, Now, Refresh, WAIT};
+use crate::terms::{Expiry, Failure, Found, MILLIS, Now, Refresh, WAIT};
 
 /// The shortest pauses after failures, in milliseconds: the first and the longest.
 const SECOND_TRY: i64 = 250;
@@ -23,6 +23,8 @@ impl Model {
     pub(crate) fn lease_acquired(&mut self) {
         // It may be for another refresh.
         self.requests = 0;
+        self.robbed = false;
+        self.leased_for_the_end = self.shutdown != Shutdown::No;
     }
 
     /// `stored` is what the store holds.
@@ -30,7 +32,7 @@ impl Model {
         &mut self,
         mode: RequestMode,
         refresh: Refresh,
-        stored: Option<Refresh>,
+        is_stored: bool,
     ) {
         let now = self.now;
         if self.refresh_request.replace(SentRefresh { refresh, began: now }).is_some() {
@@ -47,14 +49,14 @@ impl Model {
             self.breaks("P11: a refresh request for a login that is not the credential's any more");
         }
         let login = &self.logins[refresh.login];
-        if refresh.index < login.known {
+        if refresh.index < login.known && login.held.contains(&refresh.index) {
             self.breaks("P2: a refresh token sent that was known to be spent");
-        } else if refresh.index > login.known {
+        } else if refresh.index > login.known.max(login.read) {
             self.breaks("P2: a refresh token sent that the credential was never told");
         } else if login.refused == Some(refresh.index) {
             self.breaks("P2: a refresh token sent again that was refused");
         }
-        if self.stored && !self.overtaken && stored != Some(refresh) {
+        if self.stored && !self.overtaken && !self.robbed && !is_stored {
             self.breaks("P2: a refresh request before its refresh token was safe in the store");
         }
         let pause = self.pauses[mode as usize];
@@ -62,12 +64,15 @@ impl Model {
         if now.mono < pause.until && !is_asked {
             self.breaks("the endpoint was asked again sooner than it may be");
         }
-        if self.shutdown == Shutdown::Done || self.shutdown == Shutdown::Asked && !self.crowded {
+        // One that was begun before may have waited for room.
+        let was_begun = self.crowded && !self.leased_for_the_end;
+        if self.shutdown == Shutdown::Done || self.shutdown == Shutdown::Asked && !was_begun {
             self.breaks("a refresh request that began after shutdown");
         }
         if self.refreshing != Some(mode) {
             self.requests = 0;
         }
+        self.logins[refresh.login].goes_by(refresh.index);
         self.refreshing = Some(mode);
         self.requests += 1;
         // Nothing that was read of the store is still on its way.
@@ -80,14 +85,14 @@ impl Model {
         self.refresh_request.as_ref().map_or(self.now, |refresh_request| refresh_request.began)
     }
 
-    /// The answer came: the pair after the one that was sent.
-    pub(crate) fn granted(&mut self, mode: RequestMode, token: String) {
+    /// The answer came: the pair after the one that was sent, or the same refresh token once more.
+    pub(crate) fn granted(&mut self, mode: RequestMode, token: String, next: Refresh) {
         let Some(SentRefresh { refresh, began }) = self.refresh_request.take() else { return };
         self.took(began);
         if !self.current.contains(&Some(refresh.login)) {
             return;
         }
-        self.logins[refresh.login].known = refresh.index + 1;
+        self.logins[refresh.login].known = next.index;
         self.pauses[mode as usize] = Pause::default();
         self.requests = 0;
         self.is_lost = false;
@@ -97,7 +102,7 @@ impl Model {
         } else {
             self.publish(mode, token);
         }
-        if self.hanging > 0 {
+        if self.hanging > 0 || self.robbed || self.now.mono <= self.frozen_until {
             self.nothing_can_be_saved();
         }
     }
@@ -168,6 +173,7 @@ impl Model {
     }
 
     pub(crate) fn save_began(&mut self, record: &StoredRecord) {
+        self.revision = record.revision();
         let Some(refresh) = refresh_of(record) else { return };
         let tokens = record.tokens();
         for mode in RequestMode::ALL {
@@ -179,12 +185,6 @@ impl Model {
             if access.is_some_and(|access| is_strange(access.expose())) {
                 self.breaks("P11: tokens of two logins, or of two modes, in one record");
             }
-        }
-        let ids = &mut self.ids;
-        let same_id = *ids.entry(record.login()).or_insert(refresh.login) == refresh.login;
-        let same_login = ids.values().filter(|login| **login == refresh.login).count() == 1;
-        if !(same_id && same_login) {
-            self.breaks("P11: the tokens of one login saved under the id of another");
         }
         let ours = |(_, token): &mut (RequestMode, String)| self.tokens[token].refresh == refresh;
         if let Some((mode, token)) = self.minted.take_if(ours) {
@@ -212,8 +212,14 @@ impl Model {
         if hangs {
             self.hanging += 1
         } else {
-            self.hanging -= 1
+            // One that was begun in an earlier life may end in this one.
+            self.hanging = self.hanging.saturating_sub(1);
         }
+        self.store_failed();
+    }
+
+    pub(crate) fn stands_still(&mut self, until: i64) {
+        self.frozen_until = until;
         self.store_failed();
     }
 
@@ -228,42 +234,79 @@ impl Model {
         }
     }
 
-    /// The store was read; `by_neighbour`: another process wrote what it holds.
-    pub(crate) fn loaded(&mut self, stored: Option<Refresh>, by_neighbour: bool) {
+    /// The store is asked for something: what it said before is known to the credential.
+    pub(crate) fn asks_the_store(&mut self) {
+        self.news.take_if(|news| *news == News::SignedOut);
+    }
+
+    /// The store was read; `found`: what another process wrote, and its revision.
+    pub(crate) fn loaded(&mut self, found: Option<Found>, revision: u64) {
         self.overtaken = false;
-        let Some(refresh) = stored.filter(|_| by_neighbour) else { return };
+        let refresh = match found {
+            None | Some(Found::Nothing) => return,
+            Some(Found::SignedOut) => {
+                // A credential that had nothing learns of it as of a change.
+                let is_change = revision > self.revision || self.current != BTreeSet::from([None]);
+                self.login_changes += usize::from(is_change);
+                self.revision = self.revision.max(revision);
+                if self.current != BTreeSet::from([None]) {
+                    self.current.insert(None);
+                    self.news = Some(News::SignedOut);
+                    self.nothing_is_sure();
+                }
+                return;
+            }
+            Some(Found::Tokens(refresh)) => refresh,
+            Some(Found::Rejected(refresh)) => {
+                self.logins[refresh.login].refused = Some(refresh.index);
+                refresh
+            }
+        };
         let is_another = self.current != BTreeSet::from([Some(refresh.login)]);
+        let is_higher = revision > self.revision;
+        self.revision = self.revision.max(revision);
         let login = &mut self.logins[refresh.login];
-        if is_another || refresh.index > login.known {
-            login.known = login.known.max(refresh.index);
+        login.read = login.read.max(refresh.index);
+        if is_another || is_higher || refresh.index > login.known {
+            if is_higher {
+                login.goes_by(refresh.index);
+            }
             login.saved = login.saved.max(refresh.index);
             self.current.insert(Some(refresh.login));
             self.login_changes += usize::from(is_another);
-            self.news = Some(refresh);
+            self.news = Some(News::Tokens(refresh));
             self.pauses = Default::default();
             self.is_lost = false;
-            self.nothing_is_sure();
+        } else if refresh.index == login.known {
+            return;
         }
+        // An older one may be adopted, too: in the place of one that was refused.
+        self.adoptions += 1;
+        self.slots.iter_mut().for_each(|slot| slot.newest_sent = None);
+        self.nothing_is_sure();
     }
 
     /// Any process may refresh now, with the refresh token that it finds in the store.
     pub(crate) fn right_is_free(&mut self, usable: Option<Refresh>) {
         let Some(refresh) = usable else { return };
         let is_spent = refresh.index < self.logins[refresh.login].known;
-        if is_spent && self.current.contains(&Some(refresh.login)) {
+        if is_spent && !self.robbed && self.current.contains(&Some(refresh.login)) {
             self.breaks("P2: another process may spend a refresh token that is spent");
         }
     }
 
-    /// Another process has written to the store, and has taken the lease away for that if it
-    /// `barged`.
-    pub(crate) fn overtaken(&mut self, barged: bool) {
+    /// Another process has written to the store, or the store has lost a write.
+    pub(crate) fn overtaken(&mut self) {
         self.overtaken = true;
         self.upheavals += 1;
-        if barged {
-            self.requests = 0;
-            self.nothing_can_be_saved();
-        }
+    }
+
+    /// The lease has run out while the credential had it.
+    pub(crate) fn robbed(&mut self) {
+        self.robbed = true;
+        self.upheavals += 1;
+        self.requests = 0;
+        self.nothing_can_be_saved();
     }
 
     /// A login or a sign-out is asked for, and takes effect.
@@ -283,7 +326,10 @@ impl Model {
         };
         self.current = BTreeSet::from([login]);
         // What was read just now may be of a login that is newer still.
-        self.current.extend(self.news.map(|news| Some(news.login)));
+        self.current.extend(self.news.map(|news| match news {
+            News::Tokens(refresh) => Some(refresh.login),
+            News::SignedOut => None,
+        }));
         let sure = self.news.is_none();
         for (slot, held) in self.slots.iter_mut().zip(held) {
             *slot = ModeState {
@@ -318,11 +364,13 @@ impl Model {
         }
     }
 
-    /// Everything that was under way is done. `stored` is what the store holds; `is_leased`: the
-    /// credential has the lease still.
-    pub(crate) fn shutdown_done(&mut self, stored: Option<Refresh>, is_leased: bool) {
+    /// Everything that was under way is done. `stored` is what the store holds, if it has lost nothing;
+    /// `is_leased`: the credential has the lease still.
+    pub(crate) fn shutdown_done(&mut self, stored: Option<Option<Refresh>>, is_leased: bool) {
         self.shutdown = Shutdown::Done;
-        self.newest_is_stored("P12: after shutdown", stored);
+        if let Some(stored) = stored {
+            self.newest_is_stored("P12: after shutdown", stored);
+        }
         if is_leased {
             self.breaks("P12: the lease is held after shutdown");
         }
