@@ -270,10 +270,10 @@ impl Model {
 
     /// The next life of the process. It knows nothing but what it finds in the store.
     pub(crate) fn reborn(&self) -> Self {
-        let tokens = self
-            .tokens
-            .iter()
-            .map(|(text, token)| (text.clone(), Token { own: false, sent: None, ..token.clone() }));
+        let tokens = self.tokens.iter().map(|(text, token)| {
+            let expiry = token.expiry.seen_at(self.now);
+            (text.clone(), Token { own: false, sent: None, expiry, ..token.clone() })
+        });
         Model {
             now: self.now,
             logins: self.logins.iter().map(|_| Login::default()).collect(),
@@ -314,11 +314,7 @@ impl Model {
             // It counts from when the refresh request was begun, which may have waited for room.
             Some(_) if own && self.crowded => Expiry::Unknown,
             _ if own => Expiry::after(lifetime, from),
-            // Others learn the time of the wall clock alone.
-            _ => {
-                let mono = from.wall - (self.now.wall - self.now.mono);
-                Expiry::after(lifetime, Now { mono, ..from }).seen_at(self.now)
-            }
+            _ => Expiry::after(lifetime, from).seen_at(self.now),
         };
         // Nobody can tell a text that is in use already from the one before.
         let is_again = self.tokens.contains_key(text);

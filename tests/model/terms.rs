@@ -74,11 +74,13 @@ impl Expiry {
         Expiry::At { due, window: (lifetime / 5).min(300 * MILLIS) }
     }
 
-    /// As a process judges it whose wall clock shows this now: what is left is the lifetime to it.
+    /// As a process judges it that learns of it now: the time of the wall clock is all that is stored, and what
+    /// is left is the lifetime to it.
     pub(crate) fn seen_at(self, now: Now) -> Self {
         match self {
             Expiry::At { due, window } => {
                 let by_this_clock = ((due.wall - now.wall) / 5).min(300 * MILLIS);
+                let due = Now { mono: due.wall - (now.wall - now.mono), ..due };
                 Expiry::At { due, window: window.max(by_this_clock) }
             }
             other => other,
