@@ -223,7 +223,7 @@ where
             self.lost_answer = None;
             self.forget_probable_rejections();
         }
-        self.note_rejected(&theirs);
+        self.note_token_of(&theirs);
         self.rejection = None;
         self.dirty = None;
         self.record = Some(self.with_our_seeds(theirs));
@@ -248,10 +248,16 @@ where
         effects.changed = true;
     }
 
-    /// What another process, or an earlier life of this one, was told of a refresh token is known here too.
-    pub(super) fn note_rejected(&mut self, stored: &StoredRecord) {
-        if let RecordContent::Rejected(tokens) = stored.content() {
-            self.note_spent(Fingerprint::of(tokens.refresh_token()));
+    /// What a record says of its refresh token is known here too: that it was refused, or that it is good again.
+    pub(super) fn note_token_of(&mut self, record: &StoredRecord) {
+        match record.content() {
+            RecordContent::Tokens(tokens) => {
+                self.forget_spent(Fingerprint::of(tokens.refresh_token()));
+            }
+            RecordContent::Rejected(tokens) => {
+                self.note_spent(Fingerprint::of(tokens.refresh_token()));
+            }
+            RecordContent::SignedOut => {}
         }
     }
 

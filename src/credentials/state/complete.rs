@@ -187,7 +187,7 @@ where
         let revision = next_revision(record.revision()).unwrap_or(StoredRecord::MAX_REVISION);
         self.record = Some(record.with_content(content).at_revision(revision));
         if is_rotated {
-            self.spent.retain(|spent| *spent != next);
+            self.forget_spent(next);
             self.note_spent(spent);
         }
         true

@@ -201,11 +201,7 @@ where
         current: Option<&mut Current<E>>,
         effects: &mut Effects<E>,
     ) {
-        self.note_rejected(&record);
-        if let RecordContent::Tokens(tokens) = record.content() {
-            let fingerprint = Fingerprint::of(tokens.refresh_token());
-            self.spent.retain(|spent| *spent != fingerprint);
-        }
+        self.note_token_of(&record);
         let record = self.with_our_seeds(record);
         self.record = Some(record.with_base_url(&self.config.base_url));
         self.login_required_since = now;

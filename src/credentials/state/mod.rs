@@ -320,7 +320,7 @@ where
             state.refresh_deadlines(mode, now);
         }
         if let Some(record) = state.record.clone() {
-            state.note_rejected(&record);
+            state.note_token_of(&record);
         }
         state
     }
@@ -501,6 +501,10 @@ where
                 self.spent.pop_front();
             }
         }
+    }
+
+    fn forget_spent(&mut self, fingerprint: Fingerprint) {
+        self.spent.retain(|spent| *spent != fingerprint);
     }
 
     fn is_spent(&self, token: &RefreshToken) -> bool {

@@ -411,7 +411,7 @@ where
         match wait.stage {
             WaitStage::Ask => Ok(Some(Action::AcquireLease)),
             WaitStage::Read => Ok(Some(Action::Load)),
-            // Judged after an attempt: a worker that was lost, or stood still, makes one before it gives up.
+            // Judged after an attempt: a process that stood still makes one before it gives up.
             _ if wait.since.until(tick.now) >= self.config.lease_wait => {
                 self.lease_wait = None;
                 Err(StoreCause::Busy)

@@ -78,6 +78,18 @@ fn b6_clock_that_is_set_ends_no_wait_for_the_lease() {
 }
 
 #[test]
+fn b6_process_that_stood_still_asks_for_the_lease_once_more() {
+    let mut d = TestCredential::logged_in();
+    let stored = d.record().clone();
+    d.refresh(PROVIDER);
+    d.busy(found(&stored));
+    d.sleep();
+    d.advance(Duration::from_secs(3600));
+    d.acquire(found(&stored));
+    d.send("r1", PROVIDER);
+}
+
+#[test]
 fn leases_that_have_run_out_when_they_are_granted_are_asked_for_with_pauses_and_not_for_ever() {
     let mut d = TestCredential::logged_in();
     let stored = d.record().clone();
