@@ -1,5 +1,5 @@
 //! What became of each refresh token, whoever spent it, and which losses have a name. Nothing else is
-//! wrongd.
+//! excused.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

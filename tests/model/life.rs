@@ -41,7 +41,7 @@ pub(crate) struct Figures {
 }
 
 /// The processes, and the runtime that they share.
-struct Life {
+struct Processes {
     begin: Begin,
     world: World,
     processes: Vec<Running>,
@@ -72,7 +72,7 @@ pub(crate) fn live(history: &History) -> Result<Figures, String> {
     // Jitter is drawn from here: what failed must fail again.
     fastrand::seed(history.begin.seed);
     let mut runtime = runtime_at(None);
-    let mut life = runtime.block_on(Life::begin(&history.begin));
+    let mut life = runtime.block_on(Processes::begin(&history.begin));
     let panics = history.begin.subscriber_panics;
     let _subscriber = panics.then(|| tracing::subscriber::set_default(Panicking));
     for (number, step) in history.steps.iter().enumerate() {
@@ -99,8 +99,8 @@ pub(crate) fn live(history: &History) -> Result<Figures, String> {
     })
 }
 
-impl Life {
-    async fn begin(begin: &Begin) -> Life {
+impl Processes {
+    async fn begin(begin: &Begin) -> Processes {
         let world = World::new(begin);
         let tokens = world.tokens(Refresh { login: 0, index: 0 }, begin.tokens);
         let processes = if begin.store { begin.processes } else { 1 };
@@ -115,7 +115,7 @@ impl Life {
         if begin.store {
             world.with(|state| state.kept.record = Some(StoredRecord::from(tokens)));
         }
-        let mut life = Life { begin: begin.clone(), world, processes: Vec::new() };
+        let mut life = Processes { begin: begin.clone(), world, processes: Vec::new() };
         for process in 0..processes {
             let world = life.world.of(process);
             life.processes.push(Running::start(world, Clock::tokio(), begin, given.clone()).await);

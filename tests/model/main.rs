@@ -20,6 +20,8 @@ mod histories;
 mod journal;
 mod life;
 mod model;
+#[path = "../support/polled.rs"]
+mod polled;
 #[path = "../support/readiness.rs"]
 mod readiness;
 mod regressions;

@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use tower_teamup_auth::{Error, RequestMode};
 
-use crate::terms::{Answer, EARLY_WAIT, Expiry, MILLIS, Now, Refresh, SLOWEST_ANSWER, WAIT};
+use crate::terms::{Answer, EARLY_WAIT, Expiry, MILLIS, Mint, Now, Refresh, SLOWEST_ANSWER, WAIT};
 
 /// What is known of one credential and of the world around it.
 #[derive(Debug)]
@@ -295,17 +295,9 @@ impl Model {
         self.logins.resize_with(login + 1, Login::default);
     }
 
-    /// A new access token of `refresh`; its lifetime counts from `from`, as the clocks of the process stood
-    /// that has asked for it. The server may give the same text again.
-    pub(crate) fn learn(
-        &mut self,
-        text: &str,
-        mode: RequestMode,
-        refresh: Refresh,
-        lifetime: Option<u64>,
-        from: Now,
-        own: bool,
-    ) {
+    /// A new access token. The server may give the same text again.
+    pub(crate) fn learn(&mut self, text: &str, mint: Mint, own: bool) {
+        let Mint { mode, refresh, lifetime, from } = mint;
         self.serials += 1;
         let serial = self.serials;
         // A clock that was set in between leaves open when the token is due on the other one.

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use tower_teamup_auth::{Auth, AuthLayer, Credentials, Error, RefreshStep, Reques
 use crate::histories::{Begin, CallPlan, Tokens};
 use crate::journal::Cause;
 use crate::model::Change;
+use crate::polled::polled;
 use crate::readiness::{Checked, Counts};
 use crate::server::{self, BASE, CALL, Delivered, Server};
 use crate::store::Store;
@@ -297,20 +298,15 @@ impl World {
         patience: Option<usize>,
     ) {
         let mut answer = Box::pin(answer);
-        let mut polls = 0;
-        let answer = poll_fn(|cx| {
-            polls += 1;
+        let mut is_first = true;
+        let told = poll_fn(|cx| {
             let poll = answer.as_mut().poll(cx);
-            if polls == 1 {
+            if std::mem::take(&mut is_first) {
                 self.with(|state| state.model().call_polled(call));
             }
-            match poll {
-                Poll::Ready(answer) => Poll::Ready(Some(answer)),
-                Poll::Pending if Some(polls) == patience => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            }
+            poll
         });
-        if let Some(answer) = answer.await {
+        if let Some(answer) = polled(told, patience.unwrap_or(usize::MAX)).await {
             self.call_ended(call, answer);
         }
     }

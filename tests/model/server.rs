@@ -16,7 +16,7 @@ use tower::{BoxError, Service};
 use tower_teamup_auth::{REQUEST_MODE, RequestMode, ResponseBody};
 
 use crate::journal::{Cause, Life, Sender};
-use crate::terms::{Answer, Failure, MILLIS, Refresh, WAIT};
+use crate::terms::{Answer, Failure, MILLIS, Mint, Refresh, WAIT};
 use crate::world::{State, World};
 
 /// What a request has, and what an answer.
@@ -365,14 +365,15 @@ impl State {
             _ => self.api.lifetime,
         };
         let from = self.model().refresh_request_since();
+        let mint = Mint { mode, refresh: next, lifetime, from };
         let newest =
             self.api.newest.get(&mode).filter(|(login, _)| *login == refresh.login).cloned();
         let token = match newest {
             Some((_, text)) if kind == Kind::GrantedAgain => {
-                self.mint_as(&text, mode, next, lifetime, from, true);
+                self.mint_as(&text, mint, true);
                 text
             }
-            _ => self.mint(mode, next, lifetime, from, true),
+            _ => self.mint(mint, true),
         };
         self.api.newest.insert(mode, (refresh.login, token.clone()));
         self.api.access.insert(token.clone(), mode);

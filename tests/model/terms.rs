@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tower_teamup_auth::RequestMode;
+
 /// What every secret of these tests holds, and nothing else does.
 pub(crate) const SECRET: &str = "s3cret";
 
@@ -43,6 +45,16 @@ impl Refresh {
         let (index, login) = (numbers.next().unwrap(), numbers.next().unwrap());
         Refresh { login, index }
     }
+}
+
+/// What an access token was minted for, and how long it lives from when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mint {
+    pub(crate) mode: RequestMode,
+    pub(crate) refresh: Refresh,
+    pub(crate) lifetime: Option<u64>,
+    /// As the clocks of the process stood that has asked for it.
+    pub(crate) from: Now,
 }
 
 /// What a process finds in the store.

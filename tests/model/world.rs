@@ -11,7 +11,7 @@ use crate::journal::{Journal, Life};
 use crate::model::{End, Model};
 use crate::server::{Delivered, Inner, Knowledge};
 use crate::store::Kept;
-use crate::terms::{Answer, Now, Refresh, SECRET};
+use crate::terms::{Answer, Mint, Now, Refresh, SECRET};
 use crate::time::{Stopwatch, wall_time};
 
 /// The world as one life of a process sees it. A clone is the same.
@@ -163,35 +163,18 @@ impl State {
         self.model().stands_still(until);
     }
 
-    /// A new access token of `refresh`, whose lifetime counts from `from` as the process sees the time.
-    pub(crate) fn mint(
-        &mut self,
-        mode: RequestMode,
-        refresh: Refresh,
-        lifetime: Option<u64>,
-        from: Now,
-        own: bool,
-    ) -> String {
+    /// A new access token.
+    pub(crate) fn mint(&mut self, mint: Mint, own: bool) -> String {
         self.api.minted += 1;
-        let text = format!("{SECRET}-{mode}-{}", self.api.minted);
-        self.mint_as(&text, mode, refresh, lifetime, from, own);
+        let text = format!("{SECRET}-{}-{}", mint.mode, self.api.minted);
+        self.mint_as(&text, mint, own);
         text
     }
 
     /// The same, with this text.
-    pub(crate) fn mint_as(
-        &mut self,
-        text: &str,
-        mode: RequestMode,
-        refresh: Refresh,
-        lifetime: Option<u64>,
-        from: Now,
-        own: bool,
-    ) {
-        self.model().learn(text, mode, refresh, lifetime, from, own);
-        for other in self.others() {
-            other.learn(text, mode, refresh, lifetime, from, false);
-        }
+    pub(crate) fn mint_as(&mut self, text: &str, mint: Mint, own: bool) {
+        self.model().learn(text, mint, own);
+        self.others().for_each(|other| other.learn(text, mint, false));
     }
 
     pub(crate) fn login(&mut self) -> Refresh {
@@ -324,7 +307,7 @@ impl World {
             };
             set = self.with(|state| {
                 let now = state.model().now;
-                let token = state.mint(mode, refresh, lifetime, now, false);
+                let token = state.mint(Mint { mode, refresh, lifetime, from: now }, false);
                 if is_alive {
                     state.api.access.insert(token.clone(), mode);
                 }
