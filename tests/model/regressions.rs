@@ -119,3 +119,22 @@ fn p2_a_token_that_another_process_was_refused_and_a_lost_write() {
         ],
     );
 }
+
+/// The newest token was on its way to the store a second time, and the one before it in use.
+#[test]
+fn p10_token_in_use_while_the_newest_is_saved_again_after_a_lost_write() {
+    passes(
+        begin(Tokens::Good(None)),
+        [
+            (0, Op::RefreshNow(Customer), 4),
+            (0, Op::Fault(StoreOp::Save, Fault::Slow, 2), 0),
+            (0, Op::Revoke, 0),
+            (0, call(Provider), 4),
+            (0, Op::StoreLoses { all: false }, 0),
+            (0, Op::Pass(2000), 1),
+            (0, call(Provider), 0),
+            (0, Op::Pass(2000), 0),
+            (0, call(Provider), 0),
+        ],
+    );
+}

@@ -136,10 +136,12 @@ impl Model {
         let settled =
             self.refresh_request.is_none() && self.minted.is_none() && self.news.is_none();
         let crowded = self.crowded;
-        let is_newest = self.slots[mode as usize]
-            .newest_sent
-            .as_ref()
-            .is_none_or(|newest| !self.is_older(text, newest));
+        let slot = &self.slots[mode as usize];
+        let is_older =
+            |than: &Option<String>| than.as_ref().is_some_and(|it| self.is_older(text, it));
+        let is_newest = !is_older(&slot.newest_sent);
+        // A newer one may be on its way, to be saved a second time after the store lost a write.
+        let settled = settled && !is_older(&slot.held);
         if let Some(token) = self.tokens.get_mut(text) {
             token.sent.get_or_insert(at);
         }
