@@ -102,14 +102,14 @@
 //!
 //! | cause | what happened | times |
 //! | --- | --- | ---: |
-//! | `lost_answer` | no answer came, or nobody was there to hear it | 2,415 |
-//! | `late_request` | the client had given the request up before it arrived | 94 |
-//! | `lost_write` | the store lost what it had confirmed | 108 |
-//! | `lease_ran_out` | the lease was gone when the token was sent, or its answer saved | 91 |
-//! | `died` | the process ended with what it had rotated | 50 |
-//! | `unsaved` | a shutdown had said that it could not save | 4 |
+//! | `lost_answer` | no answer came, or nobody was there to hear it | 2,466 |
+//! | `late_request` | the client had given the request up before it arrived | 123 |
+//! | `lost_write` | the store lost what it had confirmed | 119 |
+//! | `lease_ran_out` | the lease was gone when the token was sent, or its answer saved | 99 |
+//! | `died` | the process ended with what it had rotated | 48 |
+//! | `unsaved` | a shutdown had said that it could not save | 2 |
 //!
-//! 10,000 histories, 293,488 steps, 282,011 requests, 80,475 refresh requests, no violation. With the tests, 300
+//! 10,000 histories, 300,317 steps, 284,992 requests, 81,002 refresh requests, no violation. With the tests, 300
 //! histories run.
 //!
 //! # The soak
