@@ -8,7 +8,7 @@ use tower_teamup_auth::testing::FakeTeamUp;
 
 use crate::redis_server::until;
 use crate::shared::Shared;
-use crate::worker::{Plan, Worker, was_a_worker};
+use crate::worker::{NO_TOKEN_IN_TIME, Plan, Worker, was_a_worker};
 
 /// The shortest there is: it really runs out, while its holder stands still.
 const SHORT: Duration = Duration::from_secs(1);
@@ -124,18 +124,28 @@ async fn p2_file_stopped_it_keeps_the_lease_and_the_others_go_on_with_what_they_
 
         stopped.refresh_up_to_its_step();
         stopped.process().pause();
-        let answer = other.refresh();
-        // Its patience and that of its worker end in the same moment.
-        let told = ["no token came within the time limit", "another process held the lease"];
-        assert!(told.iter().any(|told| answer.contains(told)), "{answer}");
+        // Its patience and that of its worker end in the same moment. A worker that still waits would adopt
+        // the record by itself, and the next refresh be one more.
+        until("its worker has given up", || {
+            let answer = other.refresh();
+            let is_over = answer.contains("another process held the lease");
+            assert!(is_over || answer.contains(NO_TOKEN_IN_TIME), "{answer}");
+            is_over
+        });
         assert_eq!(other.request(), "200", "its token is still good");
 
         stopped.process().resume();
         assert_eq!(stopped.finish_refresh(), "done", "{}", stopped.log());
-        // The failure is remembered for a moment.
-        until("the other one has what the first one got", || other.refresh() == "done");
-        assert!(other.has_told_of("record adopted"), "{}", other.log());
         assert_eq!(server.refresh_requests(), 1, "{step}: {}", server.journal());
+        // The failure is remembered for a moment. On a busy machine a refresh may outlast its caller.
+        let mut unheard = 0;
+        until("the other one has what the first one got", || {
+            let answer = other.refresh();
+            unheard += usize::from(answer.contains(NO_TOKEN_IN_TIME));
+            answer == "done"
+        });
+        assert!(other.has_told_of("record adopted"), "{}", other.log());
+        assert!(server.refresh_requests() <= 1 + unheard, "{step}: {}", server.journal());
         goes_on(&server, &shared, [stopped, other]).await;
         assert_eq!(server.double_spends(), 0, "{step}: {}", server.journal());
     }
@@ -144,10 +154,10 @@ async fn p2_file_stopped_it_keeps_the_lease_and_the_others_go_on_with_what_they_
 /// Both have the newest pair and can rotate it, one after the other; neither leaves a lease behind.
 async fn goes_on(server: &FakeTeamUp, shared: &Shared, workers: [Worker; 2]) {
     for mut worker in workers {
-        assert_eq!(worker.request(), "200", "{}", worker.log());
+        assert_eq!(worker.request_again(), "200", "{}", worker.log());
         server.expire_access_tokens();
         let (rotations, revision) = (server.rotations(), shared.load().await.unwrap().revision());
-        assert_eq!(worker.request(), "200", "{}", worker.log());
+        assert_eq!(worker.request_again(), "200", "{}", worker.log());
         assert_eq!(server.rotations(), rotations + 1, "{}", server.journal());
         assert_eq!(shared.load().await.unwrap().revision(), revision + 1);
         worker.ends();
