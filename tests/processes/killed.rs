@@ -128,7 +128,7 @@ fn says_that_a_login_is_needed(server: &FakeTeamUp, next: &mut Worker) {
         assert!(answer.contains("let the user log in again"), "{answer}");
         assert_eq!(server.refresh_requests(), requests + 1, "{answer}");
     }
-    assert!(next.has_told_of("login required"), "{}", next.log());
+    next.tells_of("login required");
     assert!(!next.has_told_of("is sent again"), "{}", next.log());
 }
 

@@ -35,8 +35,8 @@ async fn p2_redis_stopped_before_its_refresh_request_it_starts_over_and_adopts()
 
     stopped.process().resume();
     assert_eq!(stopped.finish_refresh(), "done", "{}", stopped.log());
-    assert!(stopped.has_told_of("the lease was lost"), "{}", stopped.log());
-    assert!(stopped.has_told_of("record adopted"), "{}", stopped.log());
+    stopped.tells_of("the lease was lost");
+    stopped.tells_of("record adopted");
 
     assert_eq!(server.refresh_requests(), 1, "{}", server.journal());
     goes_on(&server, &shared, [stopped, other]).await;
@@ -102,7 +102,7 @@ async fn wakes_up_and_adopts(
     stopped.process().resume();
     let ended = stopped.finish_refresh();
     assert!(ended.starts_with(ending), "{ended}: {}", stopped.log());
-    assert!(stopped.has_told_of("record adopted"), "{}", stopped.log());
+    stopped.tells_of("record adopted");
     assert_eq!(shared.load().await, newer, "it has overwritten the newer pair");
     goes_on(server, shared, [stopped, other]).await;
 }
@@ -144,7 +144,7 @@ async fn p2_file_stopped_it_keeps_the_lease_and_the_others_go_on_with_what_they_
             unheard += usize::from(answer.contains(NO_TOKEN_IN_TIME));
             answer == "done"
         });
-        assert!(other.has_told_of("record adopted"), "{}", other.log());
+        other.tells_of("record adopted");
         assert!(server.refresh_requests() <= 1 + unheard, "{step}: {}", server.journal());
         goes_on(&server, &shared, [stopped, other]).await;
         assert_eq!(server.double_spends(), 0, "{step}: {}", server.journal());
@@ -186,7 +186,7 @@ async fn b6_file_ten_processes_adopt_the_fresh_token_of_one_that_stands_still_wi
     }
     for other in &mut others {
         assert_eq!(other.ended(), "200", "{}", other.log());
-        assert!(other.has_told_of("record adopted"), "{}", other.log());
+        other.tells_of("record adopted");
     }
     assert_eq!(server.refresh_requests(), 1, "{}", server.journal());
 

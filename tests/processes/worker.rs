@@ -217,6 +217,15 @@ impl Worker {
         self.process.passes();
     }
 
+    /// Waits until it has told of `event`: an answer may come before the events that led to it.
+    pub(crate) fn tells_of(&mut self, event: &str) {
+        while !self.has_told_of(event) {
+            let said = self.process.hear();
+            assert!(!said.starts_with(ANSWERED), "{said} came before {event:?}: {:?}", self.log);
+            self.keep(said);
+        }
+    }
+
     pub(crate) fn has_told_of(&self, event: &str) -> bool {
         self.log.iter().any(|line| line.contains(event))
     }
@@ -248,9 +257,13 @@ impl Worker {
             if said.starts_with(ANSWERED) || said.starts_with(REACHED) {
                 return said;
             }
-            witness::search("the log of a worker", &said);
-            self.log.push(said);
+            self.keep(said);
         }
+    }
+
+    fn keep(&mut self, event: String) {
+        witness::search("the log of a worker", &event);
+        self.log.push(event);
     }
 }
 
