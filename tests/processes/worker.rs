@@ -220,9 +220,9 @@ impl Worker {
     /// Waits until it has told of `event`: an answer may come before the events that led to it.
     pub(crate) fn tells_of(&mut self, event: &str) {
         while !self.has_told_of(event) {
-            let said = self.process.hear();
-            assert!(!said.starts_with(ANSWERED), "{said} came before {event:?}: {:?}", self.log);
-            self.keep(said);
+            if let Some(said) = self.hear_or_keep() {
+                panic!("it said {said:?} before it told of {event:?}: {:?}", self.log);
+            }
         }
     }
 
@@ -253,17 +253,21 @@ impl Worker {
     /// What it says next, save for the events.
     fn hear(&mut self) -> String {
         loop {
-            let said = self.process.hear();
-            if said.starts_with(ANSWERED) || said.starts_with(REACHED) {
+            if let Some(said) = self.hear_or_keep() {
                 return said;
             }
-            self.keep(said);
         }
     }
 
-    fn keep(&mut self, event: String) {
-        witness::search("the log of a worker", &event);
-        self.log.push(event);
+    /// What it says next; `None` for an event, which is kept in the log.
+    fn hear_or_keep(&mut self) -> Option<String> {
+        let said = self.process.hear();
+        if said.starts_with(ANSWERED) || said.starts_with(REACHED) {
+            return Some(said);
+        }
+        witness::search("the log of a worker", &said);
+        self.log.push(said);
+        None
     }
 }
 
