@@ -36,6 +36,8 @@ struct State {
     /// The tokens that writes took the place of which the replica does not have.
     replaced: Vec<RefreshToken>,
     is_away: bool,
+    /// One of a thousand: while the soak runs, and not while it starts or judges.
+    loses_replies: bool,
     leases: u64,
     failovers: usize,
 }
@@ -93,20 +95,16 @@ impl FailoverStore {
     /// Replicates, a little late each time, and fails over now and then: at any moment, or soon after a
     /// lease was granted.
     pub(crate) async fn fail_over_now_and_then(self, mut end: watch::Receiver<bool>) {
+        self.lock().loses_replies = true;
         loop {
-            let fails_over = tokio::select! {
-                goes_on = goes_on(&mut end, 20..300) => {
-                    if !goes_on {
-                        return;
-                    }
-                    fastrand::u8(..20) == 0
-                }
-                () = self.granted.notified() => {
-                    goes_on(&mut end, 0..40).await;
-                    fastrand::u8(..8) == 0
-                }
+            let (is_on, fails_over_once_in) = tokio::select! {
+                is_on = goes_on(&mut end, 20..300) => (is_on, 20),
+                () = self.granted.notified() => (goes_on(&mut end, 0..40).await, 8),
             };
-            if fails_over {
+            if !is_on {
+                break;
+            }
+            if fastrand::u8(..fails_over_once_in) == 0 {
                 self.lock().fail_over(&self.windows);
                 goes_on(&mut end, 20..800).await;
                 self.lock().is_away = false;
@@ -114,15 +112,17 @@ impl FailoverStore {
                 self.lock().replicate();
             }
         }
+        self.lock().loses_replies = false;
     }
 
     async fn run<T>(&self, operate: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
-        let answer = {
+        let (answer, loses_it) = {
             let mut state = self.lock();
-            (!state.is_away).then(|| operate(&mut state))
+            let answer = (!state.is_away).then(|| operate(&mut state));
+            (answer, state.loses_replies && fastrand::u16(..1000) == 0)
         };
         match answer {
-            Some(_) if fastrand::u16(..1000) == 0 => {
+            Some(_) if loses_it => {
                 Err(StoreError::unavailable("the store that fails over", "the reply was lost"))
             }
             Some(answer) => Ok(answer),
