@@ -38,6 +38,8 @@ struct State {
     is_away: bool,
     /// One of a thousand: while the soak runs, and not while it starts or judges.
     loses_replies: bool,
+    /// Leases that a failover has lost and whose holders have not noticed: meanwhile others may be granted it.
+    lost_leases: Vec<Lease>,
     leases: u64,
     failovers: usize,
 }
@@ -58,6 +60,12 @@ fn token_of(data: &Data) -> Option<RefreshToken> {
 }
 
 impl State {
+    /// From now on things go wrong. What there is survives the first failover.
+    fn begin(&mut self) {
+        self.loses_replies = true;
+        self.replicate();
+    }
+
     fn replicate(&mut self) {
         self.replica = self.primary.clone();
         self.replaced.clear();
@@ -69,13 +77,24 @@ impl State {
         for token in self.replaced.drain(..) {
             windows.open(token, Window::LostWrite);
         }
-        // Whoever has it goes on, and others may be granted it: it is not on the replica, or runs out meanwhile.
-        if self.primary.lease.as_ref().is_some_and(|lease| lease.until > now())
+        // It is not on the replica, or runs out meanwhile.
+        self.lost_leases.extend(self.primary.lease.clone());
+        self.open_for_lost_leases(windows);
+        self.primary = self.replica.clone();
+    }
+
+    /// Whoever had a lease goes on, with the token that is stored now as well.
+    fn open_for_lost_leases(&mut self, windows: &Windows) {
+        self.lost_leases.retain(|lease| lease.until > now());
+        if !self.lost_leases.is_empty()
             && let Some(token) = token_of(&self.primary)
         {
             windows.open(token, Window::LostLease);
         }
-        self.primary = self.replica.clone();
+    }
+
+    fn forget_lost_lease(&mut self, number: u64) {
+        self.lost_leases.retain(|lease| lease.number != number);
     }
 }
 
@@ -95,7 +114,7 @@ impl FailoverStore {
     /// Replicates, a little late each time, and fails over now and then: at any moment, or soon after a
     /// lease was granted.
     pub(crate) async fn fail_over_now_and_then(self, mut end: watch::Receiver<bool>) {
-        self.lock().loses_replies = true;
+        self.lock().begin();
         loop {
             let (is_on, fails_over_once_in) = tokio::select! {
                 is_on = goes_on(&mut end, 20..300) => (is_on, 20),
@@ -104,7 +123,9 @@ impl FailoverStore {
             if !is_on {
                 break;
             }
-            if fastrand::u8(..fails_over_once_in) == 0 {
+            // Once at least, however short the soak.
+            let never_yet = self.failovers() == 0;
+            if never_yet || fastrand::u8(..fails_over_once_in) == 0 {
                 self.lock().fail_over(&self.windows);
                 goes_on(&mut end, 20..800).await;
                 self.lock().is_away = false;
@@ -165,7 +186,10 @@ impl TokenStore for FailoverStore {
                 lease.until = until;
                 Ok(lease.clone())
             }
-            _ => Err(StoreError::lease_lost()),
+            _ => {
+                state.forget_lost_lease(number);
+                Err(StoreError::lease_lost())
+            }
         })
         .await?
     }
@@ -173,6 +197,7 @@ impl TokenStore for FailoverStore {
     async fn release(&self, lease: Lease) -> Result<(), StoreError> {
         self.run(|state| {
             state.primary.lease.take_if(|held| held.number == lease.number);
+            state.forget_lost_lease(lease.number);
         })
         .await
     }
@@ -197,6 +222,7 @@ impl TokenStore for FailoverStore {
             }
             state.replaced.extend(token_of(&state.primary));
             state.primary.record = Some(record.clone());
+            state.open_for_lost_leases(&self.windows);
             Ok(())
         })
         .await?
