@@ -1,7 +1,6 @@
 //! What a server's journal says of tokens, entry by entry, while it is written.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use http::StatusCode;
@@ -11,10 +10,8 @@ use tower_teamup_auth::testing::{Entry, FakeTeamUp, RefreshOutcome};
 
 use crate::callers::user_of;
 use crate::log::holds_a_token;
+use crate::patience::{PATIENCE, within_patience};
 use crate::windows::{Window, Windows};
-
-/// How long the reader of a journal may be behind at the end, however busy the machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads a journal until its server stops.
 pub(crate) struct Audit {
@@ -89,8 +86,7 @@ impl Audit {
     ///
     /// When the reader has ended before, or does not end.
     pub(crate) async fn end(self) -> anyhow::Result<()> {
-        let ended = tokio::time::timeout(PATIENCE, self.reader).await;
-        let ended = ended.context("the reader of a journal does not end with its server")?;
+        let ended = within_patience("the reader of a journal had ended", self.reader).await?;
         ensure!(ended.is_ok(), "the reader of a journal has missed an entry");
         Ok(())
     }

@@ -34,6 +34,7 @@ mod failover;
 mod log;
 mod mischief;
 mod outcome;
+mod patience;
 mod process;
 mod processes;
 mod runtimes;
@@ -48,12 +49,14 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::account::Account;
 use crate::log::Log;
 use crate::outcome::Outcome;
+use crate::patience::within_patience;
 use crate::runtimes::Runtimes;
 use crate::world::World;
 
@@ -62,11 +65,16 @@ const USAGE: &str = "usage: cargo run --release -p examples --example soak -- --
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let end = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(run(&arguments)));
+    let runtime = match Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("soak: no runtime: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let end = runtime.block_on(run(&arguments));
+    // A task that never lets go of its thread would keep the process from saying so.
+    runtime.shutdown_background();
     match end {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -93,7 +101,8 @@ async fn soak(seconds: u64) -> anyhow::Result<bool> {
     let log = log::watch()?;
     let base = process::tasks();
     let account = Arc::new(Account::default());
-    let world = Arc::new(World::start(&account).await?);
+    let world = within_patience("all had logged in", World::start(&account)).await??;
+    let world = Arc::new(world);
     let credentials = world.users().count();
     println!(
         "{} callers of {credentials} credentials for {seconds} s; tasks before: {base}",
@@ -128,20 +137,28 @@ async fn soak(seconds: u64) -> anyhow::Result<bool> {
     let runtimes = runtimes.collect::<anyhow::Result<Vec<_>>>()?;
     show_progress(seconds, &account, &world, &log).await;
     end.send_replace(true);
-    work.join_all().await;
-    processes.await??;
+    let all_ended = within_patience("each call had ended", all_end(&mut work)).await;
+    all_ended.with_context(|| world.what_is_left(work.len()))??;
+    within_patience("the last process went on", processes).await???;
     for thread in runtimes {
         thread.end().await?;
     }
 
     let mut world = Arc::into_inner(world).context("a task is left that has the world")?;
     let processes = world.processes.end().await?;
-    let lost = world.count_the_lost().await;
+    let lost = world.count_the_lost().await?;
     let verdict = Outcome::of(&account, &world, lost, processes, &log).await?;
     world.stop().await?;
     let tasks = process::tasks_after_all(base).await;
     verdict.print(base, tasks);
     Ok(verdict.is_good() && tasks == base)
+}
+
+async fn all_end(work: &mut JoinSet<()>) -> anyhow::Result<()> {
+    while let Some(ended) = work.join_next().await {
+        ended?;
+    }
+    Ok(())
 }
 
 /// A bar on a terminal, a line every 5 seconds elsewhere.

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -17,6 +16,7 @@ use crate::account::Account;
 use crate::callers::call_on;
 use crate::log;
 use crate::mischief::goes_on;
+use crate::patience::within_patience;
 use crate::user::{Kept, User};
 
 /// The first argument of a process that the soak has started itself.
@@ -25,8 +25,6 @@ pub(crate) const PROCESS: &str = "process";
 pub(crate) const NAME: &str = "processes";
 
 const CALLERS: usize = 4;
-/// How long a process may take to start, and to end: its last calls may wait for a lease.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The processes, as the one that started them sees them.
 pub(crate) struct Processes(Vec<Process>);
@@ -113,8 +111,8 @@ impl Processes {
         let mut report = Report::default();
         for process in &mut self.0 {
             report.add(&process.says("tells what it has done").await?)?;
-            let ended = tokio::time::timeout(PATIENCE, process.child.wait()).await;
-            let status = ended.context("a process does not end after its last line")??;
+            let ended = within_patience("a process had ended", process.child.wait());
+            let status = ended.await??;
             ensure!(status.success(), "a process ended with {status}");
         }
         Ok(report)
@@ -123,10 +121,8 @@ impl Processes {
 
 impl Process {
     async fn says(&mut self, what: &str) -> anyhow::Result<String> {
-        match tokio::time::timeout(PATIENCE, self.lines.next_line()).await {
-            Ok(line) => line?.with_context(|| format!("a process ended before it {what}")),
-            Err(_elapsed) => bail!("waited {PATIENCE:?} until a process {what}"),
-        }
+        let line = within_patience(&format!("a process {what}"), self.lines.next_line()).await?;
+        line?.with_context(|| format!("a process ended before it {what}"))
     }
 }
 

@@ -20,11 +20,10 @@ use tower_teamup_auth::token::RefreshToken;
 
 use crate::account::Account;
 use crate::callers::call_on;
+use crate::patience::within_patience;
 use crate::user::{Http, User};
 use crate::windows::{Window, Windows};
 
-/// How long a thread may take to see that the end has come: it ends its calls, not in the middle of a pause.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Callers of each runtime.
 const CALLERS: usize = 4;
 /// Longer than a worker may go without being polled: another one takes its place.
@@ -70,10 +69,8 @@ impl Runtimes {
     ///
     /// When the thread has panicked or does not end.
     pub(crate) async fn end(self) -> anyhow::Result<()> {
-        let ended = tokio::time::timeout(PATIENCE, self.ended).await;
-        ended
-            .with_context(|| format!("a thread of runtimes did not end within {PATIENCE:?}"))?
-            .context("a thread of runtimes has panicked")
+        let ended = within_patience("a thread of runtimes had ended", self.ended).await?;
+        ended.context("a thread of runtimes has panicked")
     }
 }
 

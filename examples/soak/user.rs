@@ -22,7 +22,7 @@ use crate::runtimes::Watched;
 pub(crate) type Http<B> = Client<HttpConnector, B>;
 
 /// How long a credential may take to recover once nothing goes wrong any more.
-const PATIENCE: Duration = Duration::from_secs(60);
+const RECOVERY: Duration = Duration::from_secs(60);
 const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// One process of a login.
@@ -190,7 +190,7 @@ impl User {
                 }
             }
         };
-        match tokio::time::timeout(PATIENCE, recovery).await {
+        match tokio::time::timeout(RECOVERY, recovery).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => self.refresh().await,
         }

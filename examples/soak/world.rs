@@ -12,6 +12,7 @@ use tower_teamup_auth::testing::FakeTeamUp;
 use crate::account::Account;
 use crate::audit::{Audit, Seen};
 use crate::failover::FailoverStore;
+use crate::patience::within_patience;
 use crate::processes::{NAME, Processes};
 use crate::runtimes::Watched;
 use crate::user::{Beginning, Kept, User, client_without_pool};
@@ -128,9 +129,22 @@ impl World {
         self.sites().iter().map(|site| site.server.refresh_requests()).sum()
     }
 
+    /// Who may have to do with `tasks` that don't end.
+    pub(crate) fn what_is_left(&self, tasks: usize) -> String {
+        let under_way = self.sites().map(|site| site.server.journal().under_way());
+        for user in self.users() {
+            eprintln!("{}: {:?}", user.name, user.credentials);
+        }
+        format!("{tasks} tasks are left, and {under_way:?} requests to the servers")
+    }
+
     /// How many credentials can't refresh any more, now that nothing goes wrong, in memory or from
     /// what their store holds; and how many had to log in again.
-    pub(crate) async fn count_the_lost(&self) -> Lost {
+    ///
+    /// # Errors
+    ///
+    /// When one of them neither can nor says that it can't.
+    pub(crate) async fn count_the_lost(&self) -> anyhow::Result<Lost> {
         let mut lost = Lost::default();
         // All at once: each may take its time.
         let recovered = join_all(self.users().map(|user| async move {
@@ -142,7 +156,9 @@ impl World {
             user.log_in_again().await;
             user.recovers().await
         }));
-        for (user, outcome) in self.users().zip(recovered.await) {
+        let recovered =
+            within_patience("each credential had recovered or failed", recovered).await?;
+        for (user, outcome) in self.users().zip(recovered) {
             lost.credentials += count(user, outcome, "in memory");
         }
         for (site, logins) in self.sites().into_iter().zip(&mut lost.logins) {
@@ -151,12 +167,16 @@ impl World {
             }
         }
         for user in self.users() {
-            lost.credentials += count(user, user.credentials.shutdown().await, "at shutdown");
+            let what = format!("{} had shut down", user.name);
+            let outcome = within_patience(&what, user.credentials.shutdown()).await?;
+            lost.credentials += count(user, outcome, "at shutdown");
         }
         for user in self.users() {
-            lost.credentials += count(user, user.what_is_stored_is_good().await, "in the store");
+            let what = format!("a new process had refreshed for {}", user.name);
+            let outcome = within_patience(&what, user.what_is_stored_is_good()).await?;
+            lost.credentials += count(user, outcome, "in the store");
         }
-        lost
+        Ok(lost)
     }
 
     /// Ends everything that has a task.
@@ -167,7 +187,7 @@ impl World {
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         for site in [self.steady, self.lossy, self.failover, self.runtimes, self.elsewhere] {
             drop(site.users);
-            site.server.shutdown().await;
+            within_patience("a server had stopped", site.server.shutdown()).await?;
             site.audit.end().await?;
         }
         Ok(())
@@ -202,7 +222,8 @@ impl Site {
     ///
     /// When the audit has not seen all, so that there is nothing to judge by.
     pub(crate) async fn seen(&self) -> anyhow::Result<Seen> {
-        self.server.wait_for(|journal| journal.under_way() == 0).await;
+        let all_over = self.server.wait_for(|journal| journal.under_way() == 0);
+        within_patience("a server had answered every request", all_over).await?;
         self.audit.seen(self.server.api_requests() + self.server.refresh_requests()).await
     }
 }
