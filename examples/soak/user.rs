@@ -10,6 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::sync::Mutex;
 use tower::Layer;
+use tower::timeout::Timeout;
 use tower_teamup_auth::refresh::HttpService;
 use tower_teamup_auth::store::{FileStore, MemoryStore, TokenStore};
 use tower_teamup_auth::testing::FakeTeamUp;
@@ -23,6 +24,9 @@ pub(crate) type Http<B> = Client<HttpConnector, B>;
 
 /// How long a credential may take to recover once nothing goes wrong any more.
 const RECOVERY: Duration = Duration::from_secs(60);
+/// How long a send may take, inside of the layer: a request that hyper's client takes up while its connection over
+/// HTTP/2 ends may have no outcome, seldom. A call that hangs in the layer is not ended by this.
+const SEND_LIMIT: Duration = Duration::from_secs(30);
 const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// One process of a login.
@@ -32,7 +36,7 @@ pub(crate) struct User {
     pub(crate) base_url: String,
     /// The base of another host: no token may arrive there.
     pub(crate) elsewhere: String,
-    pub(crate) api: Auth<Http<Body>>,
+    pub(crate) api: Auth<Timeout<Http<Body>>>,
     pub(crate) credentials: Credentials,
     store: Kept,
     /// Who logs in again where that is required. Of the processes of one login, one has a person.
@@ -112,7 +116,8 @@ impl User {
         store: Kept,
         person: Option<Person>,
     ) -> Arc<Self> {
-        let api = AuthLayer::new(credentials.clone()).layer(client(http2));
+        let client = Timeout::new(client(http2), SEND_LIMIT);
+        let api = AuthLayer::new(credentials.clone()).layer(client);
         let [name, base_url, elsewhere] = [name, base_url, elsewhere].map(str::to_owned);
         Arc::new(User { name, base_url, elsewhere, api, credentials, store, person })
     }
