@@ -45,6 +45,9 @@
 //! # }
 //! ```
 //!
+//! Over HTTP/2 the limit inside has one more use. A request that hyper's client takes up at the moment its
+//! connection ends can be left without an outcome: it is not sent, and no error comes. The limit ends it.
+//!
 //! A client for refresh requests should have no time limit of its own: a limit that cuts off a response
 //! has spent the token. Over reqwest the crate overrides the client's `timeout`. It can't override
 //! `read_timeout`, nor the limits of other clients: build the client for refresh requests without one. An
