@@ -195,9 +195,10 @@ impl TokenStore for FailoverStore {
     }
 
     async fn release(&self, lease: Lease) -> Result<(), StoreError> {
+        // Whoever gives it back does not use it any more, whether that succeeds or not.
+        self.lock().forget_lost_lease(lease.number);
         self.run(|state| {
             state.primary.lease.take_if(|held| held.number == lease.number);
-            state.forget_lost_lease(lease.number);
         })
         .await
     }
