@@ -126,6 +126,7 @@
 //!
 //! The servers' journals judge. What comes again within a window is counted by its name; the rest is
 //! `double_spent`. A login that no window explains is `lost`. A retry with the token of another login is `mixed`.
+//! A call, a shutdown or a process that does not end within 150 s is named, and is a failure.
 //!
 //! | 60 s, optimized, on a busy machine with two cores | |
 //! | --- | ---: |
