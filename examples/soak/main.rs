@@ -65,16 +65,15 @@ const USAGE: &str = "usage: cargo run --release -p examples --example soak -- --
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let runtime = match Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("soak: no runtime: {error}");
-            return ExitCode::from(2);
-        }
-    };
-    let end = runtime.block_on(run(&arguments));
-    // A task that never lets go of its thread would keep the process from saying so.
-    runtime.shutdown_background();
+    let end =
+        Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from).and_then(
+            |runtime| {
+                let end = runtime.block_on(run(&arguments));
+                // A task that never lets go of its thread would keep the process from saying so.
+                runtime.shutdown_background();
+                end
+            },
+        );
     match end {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
