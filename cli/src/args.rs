@@ -257,6 +257,10 @@ pub(crate) struct Proxy {
     #[arg(long, default_value = "60", value_parser = seconds, value_name = "SECONDS")]
     pub(crate) answer_timeout: Duration,
 
+    /// How long the API may pause, before an answer and within it, in seconds.
+    #[arg(long, default_value = "60", value_parser = seconds, value_name = "SECONDS")]
+    pub(crate) api_timeout: Duration,
+
     /// How long requests under way may go on after SIGTERM, in seconds.
     #[arg(long, default_value = "30", value_parser = seconds, value_name = "SECONDS")]
     pub(crate) drain_timeout: Duration,
@@ -337,11 +341,14 @@ pub(crate) enum ClientAuthorization {
     Replace,
 }
 
+/// A year. A point in time that lies much further ahead can't be told by every clock.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "a number of seconds is expected".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("more than 0 seconds are expected".to_owned()),
+        Ok(duration) if !duration.is_zero() && duration <= LONGEST => Ok(duration),
+        _ => Err(format!("more than 0 and at most {} seconds are expected", LONGEST.as_secs())),
     }
 }
 
@@ -350,5 +357,19 @@ fn head_size(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(bytes @ 8192..) => Ok(bytes),
         _ => Err("8192 or more bytes are expected".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_more_than_0_and_at_most_a_year() {
+        assert_eq!(seconds("0.2"), Ok(Duration::from_millis(200)));
+        assert_eq!(seconds("31536000"), Ok(LONGEST));
+        for text in ["", "soon", "0", "-1", "NaN", "inf", "31536001", "1e19", "1e300"] {
+            assert!(seconds(text).unwrap_err().contains("expected"), "{text}");
+        }
     }
 }

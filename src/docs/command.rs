@@ -94,6 +94,9 @@
 //! | the wait for a token was too long | 503 | `timeout` |
 //! | TeamUp refuses the mode or the provider | 500 | `configuration` |
 //! | the API is out of reach | 502 | `bad_gateway` |
+//! | the API did not answer within `--api-timeout` | 504 | `api_timeout` |
+//!
+//! An answer breaks off where the API pauses within it for longer than `--api-timeout`.
 //!
 //! # Health checks
 //!

@@ -17,16 +17,16 @@ use hyper::body::Incoming;
 use metrics::{Counter, Histogram, counter, histogram};
 use subtle::ConstantTimeEq;
 use tower::{Service, ServiceExt};
-use tower_teamup_auth::{BoxError, Error, PROVIDER_ID, REQUEST_MODE, RequestMode, ResponseBody};
+use tower_teamup_auth::{BoxError, Error, PROVIDER_ID, REQUEST_MODE, RequestMode};
 use zeroize::Zeroizing;
 
-use super::Forwarded;
 use super::admin::REQUEST_DURATION;
 use super::headers::{self, ERROR, SECRET};
 use super::links::Rewriting;
 use super::problem::{self, Problem};
 use super::target;
 use super::upload::{Fault, Upload};
+use super::{Answer, Forwarded};
 use crate::args::{Account, ClientAuthorization, Proxy};
 use crate::browsers::{Hosts, Refusal};
 use crate::stopwatch::Stopwatch;
@@ -35,7 +35,7 @@ use crate::stopwatch::Stopwatch;
 const PAGE_LIMIT: u64 = 8 * 1024 * 1024;
 
 /// What is in every answer.
-pub(super) type AnswerBody = Either<ResponseBody<Incoming>, Full<Bytes>>;
+pub(super) type AnswerBody = Either<Answer, Full<Bytes>>;
 
 /// What is the same for every request.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl Gateway {
         stack: S,
     ) -> Result<Response<AnswerBody>, Infallible>
     where
-        S: Service<Forwarded, Response = Response<ResponseBody<Incoming>>, Error = BoxError>,
+        S: Service<Forwarded, Response = Response<Answer>, Error = BoxError>,
     {
         let watch = Stopwatch::start();
         let response = match self.forward(request, stack).await {
@@ -130,7 +130,7 @@ impl Gateway {
         stack: S,
     ) -> Result<Response<AnswerBody>, Problem>
     where
-        S: Service<Forwarded, Response = Response<ResponseBody<Incoming>>, Error = BoxError>,
+        S: Service<Forwarded, Response = Response<Answer>, Error = BoxError>,
     {
         let fault = Fault::default();
         let own_host = self.own_host(request.headers());
@@ -261,7 +261,7 @@ impl Gateway {
 
     async fn answered(
         &self,
-        response: Response<ResponseBody<Incoming>>,
+        response: Response<Answer>,
         own_host: Option<String>,
     ) -> Response<AnswerBody> {
         let (mut parts, body) = response.into_parts();
@@ -290,12 +290,10 @@ impl Gateway {
         if !is_page(&parts.headers) {
             return Response::from_parts(parts, Either::Left(body));
         }
-        let Ok(page) = body.collect().await else {
-            let message = "the API broke the answer off";
-            let problem = Problem::new(StatusCode::BAD_GATEWAY, "bad_gateway", message);
-            return problem.into_response().map(Either::Right);
+        let page = match body.collect().await {
+            Ok(page) => page.to_bytes(),
+            Err(error) => return Problem::of_answer(&error).into_response().map(Either::Right),
         };
-        let page = page.to_bytes();
         let page = rewriting.page(&page).unwrap_or(page);
         parts.headers.insert(CONTENT_LENGTH, page.len().into());
         Response::from_parts(parts, Either::Right(Full::new(page)))

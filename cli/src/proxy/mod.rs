@@ -8,14 +8,18 @@
 //! | `target` | which request targets lead to the API |
 //! | `headers` | what of a head is forwarded |
 //! | `upload` | a request's body, with its limits |
+//! | `api_limit` | how long the API may be silent |
+//! | `pause` | bodies that may not pause for long |
 //! | `links` | URLs of the API in answers |
 //! | `problem` | the answers that the proxy gives by itself |
 //! | `admin` | health and metrics |
 
 mod admin;
+mod api_limit;
 mod gateway;
 mod headers;
 mod links;
+mod pause;
 mod problem;
 mod server;
 mod target;
@@ -33,9 +37,11 @@ use tower::ServiceBuilder;
 use tower_teamup_auth::body::{ReplayBody, ReplayBodyLayer};
 use tower_teamup_auth::client::HyperClient;
 use tower_teamup_auth::limit::{RateLimitLayer, RateLimiter};
-use tower_teamup_auth::{AuthLayer, Credentials};
+use tower_teamup_auth::{AuthLayer, Credentials, ResponseBody};
 
+use self::api_limit::{ApiLimit, SentBody};
 use self::gateway::Gateway;
+use self::pause::PauseLimit;
 use self::server::{Ending, Listener};
 use self::upload::Upload;
 use crate::args::{Account, Proxy};
@@ -45,6 +51,9 @@ use crate::{client, output, profile};
 
 /// What the stack over the client takes.
 type Forwarded = Request<Upload<Incoming>>;
+
+/// The body of what it answers.
+type Answer = ResponseBody<PauseLimit<Incoming>>;
 
 pub(crate) async fn run(account: &Account, args: Proxy) -> anyhow::Result<ExitCode> {
     let secret = args.secret_file.as_deref().map(read_secret).transpose()?;
@@ -58,7 +67,7 @@ pub(crate) async fn run(account: &Account, args: Proxy) -> anyhow::Result<ExitCo
     if args.admin.is_some_and(|admin| !admin.ip().is_loopback()) {
         bail!("--admin takes a loopback address");
     }
-    let client: HyperClient<ReplayBody<Upload<Incoming>>> = client::api(account)?;
+    let client: HyperClient<SentBody<ReplayBody<Upload<Incoming>>>> = client::api(account)?;
     let mut signals = Signals::handle()?;
     let credentials = profile::open(account).await?;
     let status = credentials.status();
@@ -87,6 +96,7 @@ pub(crate) async fn run(account: &Account, args: Proxy) -> anyhow::Result<ExitCo
     let url = args.socket.is_none().then(|| listener.to_string());
     output::json(&json!({ "url": url, "socket": args.socket, "admin_url": admin_url }))?;
 
+    let client = ApiLimit::new(client, args.api_timeout);
     let replay = ReplayBodyLayer::new().max_bytes(args.replay_bytes);
     let auth = AuthLayer::new(credentials.clone());
     let gateway = Gateway::new(account, &args, hosts, secret)?;

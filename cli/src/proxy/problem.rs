@@ -8,7 +8,9 @@ use http_body_util::Full;
 use serde_json::json;
 use tower_teamup_auth::{BoxError, Error};
 
+use super::api_limit::Unanswered;
 use super::headers::ERROR;
+use super::pause::Paused;
 use super::upload::Cause;
 
 /// A reason, as a word for programs and a sentence for people.
@@ -37,18 +39,31 @@ impl Problem {
 
     /// Nothing came back. The library's error says why, or else the connection failed.
     pub(super) fn of_error(error: &BoxError) -> Self {
-        match Error::find(&**error) {
-            Some(error) => Problem {
+        if let Some(error) = Error::find(&**error) {
+            return Problem {
                 status: status(error),
                 code: code(error),
                 message: error.to_string(),
                 retry_after: error.retry_after().map(|pause| pause.as_secs().max(1)),
-            },
-            None => {
-                let message = "the API could not be reached, or broke the connection off";
-                Problem::new(StatusCode::BAD_GATEWAY, "bad_gateway", message)
-            }
+            };
         }
+        if error.is::<Unanswered>() {
+            return Problem::of_silence("the API did not answer within --api-timeout");
+        }
+        let message = "the API could not be reached, or broke the connection off";
+        Problem::new(StatusCode::BAD_GATEWAY, "bad_gateway", message)
+    }
+
+    /// An answer began, and did not come to its end.
+    pub(super) fn of_answer(error: &BoxError) -> Self {
+        if error.is::<Paused>() {
+            return Problem::of_silence("the API paused within its answer for --api-timeout");
+        }
+        Problem::new(StatusCode::BAD_GATEWAY, "bad_gateway", "the API broke the answer off")
+    }
+
+    fn of_silence(message: &str) -> Self {
+        Problem::new(StatusCode::GATEWAY_TIMEOUT, "api_timeout", message)
     }
 
     pub(super) fn code(&self) -> &'static str {
@@ -107,5 +122,23 @@ fn status(error: &Error) -> StatusCode {
         StatusCode::INTERNAL_SERVER_ERROR
     } else {
         StatusCode::SERVICE_UNAVAILABLE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_that_is_silent_is_told_from_one_that_is_out_of_reach() {
+        let broken = || BoxError::from("connection reset");
+        for (problem, status, code) in [
+            (Problem::of_error(&Unanswered.into()), 504, "api_timeout"),
+            (Problem::of_error(&broken()), 502, "bad_gateway"),
+            (Problem::of_answer(&Paused.into()), 504, "api_timeout"),
+            (Problem::of_answer(&broken()), 502, "bad_gateway"),
+        ] {
+            assert_eq!((problem.status.as_u16(), problem.code()), (status, code), "{problem:?}");
+        }
     }
 }

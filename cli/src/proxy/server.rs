@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use http::Response;
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,10 +23,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutWriter;
 use tower::Service;
-use tower_teamup_auth::{BoxError, ResponseBody};
+use tower_teamup_auth::BoxError;
 
-use super::Forwarded;
 use super::gateway::Gateway;
+use super::{Answer, Forwarded};
 use crate::args::Proxy;
 
 /// Where clients come from.
@@ -95,7 +94,7 @@ pub(super) async fn serve<S>(
     end: impl Future<Output = ()>,
 ) -> Ending
 where
-    S: Service<Forwarded, Response = Response<ResponseBody<Incoming>>, Error = BoxError>,
+    S: Service<Forwarded, Response = Response<Answer>, Error = BoxError>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send,
 {
@@ -192,7 +191,7 @@ async fn connection<I, S>(
     permit: OwnedSemaphorePermit,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Forwarded, Response = Response<ResponseBody<Incoming>>, Error = BoxError>,
+    S: Service<Forwarded, Response = Response<Answer>, Error = BoxError>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send,
 {

@@ -4,25 +4,23 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
 use tower_teamup_auth::BoxError;
+
+use super::pause::{PauseLimit, Paused};
 
 pin_project! {
     /// The body of a request, passed on frame by frame.
     #[derive(Debug)]
     pub(crate) struct Upload<B> {
         #[pin]
-        body: B,
+        body: PauseLimit<B>,
         left: u64,
-        pause: Duration,
-        // `Some` while the client is waited for.
-        waiting: Option<Pin<Box<Sleep>>>,
         fault: Fault,
     }
 }
@@ -42,7 +40,7 @@ pub(super) enum Cause {
 
 impl<B> Upload<B> {
     pub(super) fn new(body: B, limit: u64, pause: Duration, fault: Fault) -> Self {
-        Upload { body, left: limit, pause, waiting: None, fault }
+        Upload { body: PauseLimit::new(body, pause), left: limit, fault }
     }
 }
 
@@ -63,7 +61,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Cause::TooLong => "the body is longer than the limit",
-            Cause::TooSlow => "the body paused for longer than the limit",
+            Cause::TooSlow => return Paused.fmt(f),
             Cause::Broken => "the body broke off",
         })
     }
@@ -74,6 +72,7 @@ impl std::error::Error for Cause {}
 impl<B> Body for Upload<B>
 where
     B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
 {
     type Data = Bytes;
     type Error = BoxError;
@@ -83,27 +82,22 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
-        match this.body.poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                *this.waiting = None;
+        let cause = match ready!(this.body.poll_frame(cx)) {
+            None => return Poll::Ready(None),
+            Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 match this.left.checked_sub(length) {
-                    Some(left) => *this.left = left,
-                    None => return Poll::Ready(Some(Err(this.fault.set(Cause::TooLong)))),
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(this.fault.set(Cause::Broken)))),
-            Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => {
-                let pause = *this.pause;
-                let limit = this.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
-                match limit.as_mut().poll(cx) {
-                    Poll::Ready(()) => Poll::Ready(Some(Err(this.fault.set(Cause::TooSlow)))),
-                    Poll::Pending => Poll::Pending,
+                    Some(left) => {
+                        *this.left = left;
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                    None => Cause::TooLong,
                 }
             }
-        }
+            Some(Err(error)) if error.is::<Paused>() => Cause::TooSlow,
+            Some(Err(_)) => Cause::Broken,
+        };
+        Poll::Ready(Some(Err(this.fault.set(cause))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -236,6 +236,17 @@ fn an_api_that_is_out_of_reach_is_a_502() {
 }
 
 #[test]
+fn an_api_that_does_not_answer_is_a_504() {
+    let (fake, home) = logged_in();
+    let proxy = Proxy::with(&home, ["--api-timeout", "0.2"]);
+    fake.post("/hold", &json!({"at": "api"}));
+    let answer = proxy.get("/api/v2/echo", &[]);
+    assert_eq!((answer.status(), answer.problem()), (504, "api_timeout"), "{answer:?}");
+    let upload = proxy.send("POST", "/api/v2/uploads", &[], "an upload");
+    assert_eq!((upload.status(), upload.problem()), (504, "api_timeout"), "{upload:?}");
+}
+
+#[test]
 fn the_rate_limit_lets_requests_wait() {
     let (fake, home) = logged_in();
     let proxy = Proxy::with(&home, ["--rate-limit", "2"]);
