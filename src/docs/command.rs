@@ -171,9 +171,9 @@
 //! | memory at start, MiB | 12.2 | 11.5 | 0.94 |
 //! | memory with 1,000 connections, MiB | 13.8 | 38.5 | 2.78 |
 //!
-//! This run had the machine to itself. An earlier one on another machine, to itself too, gave 0.72 of nginx's
-//! requests a second and 1.98 times its p99; four beside other work gave 0.57, 0.70, 0.80 and 1.13. The goals
-//! are 0.8, which some runs meet and others do not, and at most twice nginx's p99, which each run met.
+//! This run had the machine to itself. An earlier one, to itself too, gave 0.72 of nginx's requests a second and
+//! 1.98 times its p99; four beside other work gave 0.57, 0.70, 0.80 and 1.13 of its requests a second. The goal
+//! of 0.8 is met by some of these runs; at most twice nginx's p99 was met by each.
 //!
 //! A request costs 57,000 instructions beside those of the system. They are spread over hyper's server, its
 //! client and the moves of requests between them. With two threads a request took a fifth more computing,
