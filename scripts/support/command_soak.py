@@ -23,6 +23,8 @@ environment = {
     "XDG_CONFIG_HOME": os.path.join(folder, "config"),
     "XDG_STATE_HOME": os.path.join(folder, "state"),
 }
+# The longest wait for a process or an answer, in seconds. Each takes far less.
+PATIENCE = 90
 counts = collections.Counter()
 counting = threading.Lock()
 # The proxy was told to end: that it takes no further connections is right.
@@ -32,15 +34,21 @@ over = threading.Event()
 
 def start(*arguments):
     process = subprocess.Popen([command, *arguments], env=environment, stdout=subprocess.PIPE, text=True)
-    return process, json.loads(process.stdout.readline())
+    # One that says nothing is ended, and then there is nothing to read.
+    limit = threading.Timer(PATIENCE, process.kill)
+    limit.start()
+    line = process.stdout.readline()
+    limit.cancel()
+    assert line, f"{arguments} did not start"
+    return process, json.loads(line)
 
 
 def run(*arguments, text=None):
-    return subprocess.run([command, *arguments], env=environment, input=text, text=True, check=True)
+    subprocess.run([command, *arguments], env=environment, input=text, text=True, check=True, timeout=PATIENCE)
 
 
 def control(method, path, body=None):
-    connection = http.client.HTTPConnection(fake["control_url"].removeprefix("http://"), timeout=60)
+    connection = http.client.HTTPConnection(fake["control_url"].removeprefix("http://"), timeout=PATIENCE)
     connection.request(method, path, json.dumps(body or {}))
     answer = connection.getresponse()
     text = answer.read()
@@ -77,7 +85,7 @@ def client(number):
         head += f"teamup-request-mode: {chance.choice(['customer', 'provider'])}\r\nconnection: close\r\n"
         head += f"content-length: {len(body)}\r\n\r\n" if body else "\r\n"
         try:
-            with socket.create_connection(address, timeout=60) as connection:
+            with socket.create_connection(address, timeout=PATIENCE) as connection:
                 if chance.random() < 0.25:
                     if chance.random() < 0.5:
                         connection.sendall(head.encode() + body[: chance.randrange(len(body) + 1)])
@@ -139,7 +147,7 @@ try:
     control("POST", "/expire")
     ending.set()
     proxy.send_signal(signal.SIGTERM)
-    code = proxy.wait(timeout=90)
+    code = proxy.wait(timeout=PATIENCE)
     over.set()
     for thread in threads:
         thread.join()
@@ -151,6 +159,8 @@ try:
     assert code == 0, f"the proxy ended with {code}"
     assert seen["double_spends"] == 0 and seen["mixed_logins"] == 0, seen
     assert seen["rejected_refresh_requests"] == 0, seen
+    # A request without an outcome.
+    assert counts["TimeoutError"] == 0, counts
     assert counts["answered"] > 10 * seconds and counts["hung_up"] > seconds, counts
     # Faults are the exception.
     assert counts["answered"] > sum(counts.values()) / 2, counts
@@ -159,4 +169,4 @@ finally:
     ending.set()
     over.set()
     fake_process.terminate()
-    fake_process.wait()
+    fake_process.wait(timeout=PATIENCE)
