@@ -128,12 +128,12 @@
 //! `double_spent`. A login that no window explains is `lost`. A retry with the token of another login is `mixed`.
 //! A call, a shutdown or a process that does not end within 150 s is named, and is a failure.
 //!
-//! | 60 s, optimized, on a busy machine with two cores | |
+//! | 60 s, optimized, on a machine with two cores | |
 //! | --- | ---: |
-//! | requests, retried | 326,969, 12,285 |
-//! | refresh requests, rotations | 3,044, 2,906 |
-//! | processes stopped and continued, failovers, runtimes that ended, logins anew | 59, 34, 505, 163 |
-//! | `lost_answer`, `lost_write`, `lost_lease`, `runtime_ended` | 41, 1, 1, 27 |
+//! | requests, retried | 1,275,873, 26,898 |
+//! | refresh requests, rotations | 4,573, 4,387 |
+//! | processes stopped and continued, failovers, runtimes that ended, logins anew | 69, 37, 503, 193 |
+//! | `lost_answer`, `lost_write`, `lost_lease`, `runtime_ended` | 63, 0, 0, 24 |
 //! | `lost`, `double_spent`, `leaked`, `mixed` | 0, 0, 0, 0 |
 //!
 //! It notices two faults put in on purpose within 20 s: a spent token that stays in the record
