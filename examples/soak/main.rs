@@ -65,16 +65,7 @@ const USAGE: &str = "usage: cargo run --release -p examples --example soak -- --
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let end =
-        Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from).and_then(
-            |runtime| {
-                let end = runtime.block_on(run(&arguments));
-                // A task that never lets go of its thread would keep the process from saying so.
-                runtime.shutdown_background();
-                end
-            },
-        );
-    match end {
+    match in_runtime(&arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -82,6 +73,14 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn in_runtime(arguments: &[&str]) -> anyhow::Result<bool> {
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let end = runtime.block_on(run(arguments));
+    // A task that never lets go of its thread would keep the process from saying so.
+    runtime.shutdown_background();
+    end
 }
 
 async fn run(arguments: &[&str]) -> anyhow::Result<bool> {
